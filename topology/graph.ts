@@ -1,0 +1,99 @@
+/** A topology as data: what the builder makes, the planner cuts and the runtime instantiates. Frozen; nothing here runs. */
+import type { FetchedRecordView, TimestampExtractor } from '../schemas/timestamp.ts';
+import type { Header, RecordMetadata } from '../schemas/record.ts';
+import type { Serde } from '../schemas/serde.ts';
+import type { AnyStoreSpec } from '../state-stores/spec.ts';
+import type { CreateNode } from '../processors/node.ts';
+
+export type { FetchedRecordView };
+
+/** A topic as a topology names it. An internal one gets its physical name from the application id when the plan is made. */
+export interface TopicReference {
+  readonly name: string;
+  /** Present for a topic the engine owns: `<application.id>-<name>-repartition`. */
+  readonly internal?: 'repartition';
+}
+
+/** What happens to a record that a step cannot handle. `dead-letter` needs a dead-letter topic in the settings of the topology. */
+export type ErrorPolicy = 'fail' | 'skip' | 'dead-letter';
+
+export type OffsetReset = 'earliest' | 'latest';
+
+interface NodeBase {
+  /** Unique in the topology; also its name in metrics and descriptions. */
+  readonly name: string;
+  readonly parents: readonly string[];
+  /** Names of stores this node reads or writes. */
+  readonly stores: readonly string[];
+}
+
+export interface SourceNode extends NodeBase {
+  readonly kind: 'source';
+  readonly topics: readonly TopicReference[];
+  readonly key: Serde<unknown>;
+  readonly value: Serde<unknown>;
+  readonly timestamp: TimestampExtractor;
+  readonly offsetReset: OffsetReset;
+  /** For records that cannot be decoded or have no valid timestamp. Absent: the topology's default. */
+  readonly onError?: ErrorPolicy;
+}
+
+export interface ProcessorNode extends NodeBase {
+  readonly kind: 'processor';
+  readonly create: CreateNode;
+  /** For records whose processing throws. Absent: the topology's default. */
+  readonly onError?: ErrorPolicy;
+}
+
+/** Chooses the topic of one output record. */
+export type TopicNameExtractor = (key: unknown, value: unknown, metadata: RecordMetadata | undefined) => string;
+
+/** Chooses the partition; `undefined` falls back to murmur2 of the key (of a null key: a fixed partition per task, so that a retry lands in the same place). */
+export type Partitioner = (key: unknown, value: unknown, partitions: number) => number | undefined;
+
+export interface SinkNode extends NodeBase {
+  readonly kind: 'sink';
+  readonly topic: TopicReference | TopicNameExtractor;
+  readonly key: Serde<unknown>;
+  readonly value: Serde<unknown>;
+  readonly partitioner?: Partitioner;
+  /** Bytes by which to partition instead of the whole key, e.g. of a windowed key. */
+  readonly partitionKey?: (keyBytes: Uint8Array) => Uint8Array;
+}
+
+export type GraphNode = SourceNode | ProcessorNode | SinkNode;
+
+/** An internal topic that carries records to the partition of their new key. */
+export interface RepartitionTopic {
+  readonly name: string;
+  /** Fixed by the author, else derived by the plan. */
+  readonly partitions?: number;
+}
+
+/** Topics of which equal keys must lie in equal partitions: same count, same partitioner. */
+export interface CopartitionGroup {
+  /** The step that needs it, for the message. */
+  readonly step: string;
+  readonly topics: readonly TopicReference[];
+}
+
+export interface Topology {
+  readonly name: string;
+  /** In order of declaration; parents come before children. */
+  readonly nodes: readonly GraphNode[];
+  readonly stores: readonly AnyStoreSpec[];
+  readonly repartitions: readonly RepartitionTopic[];
+  readonly copartitions: readonly CopartitionGroup[];
+  readonly settings: TopologySettings;
+}
+
+export interface TopologySettings {
+  /** Default for sources and steps that name none. */
+  readonly onError: ErrorPolicy;
+  /** User topic for dead letters, on existing partitions. */
+  readonly deadLetterTopic?: string;
+  /** Steps' internal names that earlier versions used and whose topics may still exist. */
+  readonly retired: readonly string[];
+}
+
+export type { Header };
