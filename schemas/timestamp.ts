@@ -26,8 +26,16 @@ export const recordTimestamp: TimestampExtractor = (record) => {
   return record.timestampMs;
 };
 
-/** The record's own timestamp; one that is negative or more than `aheadMaxMs` beyond the wall clock the record was appended at is refused. */
-export const skipInvalidTimestamp: TimestampExtractor = (record) => record.timestampMs;
+/** The record's own timestamp; one that is negative or beyond `latestMs` (epoch ms, a fixed bound so that a replay decides the same) is refused. */
+export function timestampUpTo(latestMs: number): TimestampExtractor {
+  return (record, partitionTimeMs) => {
+    if (record.timestampMs > latestMs)
+      throw new StreamError('TIMESTAMP_INVALID', 'record has a timestamp beyond the accepted bound', {
+        facts: { timestampMs: record.timestampMs, latestMs },
+      });
+    return recordTimestamp(record, partitionTimeMs);
+  };
+}
 
 /** The record's own timestamp, or the partition's time so far when it is negative. */
 export const partitionTimestamp: TimestampExtractor = (record, partitionTimeMs) =>

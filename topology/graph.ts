@@ -1,11 +1,9 @@
 /** A topology as data: what the builder makes, the planner cuts and the runtime instantiates. Frozen; nothing here runs. */
-import type { FetchedRecordView, TimestampExtractor } from '../schemas/timestamp.ts';
-import type { Header, RecordMetadata } from '../schemas/record.ts';
+import type { TimestampExtractor } from '../schemas/timestamp.ts';
+import type { RecordMetadata } from '../schemas/record.ts';
 import type { Serde } from '../schemas/serde.ts';
 import type { AnyStoreSpec } from '../state-stores/spec.ts';
 import type { CreateNode } from '../processors/node.ts';
-
-export type { FetchedRecordView };
 
 /** A topic as a topology names it. An internal one gets its physical name from the application id when the plan is made. */
 export interface TopicReference {
@@ -95,5 +93,3 @@ export interface TopologySettings {
   /** Steps' internal names that earlier versions used and whose topics may still exist. */
   readonly retired: readonly string[];
 }
-
-export type { Header };

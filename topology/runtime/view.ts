@@ -1,0 +1,77 @@
+/** What a running instance shows to the outside: its state, its tasks, where keys live, and committed values. The API serves exactly this. */
+import type { Entry, Range } from '../../state-stores/store.ts';
+import type { AnyStoreSpec } from '../../state-stores/spec.ts';
+import type { StreamError } from '../../errors.ts';
+import type { Plan } from '../plan.ts';
+
+export type InstanceState = 'created' | 'rebalancing' | 'running' | 'closing' | 'closed' | 'failed';
+
+export type TaskState = 'created' | 'restoring' | 'running' | 'suspended' | 'closed';
+
+export interface TaskStatus {
+  /** `<sub-topology>_<partition>`. */
+  readonly id: string;
+  readonly state: TaskState;
+  readonly inputs: readonly { readonly topic: string; readonly partition: number; readonly offset: number; readonly lag: number | undefined }[];
+  /** Present while restoring. */
+  readonly restore?: { readonly restored: number; readonly total: number };
+  readonly stores: readonly string[];
+}
+
+/** A member of the group as the last assignment describes it. */
+export interface Peer {
+  readonly instanceId: string;
+  /** Where its API listens, `http://host:port`; `undefined` when it advertises none. */
+  readonly url: string | undefined;
+  readonly activeTasks: readonly string[];
+  readonly isSelf: boolean;
+}
+
+export interface StoreLocation {
+  readonly partition: number;
+  readonly taskId: string;
+  /** `undefined` while the assignment is not known or names nobody. */
+  readonly owner: Peer | undefined;
+}
+
+/** Committed values of one store partition on this instance, by stored bytes. Reads throw `STORE_NOT_READY` once the task moves away. */
+export interface StoreView {
+  readonly partition: number;
+  get(key: Uint8Array): Uint8Array | undefined;
+  scan(range: Range): AsyncIterable<Entry>;
+  /** Input offsets (topic/partition -> next offset) that what is visible reflects, for read-your-writes tokens. */
+  position(): ReadonlyMap<string, number>;
+}
+
+export interface InstanceView {
+  readonly applicationId: string;
+  readonly instanceId: string;
+  readonly state: InstanceState;
+  /** Why it failed or is degraded, if so. */
+  readonly failure: StreamError | undefined;
+  readonly plan: Plan | undefined;
+  /** True when all assigned tasks run and the group is stable: safe to send traffic to. */
+  readonly isReady: boolean;
+  tasks(): readonly TaskStatus[];
+  peers(): readonly Peer[];
+  /** Throws `STORE_UNKNOWN`. */
+  storeSpec(store: string): AnyStoreSpec;
+  /** Names of all queryable stores of the topology. */
+  storeNames(): readonly string[];
+  /** Where a key (already serialised) of a store lives. Throws `STORE_UNKNOWN`, `STORE_NOT_READY` while the plan is not known. */
+  locate(store: string, key: Uint8Array): StoreLocation;
+  /** All partitions of a store. */
+  locateAll(store: string): readonly StoreLocation[];
+  /** A local partition. Throws `STORE_NOT_READY` unless its task runs here. */
+  localStore(store: string, partition: number): StoreView;
+  metrics(): readonly MetricSample[];
+}
+
+/** One measured value, ready for Prometheus. */
+export interface MetricSample {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'counter' | 'gauge';
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
