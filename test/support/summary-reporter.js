@@ -6,7 +6,7 @@ export default class SummaryReporter {
   #error;
 
   onRunComplete(_contexts, results) {
-    const unavailable = process.env['KAFKA_SKIPPED'];
+    const unavailable = process.env['RIVULET_KAFKA_SKIPPED'];
     const isRequired = process.env['RIVULET_REQUIRE_KAFKA'] === '1';
     if (unavailable !== undefined && isRequired) this.#error = new Error(`Kafka is required: ${unavailable}`);
 
