@@ -14,7 +14,7 @@ const shared = {
 };
 
 /** @type {import('jest').Config} */
-export const config = {
+export default {
   testTimeout: 60_000,
   maxWorkers: 2,
   reporters: ['default', '<rootDir>/test/support/summary-reporter.js'],
@@ -35,5 +35,3 @@ export const config = {
     },
   ],
 };
-
-export default config;

@@ -4,7 +4,7 @@ import { describeKafka } from './support/kafka.ts';
 
 describeKafka('the test broker', (brokers) => {
   test('keeps what is produced and creates no topic by itself', async () => {
-    const client = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING });
+    const client = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING, retry: { retries: 1 } });
     const admin = client.admin();
     await admin.connect();
     try {
@@ -15,7 +15,10 @@ describeKafka('the test broker', (brokers) => {
       await producer.disconnect();
 
       const offsets = await admin.fetchTopicOffsets('broker-smoke');
-      expect(offsets.map(({ partition, high }) => [partition, high]).sort()).toEqual([[0, '0'], [1, '1']]);
+      expect(offsets.map(({ partition, high }) => [partition, high]).sort()).toEqual([
+        [0, '0'],
+        [1, '1'],
+      ]);
       await expect(admin.fetchTopicOffsets('never-created')).rejects.toThrow();
     } finally {
       await admin.disconnect();

@@ -51,26 +51,26 @@ export async function startKafka(options: KafkaOptions = {}): Promise<RunningKaf
   const given = process.env['KAFKA_BROKERS'];
   if (given !== undefined && given !== '') return foreignKafka(given);
 
-  const javaMissing = await whyNoJava();
-  if (javaMissing !== undefined) return { skipped: javaMissing };
-
   const version = options.version ?? process.env['KAFKA_VERSION'] ?? defaultVersion;
   const lib = join(root, '.cache', `kafka-${version}`, 'lib');
-  if (!existsSync(lib)) {
-    const fetchFailed = await fetchJars(version, lib);
-    if (fetchFailed !== undefined) return { skipped: fetchFailed };
-  }
+  const missing = (await whyNoJava()) ?? (existsSync(lib) ? undefined : await fetchJars(version, lib));
+  if (missing !== undefined) return { skipped: `no Kafka: KAFKA_BROKERS is not set and ${missing}` };
+
+  return startBroker(lib, options.settings ?? {});
+}
+
+async function startBroker(lib: string, settings: Readonly<Record<string, string>>): Promise<Broker> {
   for (let startCount = 1; ; startCount++) {
     const broker = new Broker(lib, await mkdtemp(join(tmpdir(), 'rivulet-kafka-')));
     try {
-      await broker.format(options.settings ?? {});
+      await broker.format(settings);
       await broker.start();
       return broker;
     } catch (error) {
       const log = await broker.logTail();
       await broker.stop();
       if (startCount < startsMax && log.includes('Address already in use')) continue;
-      throw new Error(`Kafka ${version} did not start; the end of its log:\n${log}`, { cause: error });
+      throw new Error(`Kafka did not start; the end of its log:\n${log}`, { cause: error });
     }
   }
 }
@@ -80,7 +80,6 @@ class Broker implements RunningKafka {
   readonly #lib: string;
   readonly #folder: string;
   #process: ChildProcess | undefined;
-  #watchdog: ChildProcess | undefined;
 
   constructor(lib: string, folder: string) {
     this.#lib = lib;
@@ -114,7 +113,6 @@ class Broker implements RunningKafka {
     this.#process = broker;
 
     const watchdog = this.#watch(broker);
-    this.#watchdog = watchdog;
     broker.once('exit', () => {
       watchdog.kill('SIGKILL');
       if (this.#process === broker) this.#process = undefined;
@@ -257,9 +255,9 @@ async function whyNoJava(): Promise<string | undefined> {
     const { stderr } = await run('java', ['-version'], { timeout: startMsMax });
     const major = Number(/version "(\d+)/.exec(stderr)?.[1]);
     if (major >= oldestJava) return undefined;
-    return `no Kafka: KAFKA_BROKERS is not set and the broker needs Java ${String(oldestJava)}, this is ${String(major)}`;
+    return `the broker needs Java ${String(oldestJava)}, this is ${String(major)}`;
   } catch {
-    return 'no Kafka: KAFKA_BROKERS is not set and there is no java to start a broker with';
+    return 'there is no java to start a broker with';
   }
 }
 
@@ -279,7 +277,7 @@ async function fetchJars(version: string, lib: string): Promise<string | undefin
     return undefined;
   } catch (error) {
     const why = error instanceof Error ? error.message.split('\n', 3).join(' ') : String(error);
-    return `no Kafka: KAFKA_BROKERS is not set and Maven could not fetch Kafka ${version}: ${why}`;
+    return `Maven could not fetch Kafka ${version}: ${why}`;
   } finally {
     await rm(staging, { recursive: true, force: true });
   }

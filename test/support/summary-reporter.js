@@ -31,7 +31,9 @@ export default class SummaryReporter {
 
 function skippedSuites(results) {
   return results.testResults
-    .filter((suite) => suite.skipped || (suite.numPendingTests > 0 && suite.numPassingTests + suite.numFailingTests === 0))
+    .filter(
+      (suite) => suite.skipped || (suite.numPendingTests > 0 && suite.numPassingTests + suite.numFailingTests === 0),
+    )
     .map((suite) => relative(process.cwd(), suite.testFilePath));
 }
 
