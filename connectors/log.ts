@@ -131,7 +131,7 @@ export interface ReadResult {
 }
 
 export interface ReaderPosition {
-  /** The offset of the next record to be fetched. */
+  /** Where the reader stands: after everything that `poll` has returned, whatever was fetched ahead. */
   readonly offset: number;
   /** As of the last fetch; `undefined` before the first. Under `read_committed` `end` is the last stable offset. */
   readonly end: number | undefined;

@@ -1,0 +1,119 @@
+/** The fetched but not yet processed records of one input partition; only the head is decoded. */
+import { StreamError } from '../../errors.ts';
+import type { FetchedBatch } from '../../connectors/log.ts';
+import type { RecordCursor } from '../../schemas/record-batch.ts';
+import type { StreamRecord } from '../../schemas/record.ts';
+import type { SourceNode } from '../graph.ts';
+
+export type HeadRecord = StreamRecord<unknown, unknown>;
+
+/** A head record that could not be decoded or has no valid timestamp, with its bytes as they came. */
+export interface RefusedRecord {
+  readonly error: StreamError;
+}
+
+/**
+ * FIFO of batches with the decoded record at its head. `advance` moves on after the head was processed.
+ *
+ * `nextOffset` is where the group would resume: past everything processed, and past markers once the queue is drained.
+ */
+export class PartitionQueue {
+  readonly topic: string;
+  readonly partition: number;
+  readonly source: SourceNode;
+  /** Bytes waiting, as fetched. */
+  bufferedBytes = 0;
+  head: HeadRecord | undefined;
+  refused: RefusedRecord | undefined;
+  headOffset = -1;
+  /** Timestamp by which the next record of a task is chosen; of a refused head: the partition's time. */
+  headTimestampMs = -1;
+  /** Highest timestamp seen here. */
+  partitionTimeMs = -1;
+  nextOffset: number;
+  isPaused = false;
+
+  #batches: FetchedBatch[] = [];
+  #batch: FetchedBatch | undefined;
+  #cursor: RecordCursor | undefined;
+
+  constructor(topic: string, partition: number, options: { source: SourceNode; offset: number; partitionTimeMs: number }) {
+    this.topic = topic;
+    this.partition = partition;
+    this.source = options.source;
+    this.nextOffset = options.offset;
+    this.partitionTimeMs = options.partitionTimeMs;
+  }
+
+  get isEmpty(): boolean {
+    return this.head === undefined && this.refused === undefined;
+  }
+
+  add(batch: FetchedBatch): void {
+    this.bufferedBytes += batch.sizeBytes;
+    this.#batches.push(batch);
+    if (this.isEmpty) this.#next();
+  }
+
+  /** The head's bytes as they lie in the log, for dead letters. */
+  raw(): { key: Uint8Array | undefined; value: Uint8Array | undefined; headers: ReturnType<RecordCursor['headers']>; timestampMs: number } {
+    const cursor = this.#cursor;
+    if (cursor === undefined) return { key: undefined, value: undefined, headers: [], timestampMs: 0 };
+    return { key: cursor.key(), value: cursor.value(), headers: cursor.headers(), timestampMs: cursor.timestampMs };
+  }
+
+  /** Call after the head was dealt with: it counts as consumed. */
+  advance(): void {
+    this.nextOffset = this.headOffset + 1;
+    if (this.headTimestampMs > this.partitionTimeMs) this.partitionTimeMs = this.headTimestampMs;
+    this.#next();
+  }
+
+  #next(): void {
+    this.head = undefined;
+    this.refused = undefined;
+    for (;;) {
+      if (this.#cursor?.next() === true) {
+        this.#decode(this.#cursor);
+        return;
+      }
+      if (this.#batch !== undefined) {
+        this.bufferedBytes -= this.#batch.sizeBytes;
+        this.nextOffset = Math.max(this.nextOffset, this.#batch.nextOffset);
+      }
+      this.#batch = this.#batches.shift();
+      this.#cursor = this.#batch?.cursor();
+      if (this.#batch === undefined) return;
+    }
+  }
+
+  #decode(cursor: RecordCursor): void {
+    this.headOffset = cursor.offset;
+    const { source } = this;
+    try {
+      const keyBytes = cursor.key();
+      const valueBytes = cursor.value();
+      const key = keyBytes === undefined ? null : source.key.deserialize(keyBytes);
+      const value = valueBytes === undefined ? null : source.value.deserialize(valueBytes);
+      const headers = cursor.headers();
+      const timestampMs = source.timestamp(
+        { topic: this.topic, partition: this.partition, offset: cursor.offset, timestampMs: cursor.timestampMs, key, value, headers },
+        this.partitionTimeMs,
+      );
+      if (!(timestampMs >= 0))
+        throw new StreamError('TIMESTAMP_INVALID', 'the timestamp extractor gave no valid timestamp', { facts: { timestampMs } });
+      this.headTimestampMs = timestampMs;
+      this.head = { key, value, timestampMs, headers };
+    } catch (error) {
+      this.headTimestampMs = this.partitionTimeMs;
+      this.refused = { error: this.#describe(error) };
+    }
+  }
+
+  #describe(cause: unknown): StreamError {
+    const facts = { topic: this.topic, partition: this.partition, offset: this.headOffset };
+    if (cause instanceof StreamError && cause.code === 'TIMESTAMP_INVALID')
+      return new StreamError('TIMESTAMP_INVALID', cause.message, { facts: { ...cause.facts, ...facts }, cause });
+    return new StreamError('DESERIALIZATION_FAILED', `record of ${this.topic} cannot be decoded`, { facts, cause });
+  }
+}

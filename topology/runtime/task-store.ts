@@ -1,0 +1,104 @@
+/** A store of one task: the opened bytes, its layers, the typed handle processors see, and its changelog. */
+import { assert } from '../../errors.ts';
+import { fromChangelog, toChangelog } from '../../state-stores/spec.ts';
+import { LayeredStore } from '../../state-stores/layered-store.ts';
+import type { KeyValueStore, Position } from '../../state-stores/store.ts';
+import { createState } from '../../state-stores/typed-store.ts';
+import type { FetchedBatch } from '../../connectors/log.ts';
+import type { PlannedStore } from '../plan.ts';
+import type { Outputs } from './outputs.ts';
+
+/** Whose record is being processed: gives plain puts their timestamp. */
+export interface WriteContext {
+  readonly writeTimestampMs: number;
+}
+
+/** Entries per batch while restoring: large enough to amortise a write, small enough to stay resumable. */
+const restoreBatchMax = 5_000;
+
+export class TaskStore {
+  readonly name: string;
+  readonly planned: PlannedStore;
+  readonly layered: LayeredStore;
+  /** The typed handle. */
+  readonly state: unknown;
+  readonly #backing: KeyValueStore;
+  #context: WriteContext | undefined;
+  #pending: { key: Uint8Array; value: Uint8Array | undefined }[] = [];
+
+  constructor(planned: PlannedStore, backing: KeyValueStore, layered: LayeredStore) {
+    this.name = planned.spec.name;
+    this.planned = planned;
+    this.#backing = backing;
+    this.layered = layered;
+    this.state = createState(planned.spec, layered, () => this.#context?.writeTimestampMs ?? 0);
+  }
+
+  static async open(planned: PlannedStore, backing: KeyValueStore): Promise<TaskStore> {
+    const layered = await LayeredStore.open(backing, { ordered: planned.spec.ordered });
+    return new TaskStore(planned, backing, layered);
+  }
+
+  bind(context: WriteContext): void {
+    this.#context = context;
+  }
+
+  /** Where to go on reading the changelog; `undefined` in a fresh store. */
+  get position(): Position | undefined {
+    return this.#backing.position;
+  }
+
+  /** Moves what is uncommitted on its way: its changelog records go to `outputs`. */
+  seal(outputs: Outputs, partition: number): void {
+    const writes = this.layered.seal();
+    const topic = this.planned.changelogTopic;
+    if (topic === undefined) return;
+    const { spec } = this.planned;
+    for (const write of writes) {
+      const record = write.value === undefined ? { value: undefined, timestampMs: write.timestampMs } : toChangelog(spec, write.value, write.timestampMs);
+      outputs.append(topic, partition, {
+        key: write.key,
+        value: record.value,
+        timestampMs: Math.max(0, record.timestampMs),
+        headers: write.headers,
+      });
+    }
+  }
+
+  /** Writes what was sealed, with the changelog position after the commit. */
+  async apply(position: Position | undefined): Promise<void> {
+    await this.layered.apply(position ?? this.position ?? 0);
+  }
+
+  discard(): void {
+    this.layered.discard();
+  }
+
+  /** Takes a batch of the changelog; returns how many records it held. */
+  async restore(batch: FetchedBatch): Promise<number> {
+    const { spec } = this.planned;
+    const cursor = batch.cursor();
+    let count = 0;
+    while (cursor.next()) {
+      const key = cursor.key();
+      assert(key !== undefined, `changelog of ${this.name} holds a record without key`);
+      const value = cursor.value();
+      this.#pending.push({ key, value: value === undefined ? undefined : fromChangelog(spec, value, cursor.timestampMs) });
+      count += 1;
+      if (this.#pending.length >= restoreBatchMax) await this.#flushRestored(cursor.offset + 1);
+    }
+    if (this.#pending.length > 0) await this.#flushRestored(batch.nextOffset);
+    return count;
+  }
+
+  async #flushRestored(nextOffset: number): Promise<void> {
+    const entries = this.#pending;
+    this.#pending = [];
+    await this.layered.restore(entries, nextOffset);
+  }
+
+  async close(): Promise<void> {
+    this.layered.discard();
+    await this.#backing.close();
+  }
+}

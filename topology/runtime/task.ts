@@ -1,0 +1,401 @@
+/** One sub-topology for one partition: its queues, its nodes, its stores. Synchronous; the instance decides when it runs and commits. */
+import type { Clock, Logger } from '../../clock.ts';
+import type { FetchedBatch, OffsetToCommit } from '../../connectors/log.ts';
+import { StreamError, assert, hasCode } from '../../errors.ts';
+import type { Cancellable, DropReason, Schedule } from '../../processors/node.ts';
+import { noHeaders, partitionId } from '../../schemas/record.ts';
+import type { RecordMetadata } from '../../schemas/record.ts';
+import type { ErrorPolicy, SourceNode, TopicReference } from '../graph.ts';
+import { physicalTopicName } from '../plan.ts';
+import type { Plan, SubTopology } from '../plan.ts';
+import { encodePartitionTime } from './commit-metadata.ts';
+import { newCounters } from './counters.ts';
+import { deadLetterHeaders } from './dead-letter.ts';
+import { DecidedFailure, RuntimeProcessor, RuntimeSink } from './node-runtime.ts';
+import type { RuntimeNode, TaskScope } from './node-runtime.ts';
+import type { Outputs } from './outputs.ts';
+import { PartitionQueue } from './partition-queue.ts';
+import { Punctuators } from './punctuators.ts';
+import type { TaskStore } from './task-store.ts';
+
+export interface TaskOptions {
+  readonly id: string;
+  readonly plan: Plan;
+  readonly subTopology: SubTopology;
+  readonly partition: number;
+  readonly stores: ReadonlyMap<string, TaskStore>;
+  readonly outputs: Outputs;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Where to start per input topic, and the partition's time so far. */
+  readonly start: ReadonlyMap<string, { readonly offset: number; readonly partitionTimeMs: number }>;
+  /** Whether everything there is to read of an input was handed over: then an empty queue does not hold up the others. */
+  isCaughtUp(queue: PartitionQueue): boolean;
+}
+
+/** Records between two looks at the monotonic clock. */
+const recordsPerClockRead = 32;
+
+type Outcome = 'applied' | 'dropped' | 'skipped' | 'dead-lettered';
+
+export class Task implements TaskScope {
+  readonly id: string;
+  readonly partition: number;
+  readonly subTopology: SubTopology;
+  readonly queues: readonly PartitionQueue[];
+  readonly counters = newCounters();
+  readonly stores: ReadonlyMap<string, TaskStore>;
+  readonly outputs: Outputs;
+  /** Set by `context.requestCommit()`; cleared by the instance. */
+  isCommitRequested = false;
+  streamTimeMs = -1;
+  wallClockMs: number;
+
+  readonly #options: TaskOptions;
+  readonly #sources = new Map<string, RuntimeProcessorList>();
+  readonly #nodes: RuntimeNode[] = [];
+  readonly #streamPunctuators = new Punctuators();
+  readonly #wallPunctuators = new Punctuators();
+  readonly #committed = new Map<string, number>();
+  #current: PartitionQueue | undefined;
+  #outcome: Outcome = 'applied';
+  #hasWritten = false;
+  #isOpen = false;
+
+  constructor(options: TaskOptions) {
+    this.#options = options;
+    this.id = options.id;
+    this.partition = options.partition;
+    this.subTopology = options.subTopology;
+    this.stores = options.stores;
+    this.outputs = options.outputs;
+    this.wallClockMs = options.clock.nowMs();
+    this.queues = this.#makeQueues();
+    for (const queue of this.queues) {
+      this.streamTimeMs = Math.max(this.streamTimeMs, queue.partitionTimeMs);
+      this.#committed.set(queue.topic, queue.nextOffset);
+    }
+    for (const store of this.stores.values()) store.bind(this);
+  }
+
+  get applicationId(): string {
+    return this.#options.plan.applicationId;
+  }
+
+  /** Builds the nodes and runs their `init`. Once. */
+  open(): void {
+    const byName = new Map<string, RuntimeProcessor | RuntimeProcessorList>();
+    const opened: RuntimeProcessor[] = [];
+    for (const spec of this.subTopology.nodes) {
+      if (spec.kind === 'source') {
+        const list = new RuntimeProcessorList();
+        byName.set(spec.name, list);
+        for (const topic of spec.topics) this.#sources.set(this.physicalName(topic), list);
+        continue;
+      }
+      const node = spec.kind === 'processor' ? new RuntimeProcessor(spec, this) : new RuntimeSink(spec, this);
+      this.#nodes.push(node);
+      if (node instanceof RuntimeProcessor) {
+        byName.set(spec.name, node);
+        opened.push(node);
+      }
+      for (const parent of spec.parents) byName.get(parent)?.children.push(node);
+    }
+    // Children first, so that a node that forwards while it is created finds them ready.
+    for (const node of opened.reverse()) node.open();
+    this.#isOpen = true;
+  }
+
+  /** Closes nodes; the stores are closed by their owner. */
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    for (const node of this.#nodes) node.close?.();
+  }
+
+  addBatch(batch: FetchedBatch): void {
+    const queue = this.queues.find((candidate) => candidate.topic === batch.topic);
+    assert(queue !== undefined, `task ${this.id} does not read ${batch.topic}`);
+    queue.add(batch);
+  }
+
+  /** Processes up to `recordsMax` records or until the monotonic `deadlineMs`; returns how many. Throws a `StreamError` when the task must stop. */
+  process(recordsMax: number, deadlineMs: number): number {
+    const { clock } = this.#options;
+    this.wallClockMs = clock.nowMs();
+    let processed = 0;
+    while (processed < recordsMax) {
+      const queue = this.#choose();
+      if (queue === undefined) break;
+      this.#processHead(queue);
+      processed += 1;
+      if (processed % recordsPerClockRead === 0 && clock.monotonicMs() >= deadlineMs) break;
+    }
+    this.#current = undefined;
+    return processed;
+  }
+
+  /** Whether `process` would do something now. */
+  get hasWork(): boolean {
+    return this.#choose() !== undefined;
+  }
+
+  /** Fires due wall-clock punctuators; returns how many. */
+  punctuate(): number {
+    this.wallClockMs = this.#options.clock.nowMs();
+    const fired = this.#wallPunctuators.fire(this.wallClockMs, (run) => {
+      this.#punctuate(run, this.wallClockMs);
+    });
+    return fired;
+  }
+
+  /** When the next wall-clock punctuator is due, epoch ms. */
+  get nextPunctuationMs(): number {
+    return this.#wallPunctuators.nextMs;
+  }
+
+  get bufferedBytes(): number {
+    let bytes = 0;
+    for (const queue of this.queues) bytes += queue.bufferedBytes;
+    return bytes;
+  }
+
+  get storeBytes(): number {
+    let bytes = 0;
+    for (const store of this.stores.values()) bytes += store.layered.uncommittedBytes;
+    return bytes;
+  }
+
+  /** Whether there is anything to commit: input consumed or state written since the last `prepareCommit`. */
+  get isDirty(): boolean {
+    if (this.#hasWritten) return true;
+    for (const queue of this.queues) if (this.#committed.get(queue.topic) !== queue.nextOffset) return true;
+    for (const store of this.stores.values()) if (store.layered.uncommittedCount > 0) return true;
+    return false;
+  }
+
+  /**
+   * Seals the stores, appends their changelog records to the outputs and returns the offsets of **every** input, moved or not: a transaction that
+   * wrote only a changelog must be visible to whoever asks for stable offsets of any of them.
+   */
+  prepareCommit(): readonly OffsetToCommit[] {
+    const offsets: OffsetToCommit[] = [];
+    for (const store of this.stores.values()) store.seal(this.outputs, this.partition);
+    for (const queue of this.queues) {
+      this.#committed.set(queue.topic, queue.nextOffset);
+      offsets.push({
+        topic: queue.topic,
+        partition: this.partition,
+        offset: queue.nextOffset,
+        metadata: encodePartitionTime(queue.partitionTimeMs),
+      });
+    }
+    this.#hasWritten = false;
+    return offsets;
+  }
+
+  // ---- TaskScope: what nodes see ------------------------------------------------------------------------------------
+
+  get metadata(): RecordMetadata | undefined {
+    const queue = this.#current;
+    return queue === undefined ? undefined : { topic: queue.topic, partition: queue.partition, offset: queue.headOffset };
+  }
+
+  /** Timestamp for writes of plain stores: of the record being processed, else the wall clock. */
+  get writeTimestampMs(): number {
+    return this.#current?.headTimestampMs ?? this.wallClockMs;
+  }
+
+  partitionsOf(topic: string): number | undefined {
+    return this.#options.plan.partitions.get(topic);
+  }
+
+  physicalName(topic: TopicReference): string {
+    return physicalTopicName(this.#options.plan.applicationId, topic);
+  }
+
+  store(name: string): unknown {
+    const store = this.stores.get(name);
+    if (store === undefined) throw new StreamError('STORE_UNKNOWN', `task ${this.id} has no store ${name}`);
+    return store.state;
+  }
+
+  drop(reason: DropReason): void {
+    this.counters.dropped.set(reason, (this.counters.dropped.get(reason) ?? 0) + 1);
+    this.#outcome = 'dropped';
+  }
+
+  schedule(node: RuntimeNode, schedule: Schedule, run: (timestampMs: number) => void): Cancellable {
+    const isWall = schedule.by === 'wall-clock';
+    const punctuators = isWall ? this.#wallPunctuators : this.#streamPunctuators;
+    return punctuators.add(schedule, isWall ? this.wallClockMs : Math.max(0, this.streamTimeMs), (timestampMs) => {
+      try {
+        run(timestampMs);
+      } catch (error) {
+        this.failed(node, error);
+      }
+    });
+  }
+
+  requestCommit(): void {
+    this.isCommitRequested = true;
+  }
+
+  failed(node: RuntimeNode, error: unknown): void {
+    if (error instanceof DecidedFailure) throw error;
+    if (isNotOfTheRecord(error)) throw new DecidedFailure(error);
+    this.#decide(node.onError, node.name, error);
+  }
+
+  // ---- the record path ------------------------------------------------------------------------------------------------
+
+  #choose(): PartitionQueue | undefined {
+    const { queues } = this;
+    if (queues.length === 1) {
+      const only = queues[0];
+      return only === undefined || only.isEmpty ? undefined : only;
+    }
+    let chosen: PartitionQueue | undefined;
+    for (const queue of queues) {
+      if (queue.isEmpty) {
+        if (!this.#options.isCaughtUp(queue)) return undefined;
+      } else if (chosen === undefined || queue.headTimestampMs < chosen.headTimestampMs) chosen = queue;
+    }
+    return chosen;
+  }
+
+  #processHead(queue: PartitionQueue): void {
+    const { counters } = this;
+    this.#current = queue;
+    this.#outcome = 'applied';
+    counters.consumed += 1;
+    try {
+      if (queue.head === undefined) this.#refuse(queue);
+      else {
+        if (queue.headTimestampMs > this.streamTimeMs) this.streamTimeMs = queue.headTimestampMs;
+        this.#sources.get(queue.topic)?.run(queue.head);
+      }
+    } catch (error) {
+      throw error instanceof DecidedFailure ? error.error : error;
+    }
+    this.#account();
+    queue.advance();
+    if (this.streamTimeMs >= this.#streamPunctuators.nextMs) this.#fireStreamPunctuators();
+  }
+
+  #account(): void {
+    const { counters } = this;
+    if (this.#outcome === 'applied') counters.applied += 1;
+    else if (this.#outcome === 'dropped') counters.droppedRecords += 1;
+    else if (this.#outcome === 'skipped') counters.skipped += 1;
+    else counters.deadLettered += 1;
+  }
+
+  #fireStreamPunctuators(): void {
+    this.#current = undefined;
+    this.#streamPunctuators.fire(this.streamTimeMs, (run) => {
+      this.#punctuate(run, this.streamTimeMs);
+    });
+  }
+
+  #punctuate(run: (timestampMs: number) => void, timestampMs: number): void {
+    this.#current = undefined;
+    this.#hasWritten = true;
+    this.counters.punctuations += 1;
+    try {
+      run(timestampMs);
+    } catch (error) {
+      throw error instanceof DecidedFailure ? error.error : error;
+    }
+  }
+
+  #refuse(queue: PartitionQueue): void {
+    const { refused, source } = queue;
+    assert(refused !== undefined, 'a queue that is not empty has a head or a refusal');
+    this.#decide(source.onError, source.name, refused.error);
+  }
+
+  #decide(policy: ErrorPolicy | undefined, node: string, error: unknown): void {
+    const chosen = policy ?? this.#options.plan.topology.settings.onError;
+    const queue = this.#current;
+    if (chosen === 'skip' && queue !== undefined) {
+      this.#outcome = 'skipped';
+      this.#options.logger.warn('record skipped', this.#facts(node, error));
+      return;
+    }
+    if (chosen === 'dead-letter' && queue !== undefined) {
+      if (this.#outcome !== 'dead-lettered') this.#deadLetter(queue, node, error);
+      this.#outcome = 'dead-lettered';
+      return;
+    }
+    throw new DecidedFailure(this.#failure(node, error));
+  }
+
+  #deadLetter(queue: PartitionQueue, node: string, error: unknown): void {
+    const topic = this.#options.plan.topology.settings.deadLetterTopic;
+    const partitions = topic === undefined ? undefined : this.partitionsOf(topic);
+    if (topic === undefined || partitions === undefined) throw new DecidedFailure(this.#failure(node, error));
+    const { key, value, headers, timestampMs } = queue.raw();
+    const cause = {
+      applicationId: this.applicationId,
+      taskId: this.id,
+      node,
+      topic: queue.topic,
+      partition: queue.partition,
+      offset: queue.headOffset,
+      timestampMs,
+      error,
+      failedAtMs: this.wallClockMs,
+    };
+    const record = { key, value, timestampMs: Math.max(0, timestampMs), headers: deadLetterHeaders(headers, cause) };
+    try {
+      this.outputs.append(topic, this.partition % partitions, record);
+    } catch (appendError) {
+      throw new DecidedFailure(this.#failure(node, new AggregateError([error, appendError], 'dead letter refused')));
+    }
+    this.#options.logger.warn('record dead-lettered', this.#facts(node, error));
+  }
+
+  #failure(node: string, cause: unknown): StreamError {
+    const facts = { taskId: this.id, node, ...this.metadata };
+    if (cause instanceof StreamError) return new StreamError(cause.code, cause.message, { facts: { ...cause.facts, ...facts }, cause });
+    return new StreamError('PROCESSING_FAILED', `step ${node} failed`, { facts, cause });
+  }
+
+  #facts(node: string, error: unknown): Record<string, unknown> {
+    return { taskId: this.id, node, ...this.metadata, code: error instanceof StreamError ? error.code : 'PROCESSING_FAILED' };
+  }
+
+  #makeQueues(): PartitionQueue[] {
+    const queues: PartitionQueue[] = [];
+    for (const source of this.subTopology.nodes) {
+      if (source.kind !== 'source') continue;
+      for (const reference of source.topics) queues.push(...this.#makeQueue(source, this.physicalName(reference)));
+    }
+    return queues;
+  }
+
+  #makeQueue(source: SourceNode, topic: string): PartitionQueue[] {
+    const partitions = this.#options.plan.partitions.get(topic) ?? 0;
+    if (this.partition >= partitions) return [];
+    const start = this.#options.start.get(topic);
+    assert(start !== undefined, `no start offset for ${partitionId(topic, this.partition)}`);
+    return [new PartitionQueue(topic, this.partition, { source, ...start })];
+  }
+}
+
+/** The children of a source: what a record of its topics runs through. */
+class RuntimeProcessorList {
+  readonly children: RuntimeNode[] = [];
+
+  run(record: { key: unknown; value: unknown; timestampMs: number; headers: typeof noHeaders }): void {
+    const { children } = this;
+    for (let index = 0; index < children.length; index += 1) children[index]?.run(record);
+  }
+}
+
+/** Failures of the machinery, not of the record: no error policy applies. */
+function isNotOfTheRecord(error: unknown): error is StreamError {
+  if (!(error instanceof StreamError)) return false;
+  return error.retry !== 'never' || hasCode(error, 'STORE_NOT_OPEN', 'STORE_CORRUPT', 'STORE_UNKNOWN', 'TOPOLOGY_INVALID');
+}
