@@ -1,0 +1,195 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
+import { describe, expect, test } from '@jest/globals';
+import { StreamError } from '../errors.ts';
+import { describeSettings, isLoopback, readSettings, variables, type Settings } from '../settings.ts';
+
+type Env = Readonly<Record<string, string>>;
+
+const files: Readonly<Record<string, string>> = {
+  '/secret': 'canary-canary-canary\n',
+  '/empty': '',
+  '/ca': 'CA',
+  '/cert': 'CERT',
+  '/key': 'canary-key',
+};
+
+function read(env: Env): Settings {
+  return readSettings({
+    env,
+    topologies: ['customer-merge', 'customer-view'],
+    readFile: (path) => {
+      const text = files[path];
+      if (text === undefined) throw Object.assign(new Error(`no ${path}`), { code: 'ENOENT' });
+      return text;
+    },
+  });
+}
+
+function problemOf(env: Env): string {
+  try {
+    read(env);
+  } catch (error) {
+    if (error instanceof StreamError && error.code === 'CONFIG_INVALID') return error.message;
+    throw error;
+  }
+  return '';
+}
+
+describe('settings', () => {
+  test('without any variable the application runs alone, on loopback, on the embedded log', () => {
+    expect(read({})).toEqual({
+      port: 3000,
+      host: '127.0.0.1',
+      dataDir: '.data',
+      kafka: undefined,
+      applicationId: undefined,
+      instanceId: undefined,
+      advertisedUrl: undefined,
+      peerHosts: [],
+      topicPrefix: '',
+      topologies: ['customer-merge', 'customer-view'],
+      guarantee: 'exactly_once',
+      commitIntervalMs: 100,
+      sessionTimeoutMs: 45_000,
+      transactionTimeoutMs: 10_000,
+      sampleFeed: 'auto',
+      logLevel: 'info',
+      apiToken: undefined,
+      adminToken: undefined,
+      allowInsecure: false,
+      rateLimitPerSecond: 500,
+    });
+  });
+
+  test('Kafka with TLS and SASL', () => {
+    const { kafka } = read({
+      KAFKA_BROKERS: 'a:9092, [::1]:9093',
+      KAFKA_SSL: 'true',
+      KAFKA_SSL_CA_FILE: '/ca',
+      KAFKA_SSL_CERT_FILE: '/cert',
+      KAFKA_SSL_KEY_FILE: '/key',
+      KAFKA_SASL_MECHANISM: 'scram-sha-512',
+      KAFKA_SASL_USERNAME: 'app',
+      KAFKA_SASL_PASSWORD_FILE: '/secret',
+    });
+    expect(kafka?.brokers).toEqual(['a:9092', '[::1]:9093']);
+    expect(kafka?.tls?.ca).toBe('CA');
+    expect(kafka?.tls?.key?.reveal()).toBe('canary-key');
+    expect(kafka?.sasl?.password.reveal()).toBe('canary-canary-canary');
+  });
+
+  test.each<readonly [string, Env]>([
+    ['PORT', { PORT: '65536' }],
+    ['PORT', { PORT: '1e3' }],
+    ['PORT', { PORT: '-1' }],
+    ['HOST', { HOST: 'a b' }],
+    ['HOST', { HOST: '0.0.0.0' }],
+    ['HOST', { HOST: '::', ADMIN_TOKEN: 'admin-admin-admin' }],
+    ['KAFKA_BROKERS', { KAFKA_BROKERS: 'localhost' }],
+    ['KAFKA_BROKERS', { KAFKA_BROKERS: 'kafka://a:1' }],
+    ['KAFKA_SSL', { KAFKA_SSL: 'yes', KAFKA_BROKERS: 'a:1' }],
+    ['KAFKA_SSL', { KAFKA_SSL: 'true' }],
+    ['KAFKA_SSL_CA_FILE', { KAFKA_SSL_CA_FILE: '/ca', KAFKA_BROKERS: 'a:1' }],
+    ['KAFKA_SSL_CA_FILE', { KAFKA_SSL: 'true', KAFKA_SSL_CA_FILE: '/none', KAFKA_BROKERS: 'a:1' }],
+    ['KAFKA_SSL_CERT_FILE', { KAFKA_SSL: 'true', KAFKA_SSL_CERT_FILE: '/cert', KAFKA_BROKERS: 'a:1' }],
+    ['KAFKA_SASL_MECHANISM', { KAFKA_SASL_MECHANISM: 'gssapi', KAFKA_BROKERS: 'a:1' }],
+    ['KAFKA_SASL_USERNAME', { KAFKA_SASL_MECHANISM: 'plain', KAFKA_SASL_PASSWORD: 'p', KAFKA_BROKERS: 'a:1' }],
+    ['KAFKA_SASL_PASSWORD', { KAFKA_SASL_MECHANISM: 'plain', KAFKA_SASL_USERNAME: 'u', KAFKA_BROKERS: 'a:1' }],
+    ['KAFKA_SASL_PASSWORD', { KAFKA_SASL_PASSWORD: 'canary' }],
+    ['APPLICATION_ID', { APPLICATION_ID: '../x' }],
+    ['APPLICATION_ID', { APPLICATION_ID: 'a/b' }],
+    ['INSTANCE_ID', { INSTANCE_ID: '..' }],
+    ['INSTANCE_ID', { INSTANCE_ID: 'x'.repeat(101) }],
+    ['TOPIC_PREFIX', { TOPIC_PREFIX: 'ä' }],
+    ['ADVERTISED_URL', { ADVERTISED_URL: 'https://a:1' }],
+    ['ADVERTISED_URL', { ADVERTISED_URL: 'http://u:p@a:1' }],
+    ['ADVERTISED_URL', { ADVERTISED_URL: 'http://a:1/x' }],
+    ['PEER_HOSTS', { PEER_HOSTS: 'a,b c' }],
+    ['PEER_HOSTS', { PEER_HOSTS: 'http://a' }],
+    ['TOPOLOGIES', { TOPOLOGIES: 'customer-merge,billing' }],
+    ['TOPOLOGIES', { TOPOLOGIES: ',' }],
+    ['PROCESSING_GUARANTEE', { PROCESSING_GUARANTEE: 'exactly-once' }],
+    ['COMMIT_INTERVAL_MS', { COMMIT_INTERVAL_MS: '0' }],
+    ['SESSION_TIMEOUT_MS', { SESSION_TIMEOUT_MS: '10' }],
+    ['TRANSACTION_TIMEOUT_MS', { TRANSACTION_TIMEOUT_MS: '1000', COMMIT_INTERVAL_MS: '1000' }],
+    ['SAMPLE_FEED', { SAMPLE_FEED: 'on' }],
+    ['LOG_LEVEL', { LOG_LEVEL: 'trace' }],
+    ['API_TOKEN', { API_TOKEN: 'short-canary' }],
+    ['API_TOKEN', { API_TOKEN: '' }],
+    ['API_TOKEN_FILE', { API_TOKEN_FILE: '/empty' }],
+    ['API_TOKEN_FILE', { API_TOKEN_FILE: '/none' }],
+    ['API_TOKEN', { API_TOKEN: 'x'.repeat(20), API_TOKEN_FILE: '/secret' }],
+    ['ADMIN_TOKEN', { ADMIN_TOKEN: 'with space with space' }],
+    ['ALLOW_INSECURE', { ALLOW_INSECURE: '1' }],
+    ['RATE_LIMIT_PER_SECOND', { RATE_LIMIT_PER_SECOND: '0x10' }],
+  ])('a wrong %s is refused by name: %j', (name, env) => {
+    const problem = problemOf(env);
+    expect(problem).toMatch(new RegExp(`^${name} `));
+    expect(problem).not.toContain('canary');
+  });
+
+  test('all problems are reported at once', () => {
+    expect(problemOf({ PORT: 'x', LOG_LEVEL: 'y' })).toMatch(/^PORT .*; LOG_LEVEL /);
+  });
+
+  test('an empty variable counts as not set', () => {
+    expect(read({ PORT: '', KAFKA_BROKERS: ' ' })).toEqual(read({}));
+  });
+
+  test('a public address needs a token or an explicit word', () => {
+    expect(read({ HOST: '0.0.0.0', API_TOKEN_FILE: '/secret' }).apiToken?.reveal()).toBe('canary-canary-canary');
+    expect(read({ HOST: '0.0.0.0', ALLOW_INSECURE: 'true' }).host).toBe('0.0.0.0');
+  });
+
+  test.each([
+    ['127.0.0.1', true],
+    ['127.9.9.9', true],
+    ['::1', true],
+    ['localhost', true],
+    ['0.0.0.0', false],
+    ['::', false],
+    ['127.evil.example', false],
+    ['localhost.evil.example', false],
+  ])('%s is a loopback address: %s', (host, expected) => {
+    expect(isLoopback(host)).toBe(expected);
+  });
+
+  test('credentials never show', () => {
+    const env = {
+      API_TOKEN: 'canary-canary-canary',
+      ADMIN_TOKEN_FILE: '/secret',
+      KAFKA_SASL_PASSWORD: 'canary',
+      KAFKA_SASL_MECHANISM: 'plain',
+      KAFKA_SASL_USERNAME: 'u',
+      KAFKA_BROKERS: 'a:1',
+    };
+    const settings = read(env);
+    const shown = [JSON.stringify(settings), inspect(settings, { depth: 9 }), String(settings.apiToken)];
+    expect(shown.join('\n')).not.toContain('canary');
+    expect(describeSettings(env)).toMatchObject({
+      API_TOKEN: '***',
+      ADMIN_TOKEN: '***',
+      KAFKA_SASL_PASSWORD: '***',
+      PORT: '3000',
+    });
+    expect(JSON.stringify(describeSettings(env))).not.toContain('canary');
+  });
+});
+
+describe('docs/settings.md', () => {
+  const text = readFileSync(fileURLToPath(new URL('../docs/settings.md', import.meta.url)), 'utf8');
+  const rows = [...text.matchAll(/^\| `([A-Z_]+)` \| (?:`([^`]*)`)? ?\| /gm)].map(([, name, initial]) => [
+    name,
+    initial ?? '',
+  ]);
+
+  test('lists exactly the variables that are read, with their defaults', () => {
+    expect(rows).toEqual(variables.map(({ name, initial }) => [name, initial]));
+  });
+
+  test('names the file form of every credential', () => {
+    for (const { name } of variables.filter(({ isSecret }) => isSecret)) expect(text).toContain(`\`${name}_FILE\``);
+  });
+});
