@@ -1,0 +1,93 @@
+/** How an instance runs: everything with a default and a bound, in one place. */
+import type { Compression } from '../../connectors/log.ts';
+import { StreamError } from '../../errors.ts';
+import { checkName } from '../../schemas/topic.ts';
+import type { Topology } from '../graph.ts';
+import type { Host } from './host.ts';
+
+export type ProcessingGuarantee = 'exactly_once' | 'at_least_once';
+
+export interface InstanceOptions {
+  /** Group id, and prefix of internal topics, transactional ids and state directories. */
+  readonly applicationId: string;
+  /** Unique among the instances that run at one time, kept over restarts. */
+  readonly instanceId: string;
+  readonly topology: Topology;
+  readonly host: Host;
+  /** Where other instances reach this one's API. */
+  readonly advertisedUrl?: string;
+  readonly guarantee?: ProcessingGuarantee;
+  /** Longest time between commits while there is something to commit. */
+  readonly commitIntervalMs?: number;
+  /** Shortest pause between commits when the input is drained. */
+  readonly commitGapMs?: number;
+  /** Uncommitted outputs and state beyond this force a commit; processing waits for it. */
+  readonly uncommittedBytesMax?: number;
+  /** Fetched but unprocessed bytes per input partition beyond which it is paused. */
+  readonly bufferedBytesMax?: number;
+  readonly sessionTimeoutMs?: number;
+  readonly heartbeatIntervalMs?: number;
+  readonly rebalanceTimeoutMs?: number;
+  readonly transactionTimeoutMs?: number;
+  /** Memory for unflushed writes over all stores of the instance. */
+  readonly storesBytesMax?: number;
+  readonly compression?: Compression;
+  /** Of internal topics; absent: the broker's default. */
+  readonly replicationFactor?: number;
+  /** How often repartition topics are purged up to the committed offsets. */
+  readonly repartitionPurgeIntervalMs?: number;
+}
+
+export type ResolvedOptions = Required<Omit<InstanceOptions, 'advertisedUrl' | 'replicationFactor'>> &
+  Pick<InstanceOptions, 'advertisedUrl' | 'replicationFactor'>;
+
+const limits = {
+  commitIntervalMs: { default: 100, min: 1, max: 600_000 },
+  commitGapMs: { default: 20, min: 0, max: 60_000 },
+  uncommittedBytesMax: { default: 32 * 1024 * 1024, min: 64 * 1024, max: 1024 ** 3 },
+  bufferedBytesMax: { default: 1024 * 1024, min: 1024, max: 1024 ** 3 },
+  sessionTimeoutMs: { default: 45_000, min: 100, max: 1_800_000 },
+  heartbeatIntervalMs: { default: 3_000, min: 10, max: 600_000 },
+  rebalanceTimeoutMs: { default: 60_000, min: 100, max: 1_800_000 },
+  transactionTimeoutMs: { default: 10_000, min: 100, max: 900_000 },
+  storesBytesMax: { default: 256 * 1024 * 1024, min: 1024 * 1024, max: 64 * 1024 ** 3 },
+  repartitionPurgeIntervalMs: { default: 30_000, min: 100, max: 86_400_000 },
+} as const;
+
+/** Fills in defaults; throws `CONFIG_INVALID` naming the option. */
+export function resolveOptions(options: InstanceOptions): ResolvedOptions {
+  checkName('application', options.applicationId);
+  checkName('instance', options.instanceId);
+  const number = (name: keyof typeof limits): number => {
+    const limit = limits[name];
+    const value = options[name] ?? limit.default;
+    if (!Number.isInteger(value) || value < limit.min || value > limit.max)
+      throw new StreamError('CONFIG_INVALID', `${name} must be a whole number from ${String(limit.min)} to ${String(limit.max)}`, {
+        facts: { option: name, value },
+      });
+    return value;
+  };
+  const sessionTimeoutMs = number('sessionTimeoutMs');
+  return {
+    ...options,
+    guarantee: options.guarantee ?? 'exactly_once',
+    compression: options.compression ?? 'none',
+    commitIntervalMs: number('commitIntervalMs'),
+    commitGapMs: number('commitGapMs'),
+    uncommittedBytesMax: number('uncommittedBytesMax'),
+    bufferedBytesMax: number('bufferedBytesMax'),
+    sessionTimeoutMs,
+    heartbeatIntervalMs: Math.min(number('heartbeatIntervalMs'), Math.ceil(sessionTimeoutMs / 3)),
+    rebalanceTimeoutMs: number('rebalanceTimeoutMs'),
+    transactionTimeoutMs: number('transactionTimeoutMs'),
+    storesBytesMax: number('storesBytesMax'),
+    repartitionPurgeIntervalMs: number('repartitionPurgeIntervalMs'),
+  };
+}
+
+/** Waits between attempts: doubling from `firstMs` up to `maxMs`. */
+export const backoff = { firstMs: 50, maxMs: 5_000 } as const;
+
+export function backoffMs(attempt: number): number {
+  return Math.min(backoff.maxMs, backoff.firstMs * 2 ** Math.min(attempt, 10));
+}

@@ -1,0 +1,148 @@
+/** Before an instance joins: reads what topics exist, makes the plan, and creates or checks the internal topics. */
+import type { Admin } from '../../connectors/log.ts';
+import { StreamError } from '../../errors.ts';
+import { crc32c } from '../../schemas/crc32c.ts';
+import { canonicalJson } from '../../schemas/serde.ts';
+import type { Topology } from '../graph.ts';
+import { physicalTopicName, planTopology } from '../plan.ts';
+import type { InternalTopic, Plan } from '../plan.ts';
+import type { ResolvedOptions } from './options.ts';
+import type { Outputs } from './outputs.ts';
+
+export interface Prepared {
+  readonly plan: Plan;
+  readonly fingerprint: string;
+  /** Identity of each changelog: cluster, topic id, partitions. A store filled from another one is foreign. */
+  readonly changelogIds: ReadonlyMap<string, string>;
+  readonly clusterId: string;
+}
+
+/** Rejects with `SOURCE_TOPIC_MISSING`, `NOT_COPARTITIONED`, `INTERNAL_TOPIC_INVALID`, `INTERNAL_TOPIC_UNKNOWN`, `LOG_UNAVAILABLE`. */
+export async function prepare(options: ResolvedOptions, outputs: Outputs): Promise<Prepared> {
+  const { admin } = options.host.log;
+  const existing = await admin.listTopics();
+  const partitions = await countPartitions(admin, userTopics(options.topology, existing));
+  const plan = planTopology(options.topology, { applicationId: options.applicationId, partitions });
+  refuseUnknown(options, plan, existing);
+  await createMissing(options, plan, existing);
+  const described = await verify(admin, plan);
+  await readLimits(admin, plan, outputs);
+  const clusterId = await admin.clusterId();
+  const changelogIds = new Map<string, string>();
+  for (const [name, topic] of described) changelogIds.set(name, `${clusterId}/${topic.topicId ?? name}/${String(topic.partitions)}`);
+  return { plan, fingerprint: fingerprintOf(plan), changelogIds, clusterId };
+}
+
+/** User topics that the topology names; every topic where a sink chooses by record. */
+function userTopics(topology: Topology, existing: readonly string[]): readonly string[] {
+  const names = new Set<string>();
+  for (const node of topology.nodes) {
+    if (node.kind === 'source') for (const topic of node.topics) if (topic.internal === undefined) names.add(topic.name);
+    if (node.kind === 'sink') {
+      if (typeof node.topic === 'function') for (const name of existing) names.add(name);
+      else if (node.topic.internal === undefined) names.add(node.topic.name);
+    }
+  }
+  if (topology.settings.deadLetterTopic !== undefined) names.add(topology.settings.deadLetterTopic);
+  return [...names];
+}
+
+async function countPartitions(admin: Admin, names: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  const partitions = new Map<string, number>();
+  for (const [name, topic] of await admin.describeTopics(names)) if (topic !== undefined) partitions.set(name, topic.partitions);
+  return partitions;
+}
+
+function refuseUnknown(options: ResolvedOptions, plan: Plan, existing: readonly string[]): void {
+  const prefix = `${options.applicationId}-`;
+  const known = new Set(plan.internalTopics.map((topic) => topic.name));
+  for (const retired of plan.topology.settings.retired)
+    for (const kind of ['changelog', 'repartition']) known.add(`${prefix}${retired}-${kind}`);
+  const unknown = existing.filter(
+    (name) => name.startsWith(prefix) && (name.endsWith('-changelog') || name.endsWith('-repartition')) && !known.has(name),
+  );
+  if (unknown.length > 0)
+    throw new StreamError(
+      'INTERNAL_TOPIC_UNKNOWN',
+      'internal topics of this application exist that the topology does not know: a step or store was renamed or removed; list its name as retired',
+      { facts: { topics: unknown.slice(0, 20) } },
+    );
+}
+
+async function createMissing(options: ResolvedOptions, plan: Plan, existing: readonly string[]): Promise<void> {
+  const there = new Set(existing);
+  const missing = plan.internalTopics.filter((topic) => !there.has(topic.name));
+  if (missing.length === 0) return;
+  const { replicationFactor } = options;
+  await options.host.log.admin.createTopics(
+    missing.map(({ name, partitions, configs }) => ({
+      name,
+      partitions,
+      configs,
+      ...(replicationFactor === undefined ? {} : { replicationFactor }),
+    })),
+  );
+}
+
+async function verify(admin: Admin, plan: Plan): Promise<ReadonlyMap<string, { topicId: string | undefined; partitions: number }>> {
+  const names = plan.internalTopics.map((topic) => topic.name);
+  const described = await admin.describeTopics(names);
+  const verified = new Map<string, { topicId: string | undefined; partitions: number }>();
+  for (const wanted of plan.internalTopics) {
+    const topic = described.get(wanted.name);
+    if (topic === undefined)
+      throw new StreamError('TOPIC_UNKNOWN', `internal topic ${wanted.name} does not exist`, { facts: { topic: wanted.name } });
+    if (topic.partitions !== wanted.partitions)
+      throw new StreamError('INTERNAL_TOPIC_INVALID', `internal topic ${wanted.name} has the wrong number of partitions`, {
+        facts: { topic: wanted.name, expected: wanted.partitions, found: topic.partitions },
+      });
+    await verifyPolicy(admin, wanted);
+    verified.set(wanted.name, topic);
+  }
+  return verified;
+}
+
+async function verifyPolicy(admin: Admin, wanted: InternalTopic): Promise<void> {
+  const expected = wanted.configs['cleanup.policy'];
+  if (expected === undefined) return;
+  const found = (await admin.topicConfigs(wanted.name)).get('cleanup.policy');
+  if (found !== undefined && !samePolicy(found, expected))
+    throw new StreamError('INTERNAL_TOPIC_INVALID', `internal topic ${wanted.name} has the wrong cleanup.policy: state would be lost`, {
+      facts: { topic: wanted.name, expected, found },
+    });
+}
+
+function samePolicy(a: string, b: string): boolean {
+  const sorted = (policy: string): string => policy.split(',').map((part) => part.trim()).sort().join(',');
+  return sorted(a) === sorted(b);
+}
+
+async function readLimits(admin: Admin, plan: Plan, outputs: Outputs): Promise<void> {
+  for (const name of writtenTopics(plan)) {
+    const limit = Number((await admin.topicConfigs(name)).get('max.message.bytes'));
+    if (Number.isSafeInteger(limit) && limit > 0) outputs.setMessageBytesMax(name, limit);
+  }
+}
+
+function writtenTopics(plan: Plan): ReadonlySet<string> {
+  const names = new Set(plan.internalTopics.map((topic) => topic.name));
+  for (const node of plan.topology.nodes)
+    if (node.kind === 'sink' && typeof node.topic !== 'function') {
+      const name = physicalTopicName(plan.applicationId, node.topic);
+      if (plan.partitions.has(name)) names.add(name);
+    }
+  const { deadLetterTopic } = plan.topology.settings;
+  if (deadLetterTopic !== undefined && plan.partitions.has(deadLetterTopic)) names.add(deadLetterTopic);
+  return names;
+}
+
+/** Equal for instances that would run the same tasks in the same way. */
+function fingerprintOf(plan: Plan): string {
+  const shape = plan.subTopologies.map((sub) => ({
+    sources: sub.sourceTopics,
+    partitions: sub.partitions,
+    stores: sub.stores.map((store) => store.changelogTopic ?? store.spec.name),
+    nodes: sub.nodes.map((node) => node.name),
+  }));
+  return (crc32c(Buffer.from(canonicalJson(shape) ?? '', 'utf8')) >>> 0).toString(16);
+}

@@ -1,0 +1,223 @@
+/**
+ * Opens a task on this instance: stable committed offsets first, then its stores restored to the end, then it may run. Always in this order: any other
+ * lets a commit of the previous owner slip in between.
+ */
+import { StreamError, hasCode } from '../../errors.ts';
+import type { PartitionOffsets } from '../../connectors/log.ts';
+import type { PlannedStore, SubTopology } from '../plan.ts';
+import { decodePartitionTime } from './commit-metadata.ts';
+import { backoffMs } from './options.ts';
+import type { ResolvedOptions } from './options.ts';
+import type { Prepared } from './prepare.ts';
+import type { Restorer, RestoreProgress } from './restorer.ts';
+import { TaskStore } from './task-store.ts';
+import { sourceTopicsOfPartition } from '../plan.ts';
+
+/** Version of how values lie in the stores. */
+const storeFormat = 1;
+/** Bounds of LevelDB's memory for unflushed writes, per store. */
+const writeBuffer = { min: 4 * 1024 * 1024, max: 64 * 1024 * 1024 } as const;
+/** A store that restored at least this many records is compacted before it serves. */
+const compactFromRecords = 100_000;
+
+export interface Opening {
+  readonly taskId: string;
+  readonly subTopology: SubTopology;
+  readonly partition: number;
+  /** Aborts as soon as the task is not wanted here any more. */
+  readonly signal: AbortSignal;
+  readonly progress: RestoreProgress & { total: number };
+}
+
+export interface Opened {
+  readonly stores: ReadonlyMap<string, TaskStore>;
+  readonly start: ReadonlyMap<string, { offset: number; partitionTimeMs: number }>;
+}
+
+export interface TakeOverScope {
+  readonly options: ResolvedOptions;
+  readonly prepared: Prepared;
+  readonly restorer: Restorer;
+  /** Transactional ids of dead members, as the last assignment carried them. */
+  deadTransactionalIds(): readonly string[];
+}
+
+/** Rejects with `TASK_MIGRATED` when cancelled; whatever was opened is closed again. */
+export async function takeOver(scope: TakeOverScope, opening: Opening): Promise<Opened> {
+  const start = await startOffsets(scope, opening);
+  const stores = new Map<string, TaskStore>();
+  try {
+    for (const planned of opening.subTopology.stores)
+      stores.set(planned.spec.name, await openStore(scope, { opening, planned }));
+    await Promise.all([...stores.values()].map((store) => restore(scope, opening, store)));
+    return { stores, start };
+  } catch (error) {
+    for (const store of stores.values()) await store.close();
+    throw error;
+  }
+}
+
+// ---- committed offsets ---------------------------------------------------------------------------------------------
+
+async function startOffsets(scope: TakeOverScope, opening: Opening): Promise<Opened['start']> {
+  const { options, prepared } = scope;
+  const { admin } = options.host.log;
+  const inputs = sourceTopicsOfPartition(prepared.plan, opening.subTopology, opening.partition).map((topic) => ({
+    topic,
+    partition: opening.partition,
+  }));
+  const committed = await stableCommitted(scope, opening, inputs);
+  const offsets = await admin.offsets(inputs);
+  const start = new Map<string, { offset: number; partitionTimeMs: number }>();
+  for (const [index, input] of inputs.entries()) {
+    const known = committed[index];
+    const range = offsets[index];
+    if (range === undefined) continue;
+    if (known === undefined) start.set(input.topic, { offset: resetOffset(opening, input.topic, range, prepared), partitionTimeMs: -1 });
+    else
+      start.set(input.topic, {
+        offset: checkCommitted({ ...input, offset: known.offset, range }, options),
+        partitionTimeMs: decodePartitionTime(known.metadata),
+      });
+  }
+  return start;
+}
+
+async function stableCommitted(scope: TakeOverScope, opening: Opening, inputs: readonly { topic: string; partition: number }[]) {
+  const { host, applicationId } = scope.options;
+  for (let attempt = 0; ; attempt += 1) {
+    checkWanted(opening);
+    try {
+      host.fault('before-committed');
+      return await host.log.admin.committed(applicationId, inputs, { requireStable: true });
+    } catch (error) {
+      if (!hasCode(error, 'OFFSETS_UNSTABLE')) throw error;
+      host.sometimes('offsets-unstable');
+      await endDeadTransactions(scope, attempt);
+      await host.clock.sleep(Math.min(20 * (attempt + 1), 500), opening.signal);
+    }
+  }
+}
+
+/** Ends what dead members left open, instead of waiting for their transaction timeouts. Once per opening: a wrongly suspected member is fenced and rejoins. */
+async function endDeadTransactions(scope: TakeOverScope, attempt: number): Promise<void> {
+  if (attempt !== 1) return;
+  const { host } = scope.options;
+  for (const id of scope.deadTransactionalIds()) {
+    host.logger.info('ending the open transaction of a member that is gone', { transactionalId: id });
+    try {
+      await host.log.admin.fence(id);
+    } catch (error) {
+      host.logger.warn('could not fence', { transactionalId: id, error: error instanceof Error ? error.message : 'unknown' });
+    }
+  }
+}
+
+function resetOffset(opening: Opening, topic: string, range: PartitionOffsets, prepared: Prepared): number {
+  const reset = opening.subTopology.nodes.find(
+    (node) => node.kind === 'source' && node.topics.some((reference) => prepared.plan.partitions.has(topic) && reference.name === topic),
+  );
+  return reset?.kind === 'source' && reset.offsetReset === 'latest' ? range.stable : range.start;
+}
+
+/** A committed offset beyond the end means another topic under the old name: state and input do not belong together any more. */
+function checkCommitted(
+  input: { topic: string; partition: number; offset: number; range: PartitionOffsets },
+  options: ResolvedOptions,
+): number {
+  const { topic, partition, offset, range } = input;
+  if (offset > range.end)
+    throw new StreamError('OFFSET_OUT_OF_RANGE', `committed offset of ${topic} lies beyond its end: the topic was recreated or truncated`, {
+      facts: { topic, partition, offset, start: range.start, end: range.end },
+    });
+  if (offset >= range.start) return offset;
+  options.host.logger.error('records were removed before they were processed: going on at the start of the log', {
+    topic,
+    partition,
+    offset,
+    start: range.start,
+  });
+  return range.start;
+}
+
+// ---- stores ----------------------------------------------------------------------------------------------------------
+
+async function openStore(scope: TakeOverScope, wanted: { opening: Opening; planned: PlannedStore }): Promise<TaskStore> {
+  const { options, prepared } = scope;
+  const { opening, planned } = wanted;
+  const { stores, clock, logger } = options.host;
+  const path = [options.applicationId, opening.taskId, planned.spec.name];
+  const { changelogTopic } = planned;
+  const identity = {
+    application: options.applicationId,
+    store: planned.spec.name,
+    taskId: opening.taskId,
+    format: storeFormat,
+    changelog: changelogTopic === undefined ? '' : (prepared.changelogIds.get(changelogTopic) ?? ''),
+  };
+  for (let attempt = 0; ; attempt += 1) {
+    checkWanted(opening);
+    try {
+      const backing = await stores.open(path, { identity, writeBufferBytes: writeBufferBytes(scope) });
+      return await TaskStore.open(planned, backing);
+    } catch (error) {
+      if (hasCode(error, 'STORE_FOREIGN', 'STORE_CORRUPT') && attempt < 3) {
+        logger.warn('store is foreign or damaged: rebuilding it from the changelog', { path, code: error.code });
+        options.host.sometimes('store-rebuilt');
+        await stores.destroy(path);
+      } else if (hasCode(error, 'STORE_LOCKED')) await clock.sleep(backoffMs(attempt), opening.signal);
+      else throw error;
+    }
+  }
+}
+
+function writeBufferBytes(scope: TakeOverScope): number {
+  let count = 0;
+  for (const sub of scope.prepared.plan.subTopologies) count += sub.stores.length * sub.partitions;
+  const share = Math.floor(scope.options.storesBytesMax / Math.max(1, 2 * count));
+  return Math.min(writeBuffer.max, Math.max(writeBuffer.min, share));
+}
+
+async function restore(scope: TakeOverScope, opening: Opening, store: TaskStore): Promise<void> {
+  const topic = store.planned.changelogTopic;
+  if (topic === undefined) return;
+  const { partition } = opening;
+  const range = await stableEnd(scope, opening, topic);
+  let from = store.position ?? range.start;
+  if (from > range.end || (from < range.start && store.position !== undefined)) {
+    scope.options.host.logger.warn('store position lies outside its changelog: rebuilding', { topic, partition, position: from });
+    scope.options.host.sometimes('store-out-of-range');
+    throw new StreamError('STORE_FOREIGN', `store ${store.name} does not belong to its changelog`, { facts: { topic, partition } });
+  }
+  from = Math.max(from, range.start);
+  opening.progress.total += range.end - from;
+  const cancel = (): void => {
+    scope.restorer.cancel(topic, partition);
+  };
+  opening.signal.addEventListener('abort', cancel, { once: true });
+  try {
+    checkWanted(opening);
+    await scope.restorer.restore({ store, topic, partition, from, to: range.end }, opening.progress);
+    if (range.end - from >= compactFromRecords) await store.compact();
+  } finally {
+    opening.signal.removeEventListener('abort', cancel);
+  }
+}
+
+/** The changelog's end once nothing in it is undecided. */
+async function stableEnd(scope: TakeOverScope, opening: Opening, topic: string): Promise<PartitionOffsets> {
+  const { host } = scope.options;
+  for (let attempt = 0; ; attempt += 1) {
+    checkWanted(opening);
+    const [range] = await host.log.admin.offsets([{ topic, partition: opening.partition }]);
+    if (range === undefined) throw new StreamError('TOPIC_UNKNOWN', `changelog ${topic} does not exist`, { facts: { topic } });
+    if (range.stable >= range.end) return range;
+    host.sometimes('changelog-unstable');
+    await endDeadTransactions(scope, attempt);
+    await host.clock.sleep(Math.min(20 * (attempt + 1), 500), opening.signal);
+  }
+}
+
+function checkWanted(opening: Opening): void {
+  if (opening.signal.aborted) throw new StreamError('TASK_MIGRATED', `task ${opening.taskId} is not wanted here any more`);
+}
