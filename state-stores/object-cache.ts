@@ -1,0 +1,81 @@
+/** What is known of one key: its bytes, and its value encoded or decoded. */
+export interface CachedRow<T> {
+  readonly key: Uint8Array;
+  /** The key as the layers below know it. */
+  readonly name: string;
+  /** As stored; `undefined` for an absent row, and once `value` is there. */
+  bytes: Uint8Array | undefined;
+  /** The decoded value if it may be shared. */
+  value: T | undefined;
+}
+
+/**
+ * A bounded cache in two generations: a hit costs one map look-up, and whatever was not used for half a cache's worth of new keys goes.
+ */
+export class ObjectCache<K, T> {
+  readonly #generationMax: number;
+  #young = new Map<K, CachedRow<T>>();
+  #old = new Map<K, CachedRow<T>>();
+
+  /** `entriesMax` 0 keeps nothing. */
+  constructor(entriesMax: number) {
+    this.#generationMax = entriesMax >> 1;
+  }
+
+  get(key: K): CachedRow<T> | undefined {
+    const row = this.#young.get(key);
+    if (row !== undefined) return row;
+    const older = this.#old.get(key);
+    if (older !== undefined) this.set(key, older);
+    return older;
+  }
+
+  set(key: K, row: CachedRow<T>): void {
+    if (this.#generationMax === 0) return;
+    this.#young.set(key, row);
+    if (this.#young.size < this.#generationMax) return;
+    this.#old = this.#young;
+    this.#young = new Map();
+  }
+
+  clear(): void {
+    this.#young.clear();
+    this.#old.clear();
+  }
+}
+
+/** Bounds of what is examined before a value is shared: larger, deeper or cyclic ones are decoded per read. */
+const nodesMax = 100_000;
+const depthMax = 64;
+
+/**
+ * Deep-freezes `value` if it consists of primitives, plain objects and arrays only, and tells whether it does; anything with a class instance, a map,
+ * a buffer or a function in it is left as it is.
+ */
+export function freezePlain(value: unknown): boolean {
+  if (!isPlain(value, depthMax, { left: nodesMax })) return false;
+  freezeAll(value);
+  return true;
+}
+
+function isPlain(value: unknown, depthLeft: number, nodes: { left: number }): boolean {
+  if (typeof value !== 'object' || value === null) return typeof value !== 'function';
+  nodes.left -= 1;
+  if (depthLeft === 0 || nodes.left < 0 || !hasPlainPrototype(value)) return false;
+  if (Array.isArray(value)) return value.every((item) => isPlain(item, depthLeft - 1, nodes));
+  for (const key in value) if (!isPlain((value as Record<string, unknown>)[key], depthLeft - 1, nodes)) return false;
+  return true;
+}
+
+function hasPlainPrototype(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return Array.isArray(value) ? prototype === Array.prototype : prototype === Object.prototype || prototype === null;
+}
+
+/** Of what is plain. */
+function freezeAll(value: unknown): void {
+  if (typeof value !== 'object' || value === null) return;
+  Object.freeze(value);
+  if (Array.isArray(value)) value.forEach(freezeAll);
+  else for (const key in value) freezeAll((value as Record<string, unknown>)[key]);
+}

@@ -1,0 +1,182 @@
+/** Declares what a topology remembers: names, types and how the bytes are laid out. */
+import { StreamError } from '../errors.ts';
+import type { Serde } from '../schemas/serde.ts';
+import { checkName } from '../schemas/topic.ts';
+import { defaultOrderedKeysMax, type LayeredStore } from './layered-store.ts';
+import { timestampOf, valueOf, withTimestamp } from './timestamped-value.ts';
+import {
+  TypedKeyValueStore,
+  TypedTimestampedStore,
+  type KeyValueState,
+  type OrderedState,
+  type TimestampedState,
+} from './typed-store.ts';
+
+/** Values of each store and task that are kept decoded; at some 200 bytes and a value each. */
+export const defaultCacheEntriesMax = 10_000;
+
+/** How a row in the store and its record in the changelog become each other. */
+export interface StoreFormat {
+  /** Goes into the identity of the store's directory: another layout means to restore. */
+  readonly version: number;
+  /** Of a stored value that was written with this timestamp. */
+  toChangelog(stored: Uint8Array, writtenAtMs: number): { readonly value: Uint8Array; readonly timestampMs: number };
+  /** The stored value of a changelog record that is not a tombstone. */
+  fromChangelog(value: Uint8Array, timestampMs: number): Uint8Array;
+}
+
+/** What a state works with while its task is open. */
+export interface StateScope {
+  readonly store: LayeredStore;
+  /** Timestamp of the changelog records of writes that name none. */
+  readonly currentTimestampMs: () => number;
+}
+
+/** A declared store. Frozen. `State` is what processors see of it. */
+export interface StoreSpec<K, V, State> {
+  readonly name: string;
+  /** For descriptions. */
+  readonly kind: string;
+  readonly key: Serde<K>;
+  /** Of the value as the changelog and queries have it. */
+  readonly value: Serde<V>;
+  readonly format: StoreFormat;
+  /** Whether the layered store must keep an index of keys, and its bound. */
+  readonly ordered: boolean;
+  readonly orderedKeysMax: number;
+  /** Topic configurations of the changelog, by Kafka's names; `undefined`: the store is not logged, and empty wherever its task opens anew. */
+  readonly changelog: Readonly<Record<string, string>> | undefined;
+  /** Makes what processors see, once per opened task. */
+  createState(scope: StateScope): State;
+}
+
+export type AnyStoreSpec = StoreSpec<unknown, unknown, unknown>;
+
+/** What processors see of a store. */
+export type StateOf<S> = S extends { createState(scope: StateScope): infer State } ? State : never;
+export type StoreKey<S> = S extends { readonly key: Serde<infer K> } ? K : never;
+export type StoreValue<S> = S extends { readonly value: Serde<infer V> } ? V : never;
+
+export interface StoreOptions<K, V> {
+  /** Equal keys must give equal bytes. */
+  readonly key: Serde<K>;
+  readonly value: Serde<V>;
+  /** `false`: not logged; configurations are added to `cleanup.policy=compact`. Logged by default. */
+  readonly changelog?: boolean | Readonly<Record<string, string>>;
+  readonly cache?: CacheOptions;
+}
+
+export interface CacheOptions {
+  /** Rows per task whose values are kept decoded; 0: none. */
+  readonly entriesMax?: number;
+  /**
+   * Lets a read return the very value that was put (which is then deep-frozen) instead of decoding it. Only for a serde that gives back exactly what it
+   * was given, or what is read would depend on the cache.
+   */
+  readonly keepsPutValues?: boolean;
+}
+
+export interface OrderedStoreOptions<K, V> extends StoreOptions<K, V> {
+  /** Lets processors walk ranges of keys; every task then keeps all its keys in memory. */
+  readonly ordered: true;
+  /** Bound of that. A put beyond it fails. */
+  readonly orderedKeysMax?: number;
+}
+
+/** Stored as the changelog has it. */
+export const plainFormat: StoreFormat = Object.freeze({
+  version: 1,
+  toChangelog: (stored: Uint8Array, writtenAtMs: number) => ({ value: stored, timestampMs: writtenAtMs }),
+  fromChangelog: (value: Uint8Array) => value,
+});
+
+/** Stored with its event time in front; the changelog has the plain value, and the time as its timestamp. */
+export const timestampedFormat: StoreFormat = Object.freeze({
+  version: 2,
+  toChangelog: (stored: Uint8Array) => ({ value: valueOf(stored), timestampMs: timestampOf(stored) }),
+  fromChangelog: (value: Uint8Array, timestampMs: number) => withTimestamp(value, timestampMs),
+});
+
+/** Declares a key-value store; with `ordered: true` one whose keys processors can walk. Throws `TOPOLOGY_INVALID` for a bad name or bound. */
+export function defineStore<K, V>(
+  name: string,
+  options: OrderedStoreOptions<K, V>,
+): StoreSpec<K, V, OrderedState<K, V>>;
+export function defineStore<K, V>(
+  name: string,
+  options: StoreOptions<K, V> & { readonly ordered?: false },
+): StoreSpec<K, V, KeyValueState<K, V>>;
+export function defineStore<K, V>(
+  name: string,
+  options: StoreOptions<K, V> & { readonly ordered?: boolean; readonly orderedKeysMax?: number },
+): StoreSpec<K, V, OrderedState<K, V>> {
+  const ordered = options.ordered === true;
+  return Object.freeze({
+    ...common(name, options),
+    kind: ordered ? 'ordered-key-value' : 'key-value',
+    format: plainFormat,
+    ordered,
+    orderedKeysMax: checkBound(name, options.orderedKeysMax ?? defaultOrderedKeysMax),
+    createState: (scope: StateScope) => new TypedKeyValueStore({ ...scope, ...typed(options) }),
+  });
+}
+
+/** Declares a key-value store that keeps the event time of each value. Throws `TOPOLOGY_INVALID` for a bad name or bound. */
+export function defineTimestampedStore<K, V>(
+  name: string,
+  options: StoreOptions<K, V>,
+): StoreSpec<K, V, TimestampedState<K, V>> {
+  return Object.freeze({
+    ...common(name, options),
+    kind: 'timestamped-key-value',
+    format: timestampedFormat,
+    ordered: false,
+    orderedKeysMax: defaultOrderedKeysMax,
+    createState: (scope: StateScope) => new TypedTimestampedStore({ ...scope, ...typed(options) }),
+  });
+}
+
+function common<K, V>(
+  name: string,
+  options: StoreOptions<K, V>,
+): Pick<StoreSpec<K, V, never>, 'name' | 'key' | 'value' | 'changelog'> {
+  checkBound(name, options.cache?.entriesMax ?? defaultCacheEntriesMax);
+  return {
+    name: checkName('store', name),
+    key: options.key,
+    value: options.value,
+    changelog: changelogConfigs(options.changelog ?? true),
+  };
+}
+
+function typed<K, V>({
+  key,
+  value,
+  cache = {},
+}: StoreOptions<K, V>): {
+  readonly key: Serde<K>;
+  readonly value: Serde<V>;
+  readonly cacheEntriesMax: number;
+  readonly keepsPutValues: boolean;
+} {
+  return {
+    key,
+    value,
+    cacheEntriesMax: cache.entriesMax ?? defaultCacheEntriesMax,
+    keepsPutValues: cache.keepsPutValues ?? false,
+  };
+}
+
+function changelogConfigs(
+  changelog: boolean | Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> | undefined {
+  if (changelog === false) return undefined;
+  return Object.freeze({ 'cleanup.policy': 'compact', ...(changelog === true ? {} : changelog) });
+}
+
+function checkBound(name: string, bound: number): number {
+  if (Number.isSafeInteger(bound) && bound >= 0) return bound;
+  throw new StreamError('TOPOLOGY_INVALID', `store ${name}: a bound is a whole number of at least 0`, {
+    facts: { store: name },
+  });
+}

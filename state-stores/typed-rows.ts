@@ -1,0 +1,143 @@
+/** The part that all typed stores share: serialisation with named failures, and the object cache above the layered store. */
+import { StreamError, assert } from '../errors.ts';
+import { noHeaders } from '../schemas/record.ts';
+import { bigint64Serde, int16Serde, int32Serde, int64Serde, stringSerde, type Serde } from '../schemas/serde.ts';
+import { toBinaryKey } from './binary-key.ts';
+import type { LayeredStore } from './layered-store.ts';
+import { ObjectCache, freezePlain, type CachedRow } from './object-cache.ts';
+
+type SerdeFailure = 'SERIALIZATION_FAILED' | 'DESERIALIZATION_FAILED';
+
+function failure(code: SerdeFailure, store: string, what: string, cause?: unknown): StreamError {
+  return new StreamError(code, `store ${store}: ${what}`, { facts: { store }, cause });
+}
+
+function encode<T>(store: string, serde: Serde<T>, value: T): Uint8Array {
+  let bytes: unknown;
+  try {
+    bytes = serde.serialize(value);
+  } catch (cause) {
+    throw failure('SERIALIZATION_FAILED', store, `serde ${serde.name} refused what was put`, cause);
+  }
+  if (!(bytes instanceof Uint8Array)) throw failure('SERIALIZATION_FAILED', store, `serde ${serde.name} gave no bytes`);
+  // A serde of bytes gives back what it was given: the store must own what it keeps.
+  return bytes === value ? Buffer.from(bytes) : bytes;
+}
+
+/** The value that `bytes` stand for; never the array itself. Throws `DESERIALIZATION_FAILED`. */
+export function decode<T>(store: string, serde: Serde<T>, bytes: Uint8Array): T {
+  try {
+    const value = serde.deserialize(bytes);
+    const given: unknown = value;
+    return given === bytes ? serde.deserialize(Buffer.from(bytes)) : value;
+  } catch (cause) {
+    throw failure('DESERIALIZATION_FAILED', store, `serde ${serde.name} refused what is stored`, cause);
+  }
+}
+
+/** Throws `SERIALIZATION_FAILED`. */
+export function encodeKey<K>(store: string, serde: Serde<K>, key: K): Uint8Array {
+  if (key === undefined || key === null) throw failure('SERIALIZATION_FAILED', store, 'a key may not be null');
+  return encode(store, serde, key);
+}
+
+/** Throws `SERIALIZATION_FAILED`. */
+export function encodeValue<V>(store: string, serde: Serde<V>, value: V): Uint8Array {
+  if (value === undefined || value === null)
+    throw failure('SERIALIZATION_FAILED', store, 'a value may not be null; use delete to remove a row');
+  return encode(store, serde, value);
+}
+
+/** Of these, equal bytes mean equal keys and the other way round: the key itself can name its row in the cache. */
+const injective: ReadonlySet<unknown> = new Set([stringSerde, int16Serde, int32Serde, int64Serde, bigint64Serde]);
+
+export interface TypedRowsOptions<K, T> {
+  readonly store: LayeredStore;
+  readonly key: Serde<K>;
+  readonly cacheEntriesMax: number;
+  readonly keepsPutValues: boolean;
+  readonly decode: (stored: Uint8Array) => T;
+}
+
+export interface TypedWrite<T> {
+  /** `undefined` deletes. */
+  readonly stored: Uint8Array | undefined;
+  readonly timestampMs: number;
+  /** What `stored` was made of. */
+  readonly value: T | undefined;
+}
+
+/** Rows of a layered store under typed keys; values are decoded at most once while they stay in the cache. */
+export class TypedRows<K, T> {
+  readonly #store: LayeredStore;
+  readonly #key: Serde<K>;
+  readonly #decode: (stored: Uint8Array) => T;
+  readonly #keepsPutValues: boolean;
+  readonly #isInjective: boolean;
+  readonly #cache: ObjectCache<K | string, T>;
+  #generation: number;
+
+  constructor(options: TypedRowsOptions<K, T>) {
+    assert(options.cacheEntriesMax >= 0, 'a cache has a size');
+    this.#store = options.store;
+    this.#key = options.key;
+    this.#decode = options.decode;
+    this.#keepsPutValues = options.keepsPutValues;
+    this.#isInjective = injective.has(options.key);
+    this.#cache = new ObjectCache(options.cacheEntriesMax);
+    this.#generation = options.store.generation;
+  }
+
+  get(key: K): T | undefined {
+    const row = this.#cached(key) ?? this.#load(key);
+    if (row.value !== undefined || row.bytes === undefined) return row.value;
+    const value = this.#decode(row.bytes);
+    if (value !== undefined && freezePlain(value)) {
+      row.value = value;
+      row.bytes = undefined;
+    }
+    return value;
+  }
+
+  put(key: K, { stored, timestampMs, value }: TypedWrite<T>): void {
+    const known = this.#cached(key);
+    const row = known ?? this.#row(key);
+    this.#store.putNamed(row.name, { key: row.key, value: stored, timestampMs, headers: noHeaders });
+    row.bytes = stored;
+    row.value = undefined;
+    if (this.#keepsPutValues && value !== undefined && freezePlain(value)) {
+      row.value = value;
+      row.bytes = undefined;
+    }
+    if (known === undefined) this.#cache.set(this.#cacheKey(key, row), row);
+  }
+
+  #cached(key: K): CachedRow<T> | undefined {
+    if (this.#generation !== this.#store.generation) {
+      this.#cache.clear();
+      this.#generation = this.#store.generation;
+    }
+    return this.#namesItself(key) ? this.#cache.get(key) : this.#cache.get(this.#row(key).name);
+  }
+
+  #load(key: K): CachedRow<T> {
+    const row = this.#row(key);
+    row.bytes = this.#store.getNamed(row.name, row.key);
+    this.#cache.set(this.#cacheKey(key, row), row);
+    return row;
+  }
+
+  #row(key: K): CachedRow<T> {
+    const bytes = encodeKey(this.#store.name, this.#key, key);
+    return { key: bytes, name: toBinaryKey(bytes), bytes: undefined, value: undefined };
+  }
+
+  #cacheKey(key: K, row: CachedRow<T>): K | string {
+    return this.#namesItself(key) ? key : row.name;
+  }
+
+  /** A map takes 0 and -0 for one key, and `null` must be refused rather than found. */
+  #namesItself(key: K): boolean {
+    return this.#isInjective && key !== 0;
+  }
+}
