@@ -13,7 +13,7 @@ const api = [...runtime, 'api/(?!app/)'];
 /** [rule name, from, allowed targets] */
 const layers = [
   ['errors-and-clock', '^(errors|clock)\\.ts$', base],
-  ['settings-and-logger', '^(settings|json-logger)\\.ts$', base],
+  ['json-logger', '^json-logger\\.ts$', base],
   ['schemas', '^schemas/(?!app/)', schemas],
   ['state-stores', '^state-stores/(?!level)', stores],
   ['level', '^state-stores/level', [...schemas, 'state-stores/']],
