@@ -175,14 +175,26 @@ export class LayeredStore {
       return;
     }
     this.#isApplying = true;
+    await this.#write(position);
+    this.#isApplying = false;
+    this.#sealed = undefined;
+  }
+
+  /** As `apply`, over a backing that writes within the call (memory): done when it returns. */
+  applyNow(position: Position): void {
+    this.#write(position).catch((error: unknown) => {
+      assert(false, `store ${this.name} did not write within the call: ${String(error)}`);
+    });
+    this.#sealed = undefined;
+  }
+
+  #write(position: Position): Promise<void> {
     const batch = this.#backing.batch();
-    for (const { key, value } of sealed?.writes() ?? []) {
+    for (const { key, value } of this.#sealed?.writes() ?? []) {
       if (value === undefined) batch.delete(key);
       else batch.put(key, value);
     }
-    await batch.write(position);
-    this.#isApplying = false;
-    this.#sealed = undefined;
+    return batch.write(position);
   }
 
   /** Drops all that is not committed: the uncommitted writes, and the sealed ones unless `apply` has begun. */

@@ -30,7 +30,8 @@ interface MemoryWrite {
   readonly value: Uint8Array | undefined;
 }
 
-class MemoryStore implements KeyValueStore {
+/** One store in memory; `write` has happened when the call returns, before its promise resolves. */
+export class MemoryStore implements KeyValueStore {
   readonly #name: string;
   readonly #released: () => void;
   readonly #rows = new Map<string, Uint8Array>();

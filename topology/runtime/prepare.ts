@@ -4,10 +4,11 @@ import { StreamError } from '../../errors.ts';
 import { crc32c } from '../../schemas/crc32c.ts';
 import { canonicalJson } from '../../schemas/serde.ts';
 import type { Topology } from '../graph.ts';
-import { physicalTopicName, planTopology } from '../plan.ts';
+import { plan as planTopology } from '../plan.ts';
 import type { InternalTopic, Plan } from '../plan.ts';
 import type { ResolvedOptions } from './options.ts';
 import type { Outputs } from './outputs.ts';
+import { physicalTopicName } from './plan-tasks.ts';
 
 export interface Prepared {
   readonly plan: Plan;

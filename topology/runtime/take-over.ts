@@ -8,13 +8,11 @@ import type { PlannedStore, SubTopology } from '../plan.ts';
 import { decodePartitionTime } from './commit-metadata.ts';
 import { backoffMs } from './options.ts';
 import type { ResolvedOptions } from './options.ts';
+import { sourceTopicsOfPartition } from './plan-tasks.ts';
 import type { Prepared } from './prepare.ts';
 import type { Restorer, RestoreProgress } from './restorer.ts';
 import { TaskStore } from './task-store.ts';
-import { sourceTopicsOfPartition } from '../plan.ts';
 
-/** Version of how values lie in the stores. */
-const storeFormat = 1;
 /** Bounds of LevelDB's memory for unflushed writes, per store. */
 const writeBuffer = { min: 4 * 1024 * 1024, max: 64 * 1024 * 1024 } as const;
 /** A store that restored at least this many records is compacted before it serves. */
@@ -38,6 +36,8 @@ export interface TakeOverScope {
   readonly options: ResolvedOptions;
   readonly prepared: Prepared;
   readonly restorer: Restorer;
+  /** What a topic takes in one record. */
+  messageBytesMax(topic: string): number;
   /** Transactional ids of dead members, as the last assignment carried them. */
   deadTransactionalIds(): readonly string[];
 }
@@ -152,14 +152,15 @@ async function openStore(scope: TakeOverScope, wanted: { opening: Opening; plann
     application: options.applicationId,
     store: planned.spec.name,
     taskId: opening.taskId,
-    format: storeFormat,
+    format: planned.spec.format.version,
     changelog: changelogTopic === undefined ? '' : (prepared.changelogIds.get(changelogTopic) ?? ''),
   };
   for (let attempt = 0; ; attempt += 1) {
     checkWanted(opening);
     try {
       const backing = await stores.open(path, { identity, writeBufferBytes: writeBufferBytes(scope) });
-      return await TaskStore.open(planned, backing);
+      const bytesMax = changelogTopic === undefined ? Infinity : scope.messageBytesMax(changelogTopic);
+      return await TaskStore.open(planned, backing, bytesMax);
     } catch (error) {
       if (hasCode(error, 'STORE_FOREIGN', 'STORE_CORRUPT') && attempt < 3) {
         logger.warn('store is foreign or damaged: rebuilding it from the changelog', { path, code: error.code });

@@ -1,9 +1,8 @@
 /** A store of one task: the opened bytes, its layers, the typed handle processors see, and its changelog. */
 import { assert } from '../../errors.ts';
-import { fromChangelog, toChangelog } from '../../state-stores/spec.ts';
-import { LayeredStore } from '../../state-stores/layered-store.ts';
+import { layered } from '../../state-stores/layered-store.ts';
+import type { LayeredStore } from '../../state-stores/layered-store.ts';
 import type { KeyValueStore, Position } from '../../state-stores/store.ts';
-import { createState } from '../../state-stores/typed-store.ts';
 import type { FetchedBatch } from '../../connectors/log.ts';
 import type { PlannedStore } from '../plan.ts';
 import type { Outputs } from './outputs.ts';
@@ -15,6 +14,8 @@ export interface WriteContext {
 
 /** Entries per batch while restoring: large enough to amortise a write, small enough to stay resumable. */
 const restoreBatchMax = 5_000;
+/** Framing of one changelog record in its batch. */
+const changelogOverheadBytes = 256;
 
 export class TaskStore {
   readonly name: string;
@@ -26,17 +27,19 @@ export class TaskStore {
   #context: WriteContext | undefined;
   #pending: { key: Uint8Array; value: Uint8Array | undefined }[] = [];
 
-  constructor(planned: PlannedStore, backing: KeyValueStore, layered: LayeredStore) {
+  constructor(planned: PlannedStore, backing: KeyValueStore, store: LayeredStore) {
     this.name = planned.spec.name;
     this.planned = planned;
     this.#backing = backing;
-    this.layered = layered;
-    this.state = createState(planned.spec, layered, () => this.#context?.writeTimestampMs ?? 0);
+    this.layered = store;
+    this.state = planned.spec.createState({ store, currentTimestampMs: () => this.#context?.writeTimestampMs ?? 0 });
   }
 
-  static async open(planned: PlannedStore, backing: KeyValueStore): Promise<TaskStore> {
-    const layered = await LayeredStore.open(backing, { ordered: planned.spec.ordered });
-    return new TaskStore(planned, backing, layered);
+  /** `messageBytesMax` is what the changelog takes in one record. */
+  static async open(planned: PlannedStore, backing: KeyValueStore, messageBytesMax: number): Promise<TaskStore> {
+    const { name, ordered, orderedKeysMax } = planned.spec;
+    const rowBytesMax = messageBytesMax - changelogOverheadBytes;
+    return new TaskStore(planned, backing, await layered(backing, { name, ordered, orderedKeysMax, rowBytesMax }));
   }
 
   bind(context: WriteContext): void {
@@ -53,9 +56,9 @@ export class TaskStore {
     const writes = this.layered.seal();
     const topic = this.planned.changelogTopic;
     if (topic === undefined) return;
-    const { spec } = this.planned;
+    const { format } = this.planned.spec;
     for (const write of writes) {
-      const record = write.value === undefined ? { value: undefined, timestampMs: write.timestampMs } : toChangelog(spec, write.value, write.timestampMs);
+      const record = write.value === undefined ? { value: undefined, timestampMs: write.timestampMs } : format.toChangelog(write.value, write.timestampMs);
       outputs.append(topic, partition, {
         key: write.key,
         value: record.value,
@@ -70,20 +73,16 @@ export class TaskStore {
     await this.layered.apply(position ?? this.position ?? 0);
   }
 
-  discard(): void {
-    this.layered.discard();
-  }
-
   /** Takes a batch of the changelog; returns how many records it held. */
   async restore(batch: FetchedBatch): Promise<number> {
-    const { spec } = this.planned;
+    const { format } = this.planned.spec;
     const cursor = batch.cursor();
     let count = 0;
     while (cursor.next()) {
       const key = cursor.key();
       assert(key !== undefined, `changelog of ${this.name} holds a record without key`);
       const value = cursor.value();
-      this.#pending.push({ key, value: value === undefined ? undefined : fromChangelog(spec, value, cursor.timestampMs) });
+      this.#pending.push({ key, value: value === undefined ? undefined : format.fromChangelog(value, cursor.timestampMs) });
       count += 1;
       if (this.#pending.length >= restoreBatchMax) await this.#flushRestored(cursor.offset + 1);
     }
@@ -95,6 +94,10 @@ export class TaskStore {
     const entries = this.#pending;
     this.#pending = [];
     await this.layered.restore(entries, nextOffset);
+  }
+
+  async compact(): Promise<void> {
+    await this.layered.compact();
   }
 
   async close(): Promise<void> {

@@ -6,7 +6,6 @@ import type { Cancellable, DropReason, Schedule } from '../../processors/node.ts
 import { noHeaders, partitionId } from '../../schemas/record.ts';
 import type { RecordMetadata } from '../../schemas/record.ts';
 import type { ErrorPolicy, SourceNode, TopicReference } from '../graph.ts';
-import { physicalTopicName } from '../plan.ts';
 import type { Plan, SubTopology } from '../plan.ts';
 import { encodePartitionTime } from './commit-metadata.ts';
 import { newCounters } from './counters.ts';
@@ -15,6 +14,7 @@ import { DecidedFailure, RuntimeProcessor, RuntimeSink } from './node-runtime.ts
 import type { RuntimeNode, TaskScope } from './node-runtime.ts';
 import type { Outputs } from './outputs.ts';
 import { PartitionQueue } from './partition-queue.ts';
+import { physicalTopicName } from './plan-tasks.ts';
 import { Punctuators } from './punctuators.ts';
 import type { TaskStore } from './task-store.ts';
 
@@ -76,6 +76,10 @@ export class Task implements TaskScope {
       this.#committed.set(queue.topic, queue.nextOffset);
     }
     for (const store of this.stores.values()) store.bind(this);
+  }
+
+  get taskId(): string {
+    return this.id;
   }
 
   get applicationId(): string {

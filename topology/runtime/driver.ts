@@ -1,0 +1,277 @@
+/** Runs a topology in this thread, synchronously, under virtual time: for tests of topologies, with any test runner or none. */
+import type { Clock, Logger } from '../../clock.ts';
+import { silentLogger } from '../../clock.ts';
+import type { FetchedBatch } from '../../connectors/log.ts';
+import { StreamError } from '../../errors.ts';
+import { partitionForKey } from '../../schemas/murmur2.ts';
+import { noHeaders } from '../../schemas/record.ts';
+import type { Header } from '../../schemas/record.ts';
+import { BatchBuilder } from '../../schemas/record-batch.ts';
+import { batchCursor } from '../../schemas/record-batch-cursor.ts';
+import type { Serde } from '../../schemas/serde.ts';
+import type { Topic } from '../../schemas/topic.ts';
+import { LayeredStore } from '../../state-stores/layered-store.ts';
+import { MemoryStore } from '../../state-stores/memory.ts';
+import type { Topology } from '../graph.ts';
+import { plan as planTopology } from '../plan.ts';
+import type { Plan } from '../plan.ts';
+import { Outputs } from './outputs.ts';
+import { sourceTopicsOfPartition, taskId, taskIdOf } from './plan-tasks.ts';
+import { TaskStore } from './task-store.ts';
+import { Task } from './task.ts';
+
+export interface DriverOptions {
+  readonly applicationId?: string;
+  /** Partitions of every user topic (1), or by topic. */
+  readonly partitions?: number | Readonly<Record<string, number>>;
+  /** Wall clock at the start, epoch ms. */
+  readonly wallClockMs?: number;
+  readonly logger?: Logger;
+}
+
+/** One record as the driver takes and gives it. */
+export interface DriverRecord<K, V> {
+  readonly key: K;
+  readonly value: V;
+  readonly timestampMs: number;
+  readonly headers: readonly Header[];
+}
+
+export interface DriverOutput<K, V> extends DriverRecord<K, V> {
+  readonly partition: number;
+}
+
+export interface InputOptions {
+  /** Absent: the driver's wall clock. */
+  readonly timestampMs?: number;
+  readonly headers?: readonly Header[];
+  /** Absent: by the key, as a producer would. */
+  readonly partition?: number;
+}
+
+interface Appended {
+  readonly partition: number;
+  readonly key: Uint8Array | undefined;
+  readonly value: Uint8Array | undefined;
+  readonly timestampMs: number;
+  readonly headers: readonly Header[];
+}
+
+/** Records one run may cause before it is taken for endless. */
+const recordsMax = 1_000_000;
+
+/**
+ * Each piped record is processed to its end, internal topics included, and committed before `pipe` returns. Wall-clock punctuators run only in
+ * `advanceWallClock`. Throws what an instance would stop with.
+ */
+export class TestDriver {
+  readonly plan: Plan;
+  readonly #tasks = new Map<string, Task>();
+  readonly #outputs = new Outputs();
+  readonly #produced = new Map<string, Appended[]>();
+  readonly #ends = new Map<string, number>();
+  #nowMs: number;
+  #appliedPosition = 0;
+
+  constructor(topology: Topology, options: DriverOptions = {}) {
+    this.#nowMs = options.wallClockMs ?? 0;
+    const partitions = userPartitions(topology, options.partitions ?? 1);
+    this.plan = planTopology(topology, { applicationId: options.applicationId ?? topology.name, partitions });
+    const clock = this.#clock();
+    for (const sub of this.plan.subTopologies)
+      for (let partition = 0; partition < sub.partitions; partition += 1) {
+        const task = new Task({
+          id: taskId(sub.id, partition),
+          plan: this.plan,
+          subTopology: sub,
+          partition,
+          stores: new Map(sub.stores.map((planned) => [planned.spec.name, memoryTaskStore(planned)])),
+          outputs: this.#outputs,
+          clock,
+          logger: options.logger ?? silentLogger,
+          start: new Map(sourceTopicsOfPartition(this.plan, sub, partition).map((topic) => [topic, { offset: 0, partitionTimeMs: -1 }])),
+          isCaughtUp: () => true,
+        });
+        task.open();
+        this.#tasks.set(task.id, task);
+      }
+  }
+
+  /** Appends a record to an input topic and processes everything it causes. A `null` key or value is an absent one. */
+  pipe<K, V>(topic: Topic<K, V>, key: K | null, value: V | null, options: InputOptions = {}): void {
+    this.pipeBytes(topic.name, key === null ? undefined : topic.key.serialize(key), value === null ? undefined : topic.value.serialize(value), options);
+  }
+
+  /** As `pipe`, with bytes as they would lie in the log. */
+  pipeBytes(topic: string, key: Uint8Array | undefined, value: Uint8Array | undefined, options: InputOptions = {}): void {
+    const partitions = this.plan.partitions.get(topic);
+    if (partitions === undefined) throw new StreamError('TOPIC_UNKNOWN', 'the topology does not read this topic', { facts: { topic } });
+    const partition = options.partition ?? (key === undefined ? 0 : partitionForKey(key, partitions));
+    this.#deliver(topic, { partition, key, value, timestampMs: options.timestampMs ?? this.#nowMs, headers: options.headers ?? noHeaders });
+    this.#settle();
+  }
+
+  /** Moves the wall clock and runs what is due, committing after it. */
+  advanceWallClock(ms: number): void {
+    this.#nowMs += ms;
+    for (const task of this.#tasks.values()) task.punctuate();
+    this.#settle();
+  }
+
+  get wallClockMs(): number {
+    return this.#nowMs;
+  }
+
+  /** Takes everything that was written to a topic since the last call, decoded. Internal topics too, by their full names. */
+  read<K, V>(topic: { readonly name: string; readonly key: Serde<K>; readonly value: Serde<V> }): readonly DriverOutput<K | null, V | null>[] {
+    return this.readBytes(topic.name).map((record) => ({
+      key: record.key === undefined ? null : topic.key.deserialize(record.key),
+      value: record.value === undefined ? null : topic.value.deserialize(record.value),
+      timestampMs: record.timestampMs,
+      headers: record.headers,
+      partition: record.partition,
+    }));
+  }
+
+  /** As `read`, with bytes as they lie in the log. */
+  readBytes(topic: string): readonly Appended[] {
+    const records = this.#produced.get(topic) ?? [];
+    this.#produced.delete(topic);
+    return records;
+  }
+
+  /** Names of the topics that anything was written to and not read yet. */
+  producedTopics(): readonly string[] {
+    return [...this.#produced.keys()].sort();
+  }
+
+  /** The state that processors see, of one partition (0). */
+  state(store: string, partition = 0): unknown {
+    return this.#storeOf(store, partition).state;
+  }
+
+  /** Committed rows of a store over all partitions, decoded, in key order per partition. */
+  async rows<K = unknown, V = unknown>(store: string): Promise<readonly { readonly key: K; readonly value: V }[]> {
+    const rows: { key: K; value: V }[] = [];
+    for (const task of this.#tasks.values()) {
+      const opened = task.stores.get(store);
+      if (opened === undefined) continue;
+      const { spec } = opened.planned;
+      for await (const [key, stored] of opened.layered.committedScan({})) {
+        const { value } = spec.format.toChangelog(stored, 0);
+        // The caller names the types it declared the store with.
+        rows.push({ key: spec.key.deserialize(key) as K, value: spec.value.deserialize(value) as V });
+      }
+    }
+    return rows;
+  }
+
+  /** What dropped records were dropped for, over all tasks. */
+  drops(): ReadonlyMap<string, number> {
+    const drops = new Map<string, number>();
+    for (const task of this.#tasks.values())
+      for (const [reason, count] of task.counters.dropped) drops.set(reason, (drops.get(reason) ?? 0) + count);
+    return drops;
+  }
+
+  close(): void {
+    for (const task of this.#tasks.values()) task.close();
+    this.#tasks.clear();
+  }
+
+  #storeOf(store: string, partition: number): TaskStore {
+    for (const task of this.#tasks.values()) {
+      const opened = task.stores.get(store);
+      if (opened !== undefined && task.partition === partition) return opened;
+    }
+    throw new StreamError('STORE_UNKNOWN', 'no store of that name and partition', { facts: { store, partition } });
+  }
+
+  #settle(): void {
+    for (let round = 0; round < recordsMax; round += 1) {
+      let processed = 0;
+      for (const task of this.#tasks.values()) processed += task.process(1, Infinity);
+      this.#commit();
+      if (processed === 0 && this.#outputs.count === 0) return;
+    }
+    throw new StreamError('PROCESSING_FAILED', 'the topology did not come to rest: does it feed itself?');
+  }
+
+  #commit(): void {
+    for (const task of this.#tasks.values()) task.prepareCommit();
+    this.#appliedPosition += 1;
+    for (const task of this.#tasks.values())
+      for (const store of task.stores.values()) store.layered.applyNow(this.#appliedPosition);
+    for (const { topic, partition, records } of this.#outputs.take()) this.#route(topic, partition, records);
+  }
+
+  #route(topic: string, partition: number, records: BatchBuilder): void {
+    const cursor = batchCursor(encode(records), 0);
+    while (cursor.next()) {
+      const record = { partition, key: cursor.key(), value: cursor.value(), timestampMs: cursor.timestampMs, headers: cursor.headers() };
+      const produced = this.#produced.get(topic) ?? [];
+      produced.push(record);
+      this.#produced.set(topic, produced);
+      this.#deliver(topic, record);
+    }
+  }
+
+  #deliver(topic: string, record: Appended): void {
+    const id = taskIdOf(this.plan, topic, record.partition);
+    const task = id === undefined ? undefined : this.#tasks.get(id);
+    if (task === undefined) return;
+    const end = `${topic}/${String(record.partition)}`;
+    const offset = this.#ends.get(end) ?? 0;
+    this.#ends.set(end, offset + 1);
+    const builder = new BatchBuilder();
+    builder.append(record.timestampMs, record.key, record.value, record.headers);
+    task.addBatch(fetched(topic, { partition: record.partition, offset, bytes: encode(builder) }));
+  }
+
+  #clock(): Clock {
+    return {
+      nowMs: () => this.#nowMs,
+      monotonicMs: () => this.#nowMs,
+      sleep: () => Promise.resolve(),
+      timer: () => ({ cancel: () => undefined }),
+      yield: () => Promise.resolve(),
+    };
+  }
+}
+
+function encode(builder: BatchBuilder): Buffer {
+  return builder.encode({ producerId: -1n, producerEpoch: -1, baseSequence: -1, isTransactional: false }, 'none');
+}
+
+function fetched(topic: string, at: { partition: number; offset: number; bytes: Buffer }): FetchedBatch {
+  at.bytes.writeBigInt64BE(BigInt(at.offset), 0);
+  return {
+    topic,
+    partition: at.partition,
+    count: 1,
+    nextOffset: at.offset + 1,
+    sizeBytes: at.bytes.length,
+    cursor: () => batchCursor(at.bytes, at.offset),
+  };
+}
+
+function memoryTaskStore(planned: Plan['subTopologies'][number]['stores'][number]): TaskStore {
+  const { name, ordered, orderedKeysMax } = planned.spec;
+  const backing = new MemoryStore(name, () => undefined);
+  return new TaskStore(planned, backing, new LayeredStore(backing, { name, ordered, orderedKeysMax }));
+}
+
+function userPartitions(topology: Topology, wanted: number | Readonly<Record<string, number>>): ReadonlyMap<string, number> {
+  const count = (name: string): number => (typeof wanted === 'number' ? wanted : (wanted[name] ?? 1));
+  const partitions = new Map<string, number>();
+  const add = (name: string): void => {
+    partitions.set(name, count(name));
+  };
+  for (const node of topology.nodes) {
+    if (node.kind === 'source') for (const topic of node.topics) if (topic.internal === undefined) add(topic.name);
+    if (node.kind === 'sink' && typeof node.topic !== 'function' && node.topic.internal === undefined) add(node.topic.name);
+  }
+  if (typeof wanted !== 'number') for (const name of Object.keys(wanted)) add(name);
+  if (topology.settings.deadLetterTopic !== undefined) add(topology.settings.deadLetterTopic);
+  return partitions;
+}

@@ -1,0 +1,82 @@
+/** The numbers of one instance, read when asked. */
+import type { Runtime } from './instance.ts';
+import type { Task } from './task.ts';
+import type { MetricSample } from './view.ts';
+
+interface Definition {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'counter' | 'gauge';
+}
+
+const taskMetrics: readonly (Definition & { readonly read: (task: Task) => number })[] = [
+  { name: 'rivulet_records_consumed_total', help: 'Input records processed', type: 'counter', read: (task) => task.counters.consumed },
+  { name: 'rivulet_records_applied_total', help: 'Input records that had their full effect', type: 'counter', read: (task) => task.counters.applied },
+  {
+    name: 'rivulet_records_dropped_total',
+    help: 'Input records that ended as dropped by the rules of a step',
+    type: 'counter',
+    read: (task) => task.counters.droppedRecords,
+  },
+  { name: 'rivulet_records_skipped_total', help: 'Bad input records skipped by policy', type: 'counter', read: (task) => task.counters.skipped },
+  {
+    name: 'rivulet_records_dead_lettered_total',
+    help: 'Bad input records sent to the dead-letter topic',
+    type: 'counter',
+    read: (task) => task.counters.deadLettered,
+  },
+  { name: 'rivulet_punctuations_total', help: 'Scheduled callbacks run', type: 'counter', read: (task) => task.counters.punctuations },
+  { name: 'rivulet_task_buffered_bytes', help: 'Fetched but not yet processed bytes', type: 'gauge', read: (task) => task.bufferedBytes },
+  { name: 'rivulet_task_uncommitted_bytes', help: 'State written since the last commit', type: 'gauge', read: (task) => task.storeBytes },
+  { name: 'rivulet_task_stream_time_ms', help: 'Highest event time seen', type: 'gauge', read: (task) => task.streamTimeMs },
+];
+
+const instanceMetrics: readonly (Definition & { readonly read: (runtime: Runtime) => number })[] = [
+  { name: 'rivulet_commits_total', help: 'Commits that succeeded', type: 'counter', read: (runtime) => runtime.commits.count },
+  { name: 'rivulet_commit_failures_total', help: 'Commits that failed', type: 'counter', read: (runtime) => runtime.commits.failed },
+  { name: 'rivulet_commit_seconds_total', help: 'Time spent in commits', type: 'counter', read: (runtime) => runtime.commits.durationMs / 1_000 },
+  { name: 'rivulet_records_produced_total', help: 'Records appended, changelogs included', type: 'counter', read: (runtime) => runtime.commits.records },
+  { name: 'rivulet_rebalances_total', help: 'Assignments received', type: 'counter', read: (runtime) => runtime.rebalances },
+  { name: 'rivulet_recoveries_total', help: 'Times all tasks were closed dirty and opened again', type: 'counter', read: (runtime) => runtime.recoveries },
+  { name: 'rivulet_tasks_running', help: 'Tasks that process', type: 'gauge', read: (runtime) => runtime.tasks?.running.size ?? 0 },
+  { name: 'rivulet_tasks_restoring', help: 'Tasks that are being opened', type: 'gauge', read: (runtime) => runtime.tasks?.opening.size ?? 0 },
+  { name: 'rivulet_uncommitted_output_bytes', help: 'Outputs collected since the last commit', type: 'gauge', read: (runtime) => runtime.outputs.sizeBytes },
+];
+
+export function collectMetrics(runtime: Runtime): readonly MetricSample[] {
+  const application = runtime.options.applicationId;
+  const samples: MetricSample[] = [];
+  for (const { read, ...definition } of instanceMetrics) samples.push({ ...definition, labels: { application }, value: read(runtime) });
+  for (const task of runtime.tasks?.running.values() ?? []) {
+    const labels = { application, task: task.id };
+    for (const { read, ...definition } of taskMetrics) samples.push({ ...definition, labels, value: read(task) });
+    samples.push(...dropsOf(task, labels), ...lagOf(runtime, task));
+  }
+  return samples;
+}
+
+function dropsOf(task: Task, labels: Readonly<Record<string, string>>): readonly MetricSample[] {
+  return [...task.counters.dropped].map(([reason, value]) => ({
+    name: 'rivulet_drops_total',
+    help: 'Drops by reason; one record may be dropped in several places',
+    type: 'counter' as const,
+    labels: { ...labels, reason },
+    value,
+  }));
+}
+
+function lagOf(runtime: Runtime, task: Task): readonly MetricSample[] {
+  const samples: MetricSample[] = [];
+  for (const queue of task.queues) {
+    const end = runtime.reader?.position(queue)?.end;
+    if (end === undefined) continue;
+    samples.push({
+      name: 'kafka_consumer_lag',
+      help: 'Offsets between what was processed and the end of the input',
+      type: 'gauge',
+      labels: { application: runtime.options.applicationId, topic: queue.topic, partition: String(queue.partition) },
+      value: Math.max(0, end - queue.nextOffset),
+    });
+  }
+  return samples;
+}

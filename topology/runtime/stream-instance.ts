@@ -1,0 +1,154 @@
+/** The public face of one instance: starts and stops it, and shows its state, tasks, metrics and committed values. */
+import { StreamError } from '../../errors.ts';
+import { partitionForKey } from '../../schemas/murmur2.ts';
+import { partitionId } from '../../schemas/record.ts';
+import type { AnyStoreSpec } from '../../state-stores/spec.ts';
+import { Runtime } from './instance.ts';
+import { collectMetrics } from './metrics.ts';
+import type { InstanceOptions } from './options.ts';
+import { taskId } from './plan-tasks.ts';
+import type { InstanceView, Peer, StoreLocation, StoreView, TaskStatus } from './view.ts';
+import type { SubTopology } from '../plan.ts';
+
+export interface StreamInstance extends InstanceView {
+  /** Resolves once it takes part in its group; waits for the log and for missing topics. Rejects for what waiting cannot mend (`retry` is `never`). Once. */
+  start(): Promise<void>;
+  /** Commits, leaves the group, releases everything. Resolves to false when that took longer than `timeoutMs` (10 s). Idempotent. */
+  close(options?: { readonly timeoutMs?: number }): Promise<boolean>;
+}
+
+/** Makes an instance of a topology; nothing runs before `start`. Throws `CONFIG_INVALID`. */
+export function createInstance(options: InstanceOptions): StreamInstance {
+  return new Instance(new Runtime(options));
+}
+
+class Instance implements StreamInstance {
+  readonly #runtime: Runtime;
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime;
+  }
+
+  async start(): Promise<void> {
+    await this.#runtime.start();
+  }
+
+  async close(options: { readonly timeoutMs?: number } = {}): Promise<boolean> {
+    return await this.#runtime.close(options.timeoutMs);
+  }
+
+  get applicationId(): string {
+    return this.#runtime.options.applicationId;
+  }
+  get instanceId(): string {
+    return this.#runtime.options.instanceId;
+  }
+  get state(): InstanceView['state'] {
+    return this.#runtime.state;
+  }
+  get failure(): StreamError | undefined {
+    return this.#runtime.failure;
+  }
+  get plan(): InstanceView['plan'] {
+    return this.#runtime.prepared?.plan;
+  }
+  get isReady(): boolean {
+    return this.state === 'running' && this.failure === undefined;
+  }
+
+  tasks(): readonly TaskStatus[] {
+    const { tasks, reader } = this.#runtime;
+    const statuses: TaskStatus[] = [];
+    for (const task of tasks?.running.values() ?? [])
+      statuses.push({
+        id: task.id,
+        state: 'running',
+        stores: [...task.stores.keys()],
+        inputs: task.queues.map((queue) => {
+          const end = reader?.position(queue)?.end;
+          const lag = end === undefined ? undefined : Math.max(0, end - queue.nextOffset);
+          return { topic: queue.topic, partition: queue.partition, offset: queue.nextOffset, lag };
+        }),
+      });
+    for (const opening of tasks?.opening.values() ?? [])
+      statuses.push({
+        id: opening.taskId,
+        state: 'restoring',
+        stores: opening.subTopology.stores.map((store) => store.spec.name),
+        inputs: [],
+        restore: { ...opening.progress },
+      });
+    return statuses.sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  peers(): readonly Peer[] {
+    const { assignment } = this.#runtime;
+    return (assignment?.peers ?? []).map(({ instanceId, url, tasks }) => ({
+      instanceId,
+      url,
+      activeTasks: tasks,
+      isSelf: instanceId === this.instanceId,
+    }));
+  }
+
+  storeNames(): readonly string[] {
+    return this.#runtime.topology.stores.map((spec) => spec.name);
+  }
+
+  storeSpec(store: string): AnyStoreSpec {
+    const spec = this.#runtime.topology.stores.find((candidate) => candidate.name === store);
+    if (spec === undefined) throw new StreamError('STORE_UNKNOWN', 'no store of that name', { facts: { store } });
+    return spec;
+  }
+
+  locate(store: string, key: Uint8Array): StoreLocation {
+    const sub = this.#subTopologyOf(store);
+    return this.#location(sub, partitionForKey(key, sub.partitions));
+  }
+
+  locateAll(store: string): readonly StoreLocation[] {
+    const sub = this.#subTopologyOf(store);
+    return Array.from({ length: sub.partitions }, (_, partition) => this.#location(sub, partition));
+  }
+
+  localStore(store: string, partition: number): StoreView {
+    const id = taskId(this.#subTopologyOf(store).id, partition);
+    const find = () => {
+      const task = this.#runtime.tasks?.running.get(id);
+      const opened = task?.stores.get(store);
+      if (task === undefined || opened === undefined)
+        throw new StreamError('STORE_NOT_READY', 'the store is not ready here', { facts: { store, partition } });
+      return { task, layered: opened.layered };
+    };
+    find();
+    return {
+      partition,
+      get: (key) => find().layered.committedGet(key),
+      scan: (range) => find().layered.committedScan(range),
+      position: () => {
+        const position = new Map<string, number>();
+        for (const queue of find().task.queues) {
+          const input = partitionId(queue.topic, queue.partition);
+          position.set(input, this.#runtime.committedOffsets.get(input) ?? 0);
+        }
+        return position;
+      },
+    };
+  }
+
+  metrics(): InstanceView['metrics'] extends () => infer R ? R : never {
+    return collectMetrics(this.#runtime);
+  }
+
+  #subTopologyOf(store: string): SubTopology {
+    this.storeSpec(store);
+    const sub = this.plan?.subTopologies.find((candidate) => candidate.stores.some(({ spec }) => spec.name === store));
+    if (sub === undefined) throw new StreamError('STORE_NOT_READY', 'the instance has not started yet', { facts: { store } });
+    return sub;
+  }
+
+  #location(sub: SubTopology, partition: number): StoreLocation {
+    const id = taskId(sub.id, partition);
+    return { partition, taskId: id, owner: this.peers().find((peer) => peer.activeTasks.includes(id)) };
+  }
+}
