@@ -31,7 +31,8 @@ interface MemoryWrite {
 }
 
 /** One store in memory; `write` has happened when the call returns, before its promise resolves. */
-export class MemoryStore implements KeyValueStore {
+export /** One store in memory, outside of any `Stores`: for what runs synchronously. `released` is called once, by `close`. */
+class MemoryStore implements KeyValueStore {
   readonly #name: string;
   readonly #released: () => void;
   readonly #rows = new Map<string, Uint8Array>();
