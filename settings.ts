@@ -1,6 +1,7 @@
 /** The settings of the application: read from the environment once, at start, and refused with the name of the variable when they make no sense. */
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { isLoopback } from './api/access.ts';
 import type { LogLevel } from './clock.ts';
 import { StreamError } from './errors.ts';
 
@@ -186,11 +187,6 @@ function checkTogether(settings: Settings, reader: Reader): void {
   // What commits must be able to end before the log aborts it.
   if (settings.guarantee === 'exactly_once' && settings.transactionTimeoutMs <= settings.commitIntervalMs)
     reader.refuse('TRANSACTION_TIMEOUT_MS', 'must be above COMMIT_INTERVAL_MS');
-}
-
-/** Whether only this machine can reach an API that listens there. */
-export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
 /** Wraps a credential. */

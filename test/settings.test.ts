@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { describe, expect, test } from '@jest/globals';
 import { StreamError } from '../errors.ts';
-import { describeSettings, isLoopback, readSettings, variables, type Settings } from '../settings.ts';
+import { isLoopback } from '../api/access.ts';
+import { describeSettings, readSettings, variables, type Settings } from '../settings.ts';
 
 type Env = Readonly<Record<string, string>>;
 

@@ -1,0 +1,76 @@
+/** One key of one store, wherever it lives. */
+import { StreamError } from '../errors.ts';
+import type { Clock } from '../clock.ts';
+import type { InstanceView } from '../topology/runtime/view.ts';
+import { limits } from './limits.ts';
+import type { Peers } from './peers.ts';
+import { ask, awaitPosition, placeOf, untilReady, viewsOf, type Place, type QueryContext } from './placement.ts';
+import { formatPosition } from './position.ts';
+import { refusalOf, stringOf, objectOf } from './peer-answer.ts';
+import { hex } from './render.ts';
+
+/** What queries need; made once. */
+export interface QueryDependencies {
+  readonly instances: readonly InstanceView[];
+  readonly peers: Peers;
+  readonly clock: Clock;
+}
+
+export interface KeyAnswer {
+  /** As stored; `undefined`: the owner runs and does not have the key. */
+  readonly value: Uint8Array | undefined;
+  /** Offset vector of the partition that answered, as text. */
+  readonly position: string;
+  readonly servedBy: string;
+}
+
+/** Looks a serialised key up. Waits a little for a store that is not ready, then rejects with `STORE_NOT_READY`: an absent value is never a guess. */
+export async function queryKey(
+  dependencies: QueryDependencies,
+  store: string,
+  key: Uint8Array,
+  context: QueryContext,
+): Promise<KeyAnswer> {
+  const views = viewsOf(dependencies.instances, store);
+  return untilReady(dependencies.clock, context, async () => {
+    const location = ask(views, (view) => view.locate(store, key));
+    const place = placeOf(views, location, context);
+    return place.kind === 'local'
+      ? readLocal(dependencies, { view: place.view, store, partition: location.partition }, key, context)
+      : readPeer(dependencies, place, { store, key }, context);
+  });
+}
+
+async function readLocal(
+  { clock }: QueryDependencies,
+  local: { readonly view: InstanceView; readonly store: string; readonly partition: number },
+  key: Uint8Array,
+  context: QueryContext,
+): Promise<KeyAnswer> {
+  const storeView = local.view.localStore(local.store, local.partition);
+  await awaitPosition(clock, context, { ...local, storeView });
+  // Both in one turn: the position is the value's.
+  const value = storeView.get(key);
+  return { value, position: formatPosition(storeView.position()), servedBy: local.view.instanceId };
+}
+
+async function readPeer(
+  { peers }: QueryDependencies,
+  place: Extract<Place, { kind: 'peer' }>,
+  query: { readonly store: string; readonly key: Uint8Array },
+  context: QueryContext,
+): Promise<KeyAnswer> {
+  const answer = await peers.get(place.url, {
+    path: `/stores/${query.store}/0x${hex(query.key)}?keyFormat=hex&valueFormat=base64&wait=${context.waitMs}`,
+    correlationId: context.correlationId,
+    minPosition: context.minPosition === undefined ? undefined : formatPosition(context.minPosition),
+    deadlineMs: limits.peerDeadlineMs + (context.minPosition === undefined ? 0 : context.waitMs),
+    signal: context.signal,
+  });
+  const found = { position: answer.position, servedBy: answer.servedBy === '' ? place.instanceId : answer.servedBy };
+  if (answer.status === 200)
+    return { value: Buffer.from(stringOf(objectOf(answer.body)['value']), 'base64'), ...found };
+  const refusal = refusalOf(answer);
+  if (refusal === 'key_not_found') return { value: undefined, ...found };
+  throw refusal instanceof Error ? refusal : new StreamError('PEER_UNAVAILABLE', 'the owner answers with an error');
+}
