@@ -1,6 +1,11 @@
 /** Cuts a topology into sub-topologies, internal topics and tasks. */
+import { StreamError } from '../errors.ts';
+import { checkName } from '../schemas/topic.ts';
 import type { AnyStoreSpec } from '../state-stores/spec.ts';
-import type { GraphNode, Topology } from './graph.ts';
+import type { GraphNode, Topology, TopicReference } from './graph.ts';
+import { topicId } from './copartition.ts';
+import { countPartitions } from './partitions.ts';
+import { subTopologies } from './sub-topologies.ts';
 
 /** A connected part of the topology: what one task runs for one partition. */
 export interface SubTopology {
@@ -35,4 +40,124 @@ export interface Plan {
   readonly internalTopics: readonly InternalTopic[];
   /** Partition counts of all topics the topology names, physical names. */
   readonly partitions: ReadonlyMap<string, number>;
+}
+
+export interface PlanOptions {
+  readonly applicationId: string;
+  /** Partition counts of the user topics that exist. */
+  readonly partitions: ReadonlyMap<string, number>;
+}
+
+/** A topic of one application: `<application.id>-<name>-repartition`, `<application.id>-<store>-changelog`. */
+export function internalTopicName(applicationId: string, name: string, kind: InternalTopic['kind']): string {
+  return `${applicationId}-${name}-${kind}`;
+}
+
+/** The name a topic has in the log. */
+export function physicalName(applicationId: string, topic: TopicReference): string {
+  return topic.internal === undefined ? topic.name : internalTopicName(applicationId, topic.name, topic.internal);
+}
+
+/**
+ * Plans a topology for one application and the topics that exist.
+ *
+ * Throws `SOURCE_TOPIC_MISSING` naming all user topics that do not exist, `NOT_COPARTITIONED` for topics whose equal keys must meet but would
+ * not, `TOPOLOGY_INVALID` for a bad application id.
+ */
+export function plan(topology: Topology, { applicationId, partitions: existing }: PlanOptions): Plan {
+  checkName('application', applicationId);
+  refuseMissing(topology, existing);
+  const counts = countPartitions(topology, existing);
+  const partitionsOf = (topic: TopicReference): number => counts.get(topicId(topic)) ?? 0;
+  const specs = new Map(topology.stores.map((spec) => [spec.name, spec]));
+  const parts = subTopologies(topology.nodes).map((nodes, id) => {
+    const sources = nodes.flatMap((node) => (node.kind === 'source' ? node.topics : []));
+    const stores = new Set(nodes.flatMap((node) => node.stores));
+    return Object.freeze({
+      id,
+      nodes: Object.freeze(nodes),
+      sourceTopics: Object.freeze(sources.map((topic) => physicalName(applicationId, topic)).sort()),
+      stores: Object.freeze([...stores].flatMap((name) => plannedStore(applicationId, specs.get(name)))),
+      partitions: Math.max(...sources.map(partitionsOf)),
+    });
+  });
+  const internalTopics = [
+    ...topology.repartitions.map((topic) => repartitionTopic(applicationId, topic.name, partitionsOf)),
+    ...parts.flatMap(changelogTopics),
+  ].sort((a, b) => (a.name < b.name ? -1 : 1));
+  return Object.freeze({
+    applicationId,
+    topology,
+    subTopologies: Object.freeze(parts),
+    internalTopics: Object.freeze(internalTopics),
+    partitions: new Map([...existing, ...internalTopics.map(({ name, partitions }) => [name, partitions] as const)]),
+  });
+}
+
+function refuseMissing(topology: Topology, existing: ReadonlyMap<string, number>): void {
+  const { deadLetterTopic } = topology.settings;
+  const wanted = new Set(deadLetterTopic === undefined ? [] : [deadLetterTopic]);
+  for (const node of topology.nodes)
+    for (const topic of topicsOf(node)) if (topic.internal === undefined) wanted.add(topic.name);
+  const missing = [...wanted].filter((name) => !existing.has(name)).sort();
+  if (missing.length > 0)
+    throw new StreamError(
+      'SOURCE_TOPIC_MISSING',
+      `topics of topology ${topology.name} do not exist: ${missing.join(', ')}`,
+      {
+        facts: { topology: topology.name, topics: missing },
+      },
+    );
+}
+
+/** User topics that a node names; not those that a sink chooses by record. */
+function topicsOf(node: GraphNode): readonly TopicReference[] {
+  if (node.kind === 'source') return node.topics;
+  return node.kind === 'sink' && typeof node.topic !== 'function' ? [node.topic] : [];
+}
+
+function plannedStore(applicationId: string, spec: AnyStoreSpec | undefined): readonly PlannedStore[] {
+  if (spec === undefined) return [];
+  const changelogTopic =
+    spec.changelog === undefined ? undefined : internalTopicName(applicationId, spec.name, 'changelog');
+  return [Object.freeze({ spec, changelogTopic })];
+}
+
+function changelogTopics({ stores, partitions }: SubTopology): readonly InternalTopic[] {
+  return stores.flatMap(({ spec, changelogTopic: name }) =>
+    name === undefined
+      ? []
+      : [
+          Object.freeze({
+            name,
+            kind: 'changelog' as const,
+            partitions,
+            configs: Object.freeze({ ...spec.changelog, ...createTime }),
+          }),
+        ],
+  );
+}
+
+/** Event time is the record's own: it must not become the time of arrival. */
+const createTime = { 'message.timestamp.type': 'CreateTime' };
+
+/** Kept until every task has committed past it, then removed by the engine: never by time. Small segments, so that removal frees space soon. */
+const repartitionConfigs: Readonly<Record<string, string>> = Object.freeze({
+  'cleanup.policy': 'delete',
+  'retention.ms': '-1',
+  'segment.bytes': String(50 * 1024 * 1024),
+  ...createTime,
+});
+
+function repartitionTopic(
+  applicationId: string,
+  name: string,
+  partitionsOf: (topic: TopicReference) => number,
+): InternalTopic {
+  return Object.freeze({
+    name: internalTopicName(applicationId, name, 'repartition'),
+    kind: 'repartition',
+    partitions: partitionsOf({ name, internal: 'repartition' }),
+    configs: repartitionConfigs,
+  });
 }

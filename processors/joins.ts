@@ -1,0 +1,116 @@
+/** Joins by key: a record with a table's row, and two tables row by row. */
+import type { CreateNode } from './node.ts';
+import { changed, changeOf, type Row, type RowReader, type TableView } from './table.ts';
+import { expectResult, type UserFunction } from './user-function.ts';
+
+type Joiner = UserFunction<[left: unknown, right: unknown, key: unknown], unknown>;
+
+/** Joins each record with the row of its key at that moment; only records of the stream trigger. */
+export function streamTableJoin(step: string, table: TableView, joiner: Joiner): CreateNode {
+  return (context) => {
+    const read = table.open(context);
+    return {
+      process: (record) => {
+        const { key, value, timestampMs, headers } = record;
+        if (key === null || value === null) {
+          context.drop(key === null ? 'null-key' : 'null-value');
+          return;
+        }
+        const row = read(key);
+        if (row === undefined) return;
+        context.forward({ key, value: expectResult(step, joiner(value, row.value, key)), timestampMs, headers });
+      },
+    };
+  };
+}
+
+/** As `streamTableJoin`; a record without a key or a row is joined with null. */
+export function streamTableLeftJoin(step: string, table: TableView, joiner: Joiner): CreateNode {
+  return (context) => {
+    const read = table.open(context);
+    return {
+      process: (record) => {
+        const { key, value, timestampMs, headers } = record;
+        if (value === null) {
+          context.drop('null-value');
+          return;
+        }
+        const row = key === null ? undefined : read(key);
+        const joined = expectResult(step, joiner(value, row === undefined ? null : row.value, key));
+        context.forward({ key, value: joined, timestampMs, headers });
+      },
+    };
+  };
+}
+
+/** Which rows the result of a table-table join holds: those where every required side is there. */
+export interface TableJoin {
+  readonly joiner: Joiner;
+  readonly leftRequired: boolean;
+  readonly rightRequired: boolean;
+}
+
+/** The joined value of two rows, null if the join has none. */
+type JoinValues = (left: unknown, right: unknown, key: unknown) => unknown;
+
+function joinValues(step: string, { joiner, leftRequired, rightRequired }: TableJoin): JoinValues {
+  return (left, right, key) => {
+    if (left === null && (leftRequired || right === null)) return null;
+    if (right === null && rightRequired) return null;
+    return expectResult(step, joiner(left, right, key));
+  };
+}
+
+/**
+ * One side of a table-table join: a change of this side, against the row of the other as it is now. Nothing is forwarded when the result
+ * was and stays absent. Time: the later of both rows.
+ */
+export function tableJoinSide(step: string, join: TableJoin, side: 'left' | 'right', other: TableView): CreateNode {
+  const valueOf = joinValues(step, join);
+  const otherRequired = side === 'left' ? join.rightRequired : join.leftRequired;
+  const joined: JoinValues = side === 'left' ? valueOf : (own, opposite, key) => valueOf(opposite, own, key);
+  return (context) => {
+    const read = other.open(context);
+    return {
+      process: (record) => {
+        const { key, timestampMs } = record;
+        if (key === null) {
+          context.drop('null-key');
+          return;
+        }
+        const row = read(key);
+        if (row === undefined && otherRequired) return;
+        const change = changeOf(record);
+        const opposite = row === undefined ? null : row.value;
+        const newValue = joined(change.newValue, opposite, key);
+        const oldValue = joined(change.oldValue, opposite, key);
+        if (newValue === null && oldValue === null) return;
+        const time = row === undefined ? timestampMs : Math.max(timestampMs, row.timestampMs);
+        context.forward(changed(record, { newValue, oldValue }, time));
+      },
+    };
+  };
+}
+
+/** The rows of a table-table join, computed when read. */
+export function joinedView(step: string, join: TableJoin, left: TableView, right: TableView): TableView {
+  const valueOf = joinValues(step, join);
+  return {
+    stores: [...new Set([...left.stores, ...right.stores])],
+    open: (context) => {
+      const readLeft = left.open(context);
+      const readRight = right.open(context);
+      return joinedReader(readLeft, readRight, valueOf);
+    },
+  };
+}
+
+function joinedReader(readLeft: RowReader, readRight: RowReader, valueOf: JoinValues): RowReader {
+  return (key): Row | undefined => {
+    const left = readLeft(key);
+    const right = readRight(key);
+    const value = valueOf(left?.value ?? null, right?.value ?? null, key);
+    if (value === null) return undefined;
+    return { value, timestampMs: Math.max(left?.timestampMs ?? -1, right?.timestampMs ?? -1) };
+  };
+}

@@ -1,0 +1,181 @@
+/** A topology while it is being declared: collects nodes, stores and internal topics, and refuses what cannot work. */
+import { StreamError } from '../errors.ts';
+import type { CreateNode } from '../processors/node.ts';
+import { checkName } from '../schemas/topic.ts';
+import type { AnyStoreSpec } from '../state-stores/spec.ts';
+import { copartitions } from './copartition.ts';
+import type {
+  ErrorPolicy,
+  GraphNode,
+  ProcessorNode,
+  RepartitionTopic,
+  SinkNode,
+  SourceNode,
+  Topology,
+  TopologySettings,
+} from './graph.ts';
+
+/** What a processor node is made of. */
+export interface Step {
+  readonly name: string;
+  /** What it is, for messages: `count`, `stream-table join`. */
+  readonly what: string;
+  readonly parents: readonly string[];
+  readonly create: CreateNode;
+  readonly stores?: readonly AnyStoreSpec[];
+  /** Names of stores of earlier steps. */
+  readonly reads?: readonly string[];
+  readonly onError?: ErrorPolicy | undefined;
+}
+
+interface Owner {
+  readonly what: string;
+}
+
+interface StoreOwner extends Owner {
+  readonly spec: AnyStoreSpec;
+}
+
+/** Open while the author's function runs, closed by `freeze`. */
+export class Declaration {
+  readonly topology: string;
+  readonly #nodes: GraphNode[] = [];
+  readonly #owners = new Map<string, Owner>();
+  readonly #stores = new Map<string, StoreOwner>();
+  readonly #repartitions = new Map<string, RepartitionTopic & Owner>();
+  #nameCount = 0;
+  #isOpen = true;
+
+  constructor(topology: string) {
+    this.topology = checkName('topology', topology);
+  }
+
+  /** The author's name, or one in Kafka Streams' style. Every step counts, named or not. */
+  stepName(prefix: string, name: string | undefined): string {
+    const index = this.#nameCount;
+    this.#nameCount += 1;
+    return name ?? `${prefix}-${String(index).padStart(10, '0')}`;
+  }
+
+  /** Adds a source, or returns the one that already reads these topics in this way: a topic is read once. */
+  source(node: SourceNode): string {
+    const present = this.#nodes.find((other) => other.kind === 'source' && readsOneOf(other, node));
+    if (present?.kind === 'source') {
+      if (!readsAlike(present, node))
+        throw this.#invalid(`sources ${present.name} and ${node.name} read the same topic in different ways`);
+      return present.name;
+    }
+    this.#add(node, `a source of ${node.topics.map((topic) => topic.name).join(', ')}`);
+    return node.name;
+  }
+
+  processor(step: Step): string {
+    for (const spec of step.stores ?? []) this.#attach(spec, step);
+    const node: ProcessorNode = {
+      kind: 'processor',
+      name: step.name,
+      parents: step.parents,
+      stores: unique([...(step.stores ?? []).map((spec) => spec.name), ...(step.reads ?? [])]),
+      create: step.create,
+      ...(step.onError === undefined ? {} : { onError: step.onError }),
+    };
+    this.#add(node, step.what);
+    return step.name;
+  }
+
+  sink(node: SinkNode): string {
+    this.#add(node, 'a sink');
+    return node.name;
+  }
+
+  repartition(topic: RepartitionTopic, what: string): void {
+    checkName('repartition', topic.name);
+    const present = this.#repartitions.get(topic.name);
+    if (present !== undefined)
+      throw this.#invalid(`repartition name ${topic.name} is used twice: by ${present.what} and by ${what}`);
+    this.#repartitions.set(topic.name, { ...topic, what });
+  }
+
+  /** The state of a handle, if it is of this topology. */
+  own<S extends { readonly declaration: Declaration }>(step: string, state: S): S {
+    if (state.declaration !== this) throw this.refuse(step, 'uses a stream or table of another topology');
+    return state;
+  }
+
+  /** For a step that cannot be declared; `problem` names it. */
+  refuse(step: string, problem: string): StreamError {
+    return new StreamError('TOPOLOGY_INVALID', `topology ${this.topology}: step ${step} ${problem}`, {
+      facts: { topology: this.topology, step },
+    });
+  }
+
+  freeze(settings: TopologySettings): Topology {
+    this.#isOpen = false;
+    if (this.#nodes.length === 0) throw this.#invalid('declares nothing');
+    const usesDeadLetters =
+      settings.onError === 'dead-letter' ||
+      this.#nodes.some((node) => node.kind !== 'sink' && node.onError === 'dead-letter');
+    if (usesDeadLetters && settings.deadLetterTopic === undefined)
+      throw this.#invalid('an error policy is dead-letter, but the settings name no deadLetterTopic');
+    const nodes = Object.freeze(this.#nodes.map((node) => Object.freeze(node)));
+    return Object.freeze({
+      name: this.topology,
+      nodes,
+      stores: Object.freeze([...this.#stores.values()].map(({ spec }) => spec)),
+      repartitions: Object.freeze(
+        [...this.#repartitions.values()].map(({ what: _, ...topic }) => Object.freeze(topic)),
+      ),
+      copartitions: Object.freeze(copartitions(nodes)),
+      settings: Object.freeze({ ...settings, retired: Object.freeze([...settings.retired]) }),
+    });
+  }
+
+  #attach(spec: AnyStoreSpec, step: Step): void {
+    checkName('store', spec.name);
+    const present = this.#stores.get(spec.name);
+    const what = `${step.what} ${step.name}`;
+    if (present === undefined) this.#stores.set(spec.name, { spec, what });
+    else if (present.spec !== spec)
+      throw this.#invalid(`store name ${spec.name} is used twice: by ${present.what} and by ${what}`);
+  }
+
+  #add(node: GraphNode, what: string): void {
+    if (!this.#isOpen) throw this.#invalid(`step ${node.name} is added after the declaration ended`);
+    checkName('step', node.name);
+    const present = this.#owners.get(node.name);
+    if (present !== undefined)
+      throw this.#invalid(`step name ${node.name} is used twice: by ${present.what} and by ${what}`);
+    this.#owners.set(node.name, { what });
+    this.#nodes.push(node);
+  }
+
+  #invalid(problem: string): StreamError {
+    return new StreamError('TOPOLOGY_INVALID', `topology ${this.topology}: ${problem}`, {
+      facts: { topology: this.topology },
+    });
+  }
+}
+
+function unique<T>(items: readonly T[]): readonly T[] {
+  return Object.freeze([...new Set(items)]);
+}
+
+function readsOneOf(present: SourceNode, wanted: SourceNode): boolean {
+  return present.topics.some((topic) => wanted.topics.some((other) => isSame(topic, other)));
+}
+
+function readsAlike(present: SourceNode, wanted: SourceNode): boolean {
+  return (
+    present.topics.length === wanted.topics.length &&
+    present.topics.every((topic) => wanted.topics.some((other) => isSame(topic, other))) &&
+    present.key === wanted.key &&
+    present.value === wanted.value &&
+    present.timestamp === wanted.timestamp &&
+    present.offsetReset === wanted.offsetReset &&
+    present.onError === wanted.onError
+  );
+}
+
+function isSame(a: SourceNode['topics'][number], b: SourceNode['topics'][number]): boolean {
+  return a.name === b.name && a.internal === b.internal;
+}

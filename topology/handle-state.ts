@@ -1,0 +1,36 @@
+/** What the builder remembers behind each handle. */
+import type { TableView } from '../processors/table.ts';
+import type { Serde } from '../schemas/serde.ts';
+import type { Declaration } from './declaration.ts';
+import type { ErrorPolicy } from './graph.ts';
+
+/** What every handle has: the step its records come from, and what is known of them. */
+interface HandleState<K, V> {
+  readonly declaration: Declaration;
+  readonly node: string;
+  /** `undefined` where a step changed the type and nobody said how to write it. */
+  readonly key: Serde<K> | undefined;
+  readonly value: Serde<V> | undefined;
+  /** For steps declared from here on. */
+  readonly onError: ErrorPolicy | undefined;
+}
+
+export interface StreamState<K, V> extends HandleState<K, V> {
+  /** The key may differ from the one by which the records were partitioned: steps that depend on it repartition first. */
+  readonly keyChanged: boolean;
+}
+
+export interface TableState<K, V> extends HandleState<K, V> {
+  readonly view: TableView;
+}
+
+/** Grouped by its key; still to be repartitioned, under the name of the aggregation, if the key changed. */
+export type GroupedState<K, V> = StreamState<K, V>;
+
+/** Changes of rows, as they come out of the repartition topic of the group. */
+export type GroupedTableState<K, V> = HandleState<K, V>;
+
+/** A serde of values that are known to be `T` although the type of the stream says more or less: what is read is what was written. */
+export function assumeSerde<T>(serde: Serde<unknown> | undefined): Serde<T> | undefined {
+  return serde as Serde<T> | undefined;
+}

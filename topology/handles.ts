@@ -1,0 +1,243 @@
+/**
+ * What a topology is declared with: typed, immutable handles of streams and tables. Every method adds a step and returns a new handle.
+ *
+ * User functions take the value first, then the key. They are synchronous and free of effects, and may run again for the same record.
+ * They return `null` for "no value"; `undefined` or a promise fails the record with `PROCESSING_FAILED`.
+ *
+ * A step that remembers something or has a topic of its own carries its author's name: it becomes the name of a store and its changelog, or
+ * of a repartition topic, and renaming it is a migration. Other steps may be named.
+ */
+import type { ProcessorDefinition, StoreSpecs } from '../processors/processor.ts';
+import type { UserFunction } from '../processors/user-function.ts';
+import type { RecordMetadata, StreamRecord } from '../schemas/record.ts';
+import type { Serde } from '../schemas/serde.ts';
+import type { ErrorPolicy } from './graph.ts';
+import type { GroupedState, GroupedTableState, StreamState, TableState } from './handle-state.ts';
+import type { TableStoreSpec } from './table-store.ts';
+
+/** A value that is there. */
+export type Present<V> = Exclude<V, null>;
+
+/** A step's function, after its name if it has one. */
+export type Step<F> = readonly [run: F] | readonly [name: string, run: F];
+
+/** How keys and values are written from here on, where their types changed on the way. */
+export interface SerdeOptions<K, V> {
+  readonly keySerde?: Serde<K>;
+  readonly valueSerde?: Serde<V>;
+}
+
+/** Chooses the partition of a record; `undefined`: murmur2 of the key. */
+export type PartitionerFor<K, V> = UserFunction<[key: K, value: V, partitions: number], number | undefined>;
+
+export interface RepartitionOptions<K, V> extends SerdeOptions<K, V> {
+  /** Fixed number of partitions; absent: as many as the topics before it have, or those it meets in a store. */
+  readonly partitions?: number;
+  readonly partitioner?: PartitionerFor<K, V>;
+}
+
+export interface SinkOptions<K, V> {
+  readonly name?: string;
+  readonly partitioner?: PartitionerFor<K, V>;
+}
+
+/** A serde that can write `T`, and perhaps more. */
+export type Writes<T> = Serde<unknown> & { readonly serialize: (value: T) => Uint8Array };
+
+/** A topic that takes these keys and values, and perhaps others too. */
+export interface TopicFor<K, V> {
+  readonly name: string;
+  readonly key: Writes<Present<K>>;
+  readonly value: Writes<Present<V>>;
+}
+
+/** A processor that takes what this stream carries, and perhaps more. */
+export interface Accepts<K, V> {
+  readonly process: (record: StreamRecord<K, V>, context: never) => void;
+}
+
+/** Gives a record its new key. */
+export type KeyOf<K, V, K2> = UserFunction<[value: V, key: K], K2>;
+
+export type PredicateFor<K, V> = (value: V, key: K) => boolean;
+
+/** What a branch holds: the type its predicate asserts, if it asserts one. */
+export type BranchValue<V, P> = P extends ((value: V, key: never) => value is infer W extends V) ? W : V;
+
+/** A stream for each branch, under its name. */
+export type BranchStreams<K, V, B> = { readonly [N in keyof B]: KStream<K, BranchValue<V, B[N]>> };
+
+/** A stream of records: each one a fact of its own. A null value is a missing value, not a delete. */
+export interface KStream<in out K, out V> {
+  /** What the builder knows of it; for operators, not for applications. */
+  readonly state: StreamState<K, V>;
+
+  /** How keys and values are written from here on. Adds no step. */
+  withSerdes(serdes: SerdeOptions<K, Present<V>>): KStream<K, V>;
+  /** What happens to records that fail in the steps declared from here on. Adds no step. */
+  withErrorPolicy(policy: ErrorPolicy): KStream<K, V>;
+
+  filter<W extends V>(...step: Step<(value: V, key: K) => value is W>): KStream<K, W>;
+  filter(...step: Step<PredicateFor<K, V>>): KStream<K, V>;
+  filterNot(...step: Step<PredicateFor<K, V>>): KStream<K, V>;
+  /** New key and value; the key counts as changed. */
+  map<K2, V2>(...step: Step<(value: V, key: K) => readonly [K2, V2]>): KStream<K2, V2>;
+  mapValues<V2>(...step: Step<(value: V, key: K) => V2>): KStream<K, V2>;
+  /** Any number of pairs for each record, in order; the key counts as changed. */
+  flatMap<K2, V2>(...step: Step<(value: V, key: K) => Iterable<readonly [K2, V2]>>): KStream<K2, V2>;
+  flatMapValues<V2>(...step: Step<(value: V, key: K) => Iterable<V2>>): KStream<K, V2>;
+  /** Steps after it that depend on the key repartition the stream first. */
+  selectKey<K2>(...step: Step<(value: V, key: K) => K2>): KStream<K2, V>;
+  /** Effects of `look` are outside the exactly-once guarantee. */
+  peek(...step: Step<(value: V, key: K) => void>): KStream<K, V>;
+  /** Ends the stream. Effects of `visit` are outside the exactly-once guarantee. */
+  foreach(...step: Step<(value: V, key: K) => void>): void;
+  /** Records of both, in no promised order between them. */
+  merge<V2>(other: KStream<K, V2>, name?: string): KStream<K, V | V2>;
+  /**
+   * A stream for each predicate: a record goes to the first that holds, in the order of the object, or to the default, or is dropped
+   * (`no-branch`). Their steps are named `<name>-<branch>`.
+   */
+  branch<B extends Readonly<Record<string, PredicateFor<K, V>>>>(name: string, branches: B): BranchStreams<K, V, B>;
+  branch<B extends Readonly<Record<string, PredicateFor<K, V>>>, D extends string>(
+    name: string,
+    branches: B,
+    options: { readonly default: D },
+  ): BranchStreams<K, V, B> & { readonly [N in D]: KStream<K, V> };
+
+  /** Sends the stream through an internal topic, to the partition of its key (a new one by `key`). */
+  repartition(
+    name: string,
+    options?: RepartitionOptions<K, Present<V>> & { readonly key?: KeyOf<K, V, K> },
+  ): KStream<K, V>;
+  repartition<K2>(
+    name: string,
+    options: RepartitionOptions<K2, Present<V>> & { readonly key: KeyOf<K, V, K2>; readonly keySerde: Serde<K2> },
+  ): KStream<K2, V>;
+
+  /**
+   * Groups by the key as it is. If the key changed, each aggregation repartitions under its own name; with a `name` here they share one
+   * topic of that name.
+   */
+  groupByKey(options?: SerdeOptions<K, Present<V>> & { readonly name?: string }): KGroupedStream<K, Present<V>>;
+  /** Groups by a new key, through the repartition topic `name`. Records with a null key are dropped. */
+  groupBy(
+    name: string,
+    key: (value: V, key: K) => K,
+    options?: SerdeOptions<K, Present<V>>,
+  ): KGroupedStream<K, Present<V>>;
+  groupBy<K2>(
+    name: string,
+    key: (value: V, key: K) => K2,
+    options: SerdeOptions<K2, Present<V>> & { readonly keySerde: Serde<K2> },
+  ): KGroupedStream<K2, Present<V>>;
+  /** The latest value of each key: null deletes, a null key is dropped. Repartitions if the key changed. */
+  toTable(store: string | TableStoreSpec<K, Present<V>>): KTable<K, Present<V>>;
+
+  /** With the row of the same key at that moment; without one, or with a null key or value, the record is dropped. Time: the record's. */
+  join<VT, VR>(name: string, table: KTable<K, VT>, joiner: (value: Present<V>, row: VT, key: K) => VR): KStream<K, VR>;
+  /** As `join`, with `null` for a missing row or key. */
+  leftJoin<VT, VR>(
+    name: string,
+    table: KTable<K, VT>,
+    joiner: (value: Present<V>, row: VT | null, key: K) => VR,
+  ): KStream<K, VR>;
+
+  /**
+   * A processor written by hand. Its input is **not** repartitioned, even if the key changed: its stores hold what its partition sees. Its
+   * output counts as re-keyed.
+   */
+  process<KIn, VIn, KOut, VOut, S extends StoreSpecs>(
+    ...step: Step<ProcessorDefinition<KIn, VIn, KOut, VOut, S> & Accepts<K, V>>
+  ): KStream<KOut, VOut>;
+
+  /** Writes to a user's topic, which must exist. Ends the stream. */
+  to(topic: TopicFor<K, V>, options?: SinkOptions<K, V>): void;
+  /** Writes each record to the topic that is named for it. */
+  to(
+    topic: UserFunction<[key: K, value: V, metadata: RecordMetadata | undefined], string>,
+    options?: SinkOptions<K, V> & SerdeOptions<K, Present<V>>,
+  ): void;
+}
+
+/** How an aggregate of a stream comes about. */
+export interface Aggregation<K, V, A> {
+  /** The aggregate of a key before its first record. */
+  readonly initial: UserFunction<[], A>;
+  /** The next aggregate; null deletes it, and the next record starts anew. Must not change `aggregate` in place. */
+  readonly add: UserFunction<[aggregate: A, value: V, key: K], A | null>;
+}
+
+/** A stream by key, to be aggregated. Records with a null key or value are dropped. The time of a row is the latest of its records'. */
+export interface KGroupedStream<in out K, out V> {
+  readonly state: GroupedState<K, V>;
+  count(store: string | TableStoreSpec<K, number>): KTable<K, number>;
+  /** The first value is the aggregate; null deletes it. */
+  reduce(store: string | TableStoreSpec<K, V>, add: (aggregate: V, value: V, key: K) => V | null): KTable<K, V>;
+  aggregate<A>(store: string, how: Aggregation<K, V, A> & { readonly valueSerde: Serde<A> }): KTable<K, A>;
+  aggregate<A>(store: TableStoreSpec<K, A>, how: Aggregation<K, V, A>): KTable<K, A>;
+}
+
+/** A changing table: for each key its latest value. Functions never see a null value. */
+export interface KTable<in out K, out V> {
+  /** What the builder knows of it; for operators, not for applications. */
+  readonly state: TableState<K, V>;
+
+  /** A row that does not match is absent; one that stops matching is deleted. */
+  filter<W extends V>(...step: Step<(value: V, key: K) => value is W>): KTable<K, W>;
+  filter(...step: Step<PredicateFor<K, V>>): KTable<K, V>;
+  filterNot(...step: Step<PredicateFor<K, V>>): KTable<K, V>;
+  /** Computed again on every read: must be a pure function. Null deletes the row. */
+  mapValues<V2>(...step: Step<(value: V, key: K) => V2>): KTable<K, Present<V2>>;
+  /** Keeps the rows of a derived table in a store of its own, to be queried or read cheaply. */
+  materialize(store: string, serdes?: SerdeOptions<K, V>): KTable<K, V>;
+  materialize(store: TableStoreSpec<K, V>): KTable<K, V>;
+  /** Every change as a record; a delete has the value null. */
+  toStream(name?: string): KStream<K, V | null>;
+  /**
+   * Groups rows by a new key, through the repartition topic `name`; both the old and the new row travel. A null pair, group key or value
+   * leaves the row out.
+   */
+  groupBy<K2, V2>(
+    name: string,
+    mapper: (value: V, key: K) => readonly [K2 | null, V2 | null] | null,
+    serdes: { readonly keySerde: Serde<K2>; readonly valueSerde: Serde<V2> },
+  ): KGroupedTable<K2, V2>;
+
+  /** Rows present in both; a change on either side updates the result. Time: the later of both rows. */
+  join<V2, VR>(name: string, other: KTable<K, V2>, joiner: (value: V, other: V2, key: K) => VR): KTable<K, Present<VR>>;
+  leftJoin<V2, VR>(
+    name: string,
+    other: KTable<K, V2>,
+    joiner: (value: V, other: V2 | null, key: K) => VR,
+  ): KTable<K, Present<VR>>;
+  outerJoin<V2, VR>(
+    name: string,
+    other: KTable<K, V2>,
+    joiner: (value: V | null, other: V2 | null, key: K) => VR,
+  ): KTable<K, Present<VR>>;
+}
+
+/** How an aggregate of a table's rows comes about. */
+export interface TableAggregation<K, V, A> extends Aggregation<K, V, A> {
+  /** Takes a row out again that `add` put in; called before `add` when a row changed. */
+  readonly subtract: UserFunction<[aggregate: A, value: V, key: K], A | null>;
+}
+
+/** Rows of a table by group, to be aggregated. */
+export interface KGroupedTable<in out K, out V> {
+  readonly state: GroupedTableState<K, V>;
+  /** Rows in the group; 0 stays when the last one left. */
+  count(store: string | TableStoreSpec<K, number>): KTable<K, number>;
+  reduce(store: string | TableStoreSpec<K, V>, how: Pick<TableAggregation<K, V, V>, 'add' | 'subtract'>): KTable<K, V>;
+  aggregate<A>(store: string, how: TableAggregation<K, V, A> & { readonly valueSerde: Serde<A> }): KTable<K, A>;
+  aggregate<A>(store: TableStoreSpec<K, A>, how: TableAggregation<K, V, A>): KTable<K, A>;
+}
+
+/** Makes the handles; breaks the circle between streams and tables. */
+export interface Handles {
+  stream<K, V>(state: StreamState<K, V>): KStream<K, V>;
+  groupedStream<K, V>(state: GroupedState<K, V>): KGroupedStream<K, V>;
+  table<K, V>(state: TableState<K, V>): KTable<K, V>;
+  groupedTable<K, V>(state: GroupedTableState<K, V>): KGroupedTable<K, V>;
+}

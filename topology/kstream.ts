@@ -1,0 +1,357 @@
+/** The operators of a stream. */
+import type { CreateNode } from '../processors/node.ts';
+import { streamTableJoin, streamTableLeftJoin } from '../processors/joins.ts';
+import type { ProcessorDefinition, StoreSpecs } from '../processors/processor.ts';
+import * as stateless from '../processors/stateless.ts';
+import { storeView, tableSource } from '../processors/table.ts';
+import { userProcessor } from '../processors/user-processor.ts';
+import type { UserFunction } from '../processors/user-function.ts';
+import type { RecordMetadata } from '../schemas/record.ts';
+import type { Serde } from '../schemas/serde.ts';
+import type { ErrorPolicy } from './graph.ts';
+import { assumeSerde, type StreamState } from './handle-state.ts';
+import type {
+  Accepts,
+  BranchStreams,
+  Handles,
+  KGroupedStream,
+  KeyOf,
+  KStream,
+  KTable,
+  PredicateFor,
+  Present,
+  RepartitionOptions,
+  SerdeOptions,
+  SinkOptions,
+  Step,
+  TopicFor,
+} from './handles.ts';
+import { byKey, partitioning, repartition, requireSerdes } from './repartition.ts';
+import { parts } from './step.ts';
+import { storeName, tableStore, type TableStore } from './table-store.ts';
+
+type OfRecord<R> = UserFunction<[value: unknown, key: unknown], R>;
+
+/** A step that remembers nothing. */
+interface StatelessStep {
+  /** Of generated names, as in Kafka Streams. */
+  readonly prefix: string;
+  readonly what: string;
+  readonly name: string | undefined;
+  readonly create: (step: string) => CreateNode;
+}
+
+/** What is known of the records after a step. */
+interface After<K, V> {
+  readonly key: Serde<K> | undefined;
+  readonly value: Serde<V> | undefined;
+  readonly keyChanged: boolean;
+}
+
+type TopicExtractor<K, V> = UserFunction<[key: K, value: V, metadata: RecordMetadata | undefined], string>;
+
+export class StreamHandle<K, V> implements KStream<K, V> {
+  readonly state: StreamState<K, V>;
+  readonly #handles: Handles;
+
+  constructor(handles: Handles, state: StreamState<K, V>) {
+    this.#handles = handles;
+    this.state = Object.freeze(state);
+    Object.freeze(this);
+  }
+
+  withSerdes({ keySerde, valueSerde }: SerdeOptions<K, Present<V>>): KStream<K, V> {
+    const { state } = this;
+    return this.#handles.stream<K, V>({ ...state, key: keySerde ?? state.key, value: valueSerde ?? state.value });
+  }
+
+  withErrorPolicy(onError: ErrorPolicy): KStream<K, V> {
+    return this.#handles.stream({ ...this.state, onError });
+  }
+
+  filter<W>(...step: Step<PredicateFor<K, V>>): KStream<K, W> {
+    const { name, run } = parts(step);
+    return this.#filter({ what: 'filter', name, predicate: run, kept: true });
+  }
+
+  filterNot(...step: Step<PredicateFor<K, V>>): KStream<K, V> {
+    const { name, run } = parts(step);
+    return this.#filter({ what: 'filterNot', name, predicate: run, kept: false });
+  }
+
+  map<K2, V2>(...step: Step<(value: V, key: K) => readonly [K2, V2]>): KStream<K2, V2> {
+    const { name, run } = parts(step);
+    return this.#then(
+      { prefix: 'KSTREAM-MAP', what: 'map', name, create: (node) => stateless.map(node, run) },
+      { key: undefined, value: undefined, keyChanged: true },
+    );
+  }
+
+  mapValues<V2>(...step: Step<(value: V, key: K) => V2>): KStream<K, V2> {
+    const { name, run } = parts(step);
+    return this.#then(
+      { prefix: 'KSTREAM-MAPVALUES', what: 'mapValues', name, create: (node) => stateless.mapValues(node, run) },
+      { ...this.#known, value: undefined },
+    );
+  }
+
+  flatMap<K2, V2>(...step: Step<(value: V, key: K) => Iterable<readonly [K2, V2]>>): KStream<K2, V2> {
+    const { name, run } = parts(step);
+    return this.#then(
+      { prefix: 'KSTREAM-FLATMAP', what: 'flatMap', name, create: (node) => stateless.flatMap(node, run) },
+      { key: undefined, value: undefined, keyChanged: true },
+    );
+  }
+
+  flatMapValues<V2>(...step: Step<(value: V, key: K) => Iterable<V2>>): KStream<K, V2> {
+    const { name, run } = parts(step);
+    const create = (node: string): CreateNode => stateless.flatMapValues(node, run);
+    return this.#then(
+      { prefix: 'KSTREAM-FLATMAPVALUES', what: 'flatMapValues', name, create },
+      { ...this.#known, value: undefined },
+    );
+  }
+
+  selectKey<K2>(...step: Step<(value: V, key: K) => K2>): KStream<K2, V> {
+    const { name, run } = parts(step);
+    return this.#rekeyed({ what: 'selectKey', name, key: run }, undefined);
+  }
+
+  peek(...step: Step<(value: V, key: K) => void>): KStream<K, V> {
+    const { name, run } = parts(step);
+    const create = (node: string): CreateNode => stateless.peek(node, run);
+    return this.#then({ prefix: 'KSTREAM-PEEK', what: 'peek', name, create }, this.#known);
+  }
+
+  foreach(...step: Step<(value: V, key: K) => void>): void {
+    const { name, run } = parts(step);
+    const create = (node: string): CreateNode => stateless.foreach(node, run);
+    this.#add({ prefix: 'KSTREAM-FOREACH', what: 'foreach', name, create });
+  }
+
+  merge<V2>(other: KStream<K, V2>, name?: string): KStream<K, V | V2> {
+    const { state } = this;
+    const node = state.declaration.processor({
+      name: state.declaration.stepName('KSTREAM-MERGE', name),
+      what: 'merge',
+      parents: [state.node, state.declaration.own('merge', other.state).node],
+      create: stateless.passThrough(),
+      onError: state.onError,
+    });
+    return this.#handles.stream<K, V | V2>({
+      ...state,
+      node,
+      key: state.key === other.state.key ? state.key : undefined,
+      value: sameSerde(state.value, other.state.value) ? assumeSerde<V | V2>(state.value) : undefined,
+      keyChanged: state.keyChanged || other.state.keyChanged,
+    });
+  }
+
+  branch<B extends Readonly<Record<string, PredicateFor<K, V>>>, D extends string>(
+    name: string,
+    branches: B,
+    options?: { readonly default: D },
+  ): BranchStreams<K, V, B> & { readonly [N in D]: KStream<K, V> } {
+    const { declaration } = this.state;
+    const wanted: { branch: string; node: string; predicate: OfRecord<boolean> | undefined }[] = [];
+    for (const [branch, predicate] of Object.entries(branches)) {
+      // An object lists such names first, whatever their place.
+      if (/^\d+$/.test(branch))
+        throw declaration.refuse(name, `has a branch named ${branch}: a number loses its place`);
+      wanted.push({ branch, node: `${name}-${branch}`, predicate });
+    }
+    if (options !== undefined)
+      wanted.push({ branch: options.default, node: `${name}-${options.default}`, predicate: undefined });
+    const splitter = this.#add({
+      prefix: 'KSTREAM-BRANCH',
+      what: 'branch',
+      name,
+      create: (step) => stateless.branch(step, wanted),
+    });
+    const streams = wanted.map(({ branch, node }) => {
+      declaration.processor({
+        name: declaration.stepName('KSTREAM-BRANCHCHILD', node),
+        what: 'a branch',
+        parents: [splitter],
+        create: stateless.passThrough(),
+      });
+      return [branch, this.#handles.stream({ ...this.state, node })] as const;
+    });
+    // The streams carry the names and the asserted types of the predicates.
+    return Object.freeze(Object.fromEntries(streams)) as BranchStreams<K, V, B> & { readonly [N in D]: KStream<K, V> };
+  }
+
+  repartition<K2>(
+    name: string,
+    options: RepartitionOptions<K2, Present<V>> & { readonly key?: KeyOf<K, V, K2> } = {},
+  ): KStream<K2, V> {
+    const { key, keySerde, valueSerde, partitions, partitioner } = options;
+    const known = keySerde ?? assumeSerde<K2>(this.state.key);
+    const rekeyed =
+      key === undefined
+        ? this.#handles.stream<K2, V>({ ...this.state, key: known })
+        : this.#rekeyed<K2>({ what: 'repartition', name: selectorOf(name), key }, known);
+    const stream = { ...rekeyed.state, value: valueSerde ?? this.state.value };
+    return this.#handles.stream(repartition(stream, { name, what: 'repartition', partitions, partitioner }));
+  }
+
+  groupByKey(options: SerdeOptions<K, Present<V>> & { readonly name?: string } = {}): KGroupedStream<K, Present<V>> {
+    const { name } = options;
+    const { state } = this.withSerdes(options);
+    const grouped = name === undefined ? state : byKey(state, { name, what: 'groupByKey', requiresKey: true });
+    return this.#handles.groupedStream({ ...grouped, value: assumeSerde<Present<V>>(grouped.value) });
+  }
+
+  groupBy<K2>(
+    name: string,
+    key: (value: V, key: K) => K2,
+    { keySerde, valueSerde }: SerdeOptions<K2, Present<V>> = {},
+  ): KGroupedStream<K2, Present<V>> {
+    const known = keySerde ?? assumeSerde<K2>(this.state.key);
+    const { state } = this.#rekeyed<K2>({ what: 'groupBy', name: selectorOf(name), key }, known);
+    const value = assumeSerde<Present<V>>(valueSerde ?? state.value);
+    return this.#handles.groupedStream(repartition({ ...state, value }, { name, what: 'groupBy', requiresKey: true }));
+  }
+
+  toTable(store: TableStore<K, Present<V>>): KTable<K, Present<V>> {
+    const name = storeName(store);
+    const stream = byKey(
+      { ...this.state, value: assumeSerde<Present<V>>(this.state.value) },
+      { name, what: 'toTable' },
+    );
+    const { declaration, onError } = stream;
+    const spec = tableStore(store, stream);
+    const node = declaration.processor({
+      name: declaration.stepName('KSTREAM-TOTABLE', name),
+      what: 'toTable',
+      parents: [stream.node],
+      create: tableSource(name),
+      stores: [spec],
+      onError,
+    });
+    return this.#handles.table({ declaration, onError, node, key: spec.key, value: spec.value, view: storeView(name) });
+  }
+
+  join<VT, VR>(name: string, table: KTable<K, VT>, joiner: (value: Present<V>, row: VT, key: K) => VR): KStream<K, VR> {
+    return this.#join({ name, what: 'join', table, create: streamTableJoin(name, table.state.view, joiner) });
+  }
+
+  leftJoin<VT, VR>(
+    name: string,
+    table: KTable<K, VT>,
+    joiner: (value: Present<V>, row: VT | null, key: K) => VR,
+  ): KStream<K, VR> {
+    return this.#join({ name, what: 'leftJoin', table, create: streamTableLeftJoin(name, table.state.view, joiner) });
+  }
+
+  process<KIn, VIn, KOut, VOut, S extends StoreSpecs>(
+    ...step: Step<ProcessorDefinition<KIn, VIn, KOut, VOut, S> & Accepts<K, V>>
+  ): KStream<KOut, VOut> {
+    const { name, run: definition } = parts<ProcessorDefinition<KIn, VIn, KOut, VOut, S>>(step);
+    const { state } = this;
+    const step_ = name ?? definition.name;
+    const node = state.declaration.processor({
+      name: state.declaration.stepName('KSTREAM-PROCESSOR', step_),
+      what: 'process',
+      parents: [state.node],
+      create: userProcessor(step_, definition),
+      stores: Object.values(definition.stores ?? {}),
+      onError: state.onError,
+    });
+    return this.#handles.stream({ ...state, node, key: undefined, value: undefined, keyChanged: true });
+  }
+
+  to(
+    topic: TopicFor<K, V> | TopicExtractor<K, V>,
+    options: SinkOptions<K, V> & SerdeOptions<K, Present<V>> = {},
+  ): void {
+    const { state } = this;
+    const name = state.declaration.stepName('KSTREAM-SINK', options.name);
+    const serdes =
+      typeof topic === 'function'
+        ? requireSerdes(name, this.withSerdes(options).state)
+        : { key: topic.key, value: topic.value };
+    state.declaration.sink({
+      kind: 'sink',
+      name,
+      parents: [state.node],
+      stores: [],
+      topic: typeof topic === 'function' ? topic : Object.freeze({ name: topic.name }),
+      ...serdes,
+      ...partitioning(options.partitioner),
+    });
+  }
+
+  get #known(): After<K, V> {
+    const { key, value, keyChanged } = this.state;
+    return { key, value, keyChanged };
+  }
+
+  #add(step: StatelessStep): string {
+    const { declaration, node, onError } = this.state;
+    const name = declaration.stepName(step.prefix, step.name);
+    return declaration.processor({ name, what: step.what, parents: [node], create: step.create(name), onError });
+  }
+
+  #then<K2, V2>(step: StatelessStep, after: After<K2, V2>): KStream<K2, V2> {
+    const { declaration, onError } = this.state;
+    return this.#handles.stream({ declaration, onError, node: this.#add(step), ...after });
+  }
+
+  #filter<W>(step: {
+    readonly what: string;
+    readonly name: string | undefined;
+    readonly predicate: PredicateFor<K, V>;
+    readonly kept: boolean;
+  }): KStream<K, W> {
+    const create = (node: string): CreateNode => stateless.filter(node, step.predicate, step.kept);
+    return this.#then(
+      { prefix: 'KSTREAM-FILTER', what: step.what, name: step.name, create },
+      { ...this.#known, value: assumeSerde<W>(this.state.value) },
+    );
+  }
+
+  #rekeyed<K2>(step: Rekeying<K, V, K2>, keySerde: Serde<K2> | undefined): KStream<K2, V> {
+    const create = (node: string): CreateNode => stateless.selectKey(node, step.key);
+    return this.#then(
+      { prefix: 'KSTREAM-KEY-SELECT', what: step.what, name: step.name, create },
+      { key: keySerde, value: this.state.value, keyChanged: true },
+    );
+  }
+
+  #join<VT, VR>(step: {
+    readonly name: string;
+    readonly what: string;
+    readonly table: KTable<K, VT>;
+    readonly create: CreateNode;
+  }): KStream<K, VR> {
+    const { name, what, table, create } = step;
+    const stream = byKey(this.state, { name, what });
+    const { declaration } = stream;
+    const node = declaration.processor({
+      name: declaration.stepName('KSTREAM-JOIN', name),
+      what,
+      parents: [stream.node],
+      create,
+      reads: declaration.own(name, table.state).view.stores,
+      onError: stream.onError,
+    });
+    return this.#handles.stream({ ...stream, node, value: undefined });
+  }
+}
+
+interface Rekeying<K, V, K2> {
+  readonly what: string;
+  readonly name: string | undefined;
+  readonly key: KeyOf<K, V, K2>;
+}
+
+/** The step before a repartition topic that gives records their new key. */
+function selectorOf(name: string): string {
+  return `${name}-select-key`;
+}
+
+/** Serdes of different types may still be one and the same. */
+function sameSerde(a: Serde<unknown> | undefined, b: Serde<unknown> | undefined): boolean {
+  return a === b;
+}

@@ -1,0 +1,182 @@
+/** The operators of a table. */
+import { joinedView, tableJoinSide, type TableJoin } from '../processors/joins.ts';
+import type { CreateNode } from '../processors/node.ts';
+import { passThrough } from '../processors/stateless.ts';
+import * as tables from '../processors/table.ts';
+import type { TableView } from '../processors/table.ts';
+import type { Serde } from '../schemas/serde.ts';
+import { changeSerde } from '../processors/change-serde.ts';
+import { assumeSerde, type TableState } from './handle-state.ts';
+import type { Handles, KGroupedTable, KStream, KTable, PredicateFor, Present, SerdeOptions, Step } from './handles.ts';
+import { repartition } from './repartition.ts';
+import { parts } from './step.ts';
+import { storeName, tableStore, type TableStore } from './table-store.ts';
+
+/** A table computed from another one, row by row. */
+interface Derivation<W> {
+  readonly prefix: string;
+  readonly what: string;
+  readonly name: string | undefined;
+  readonly value: Serde<W> | undefined;
+  readonly create: (step: string) => CreateNode;
+  readonly view: (step: string) => TableView;
+}
+
+type Joiner<K, V, V2, VR> = (value: V, other: V2, key: K) => VR;
+
+export class TableHandle<K, V> implements KTable<K, V> {
+  readonly state: TableState<K, V>;
+  readonly #handles: Handles;
+
+  constructor(handles: Handles, state: TableState<K, V>) {
+    this.#handles = handles;
+    this.state = Object.freeze(state);
+    Object.freeze(this);
+  }
+
+  filter<W>(...step: Step<PredicateFor<K, V>>): KTable<K, W> {
+    const { name, run } = parts(step);
+    return this.#filter({ what: 'filter', name, predicate: run, kept: true });
+  }
+
+  filterNot<W>(...step: Step<PredicateFor<K, V>>): KTable<K, W> {
+    const { name, run } = parts(step);
+    return this.#filter({ what: 'filterNot', name, predicate: run, kept: false });
+  }
+
+  mapValues<V2>(...step: Step<(value: V, key: K) => V2>): KTable<K, Present<V2>> {
+    const { name, run } = parts(step);
+    return this.#derive({
+      prefix: 'KTABLE-MAPVALUES',
+      what: 'mapValues',
+      name,
+      value: undefined,
+      create: (node) => tables.tableMapValues(node, run),
+      view: (node) => tables.mappedView(this.state.view, node, run),
+    });
+  }
+
+  materialize(store: TableStore<K, V>, { keySerde, valueSerde }: SerdeOptions<K, V> = {}): KTable<K, V> {
+    const { declaration, node: parent, onError } = this.state;
+    const name = storeName(store);
+    const known = { declaration, key: keySerde ?? this.state.key, value: valueSerde ?? this.state.value };
+    const spec = tableStore(store, known);
+    const node = declaration.processor({
+      name: declaration.stepName('KTABLE-MATERIALIZE', name),
+      what: 'materialize',
+      parents: [parent],
+      create: tables.materialize(name),
+      stores: [spec],
+      onError,
+    });
+    const view = tables.storeView(name);
+    return this.#handles.table({ declaration, onError, node, key: spec.key, value: spec.value, view });
+  }
+
+  toStream(name?: string): KStream<K, V | null> {
+    const { declaration, onError, key, value, node: parent } = this.state;
+    const node = declaration.processor({
+      name: declaration.stepName('KTABLE-TOSTREAM', name),
+      what: 'toStream',
+      parents: [parent],
+      create: tables.toStream(),
+      onError,
+    });
+    return this.#handles.stream<K, V | null>({ declaration, onError, node, key, value, keyChanged: false });
+  }
+
+  groupBy<K2, V2>(
+    name: string,
+    mapper: (value: V, key: K) => readonly [K2 | null, V2 | null] | null,
+    { keySerde, valueSerde }: { readonly keySerde: Serde<K2>; readonly valueSerde: Serde<V2> },
+  ): KGroupedTable<K2, V2> {
+    const { declaration, onError, node: parent } = this.state;
+    const step = `${name}-select-key`;
+    const node = declaration.processor({
+      name: declaration.stepName('KTABLE-SELECT', step),
+      what: 'groupBy',
+      parents: [parent],
+      create: tables.regroup(step, mapper, sameBytes(keySerde)),
+      onError,
+    });
+    const changes = { declaration, onError, node, key: keySerde, value: changeSerde(valueSerde), keyChanged: true };
+    const grouped = repartition(changes, { name, what: 'groupBy' });
+    return this.#handles.groupedTable({ ...grouped, value: valueSerde });
+  }
+
+  join<V2, VR>(name: string, other: KTable<K, V2>, joiner: Joiner<K, V, V2, VR>): KTable<K, Present<VR>> {
+    return this.#join(name, other, { joiner, leftRequired: true, rightRequired: true });
+  }
+
+  leftJoin<V2, VR>(name: string, other: KTable<K, V2>, joiner: Joiner<K, V, V2 | null, VR>): KTable<K, Present<VR>> {
+    return this.#join(name, other, { joiner, leftRequired: true, rightRequired: false });
+  }
+
+  outerJoin<V2, VR>(
+    name: string,
+    other: KTable<K, V2>,
+    joiner: Joiner<K, V | null, V2 | null, VR>,
+  ): KTable<K, Present<VR>> {
+    return this.#join(name, other, { joiner, leftRequired: false, rightRequired: false });
+  }
+
+  #filter<W>(step: {
+    readonly what: string;
+    readonly name: string | undefined;
+    readonly predicate: PredicateFor<K, V>;
+    readonly kept: boolean;
+  }): KTable<K, W> {
+    const { what, name, predicate, kept } = step;
+    return this.#derive({
+      prefix: 'KTABLE-FILTER',
+      what,
+      name,
+      value: assumeSerde<W>(this.state.value),
+      create: (node) => tables.tableFilter(node, predicate, kept),
+      view: (node) => tables.filteredView(this.state.view, { step: node, predicate, kept }),
+    });
+  }
+
+  #derive<W>({ prefix, what, name, value, create, view }: Derivation<W>): KTable<K, W> {
+    const { declaration, onError, key, node: parent } = this.state;
+    const step = declaration.stepName(prefix, name);
+    const node = declaration.processor({ name: step, what, parents: [parent], create: create(step), onError });
+    return this.#handles.table({ declaration, onError, node, key, value, view: view(step) });
+  }
+
+  #join<V2, VR>(name: string, other: KTable<K, V2>, join: TableJoin): KTable<K, Present<VR>> {
+    const { declaration, onError, key, view: left, node: leftNode } = this.state;
+    const { view: right, node: rightNode } = declaration.own(name, other.state);
+    const what = 'table-table join';
+    const thisSide = declaration.processor({
+      name: declaration.stepName('KTABLE-JOINTHIS', `${name}-join-this`),
+      what,
+      parents: [leftNode],
+      create: tableJoinSide(name, join, 'left', right),
+      reads: right.stores,
+      onError,
+    });
+    const otherSide = declaration.processor({
+      name: declaration.stepName('KTABLE-JOINOTHER', `${name}-join-other`),
+      what,
+      parents: [rightNode],
+      create: tableJoinSide(name, join, 'right', left),
+      reads: left.stores,
+      onError,
+    });
+    const node = declaration.processor({
+      name: declaration.stepName('KTABLE-MERGE', name),
+      what,
+      parents: [thisSide, otherSide],
+      create: passThrough(),
+      onError,
+    });
+    const view = joinedView(name, join, left, right);
+    return this.#handles.table<K, Present<VR>>({ declaration, onError, node, key, value: undefined, view });
+  }
+}
+
+/** Keys are equal if they are written alike. */
+function sameBytes(serde: Serde<unknown>): (a: unknown, b: unknown) => boolean {
+  return (a, b) => a === b || Buffer.compare(serde.serialize(a), serde.serialize(b)) === 0;
+}

@@ -1,0 +1,92 @@
+/** How many partitions each topic of a topology has or must get. */
+import { StreamError } from '../errors.ts';
+import { topicId, upstreamTopics } from './copartition.ts';
+import type { CopartitionGroup, Topology } from './graph.ts';
+import { DisjointSets } from './sub-topologies.ts';
+
+/** Topics that must agree on one count. */
+interface Group {
+  readonly topics: string[];
+  /** Counts that nobody can change: of user topics, and of repartition topics whose author chose one. */
+  readonly fixed: Map<string, number>;
+  /** Topics whose records flow into repartition topics of the group. */
+  readonly upstream: Set<string>;
+  partitions: number;
+}
+
+/**
+ * Counts by `topicId`. A repartition topic takes the count its author chose, else that of the topics it must be co-partitioned with, else the
+ * highest of the topics it is filled from. Throws `NOT_COPARTITIONED`.
+ */
+export function countPartitions(
+  topology: Topology,
+  existing: ReadonlyMap<string, number>,
+): ReadonlyMap<string, number> {
+  const groups = groupsOf(topology, existing);
+  for (const group of new Set(groups.values())) group.partitions = agreed(topology, group);
+  // Counts only grow and never beyond the highest fixed one, so this ends.
+  for (let changed = true; changed;) {
+    changed = false;
+    for (const group of groups.values()) {
+      if (group.fixed.size > 0) continue;
+      const partitions = Math.max(
+        group.partitions,
+        ...[...group.upstream].map((id) => groups.get(id)?.partitions ?? 0),
+      );
+      changed ||= partitions > group.partitions;
+      group.partitions = partitions;
+    }
+  }
+  return new Map([...groups].map(([id, group]) => [id, group.partitions]));
+}
+
+function groupsOf(topology: Topology, existing: ReadonlyMap<string, number>): ReadonlyMap<string, Group> {
+  const sets = new DisjointSets();
+  for (const { topics } of topology.copartitions)
+    for (const topic of topics) sets.join(idOfFirst(topics), topicId(topic));
+  const upstream = upstreamTopics(topology.nodes);
+  const chosen = new Map(topology.repartitions.map(({ name, partitions }) => [name, partitions]));
+  const byRoot = new Map<string, Group>();
+  const groups = new Map<string, Group>();
+  const groupOf = (id: string): Group => {
+    const root = sets.find(id);
+    const group = byRoot.get(root) ?? { topics: [], fixed: new Map(), upstream: new Set(), partitions: 0 };
+    byRoot.set(root, group);
+    groups.set(id, group);
+    return group;
+  };
+  for (const node of topology.nodes) {
+    if (node.kind === 'source')
+      for (const topic of node.topics) {
+        const group = groupOf(topicId(topic));
+        group.topics.push(topicId(topic));
+        const fixed = topic.internal === undefined ? existing.get(topic.name) : chosen.get(topic.name);
+        if (fixed !== undefined) group.fixed.set(topicId(topic), fixed);
+      }
+    if (node.kind === 'sink' && typeof node.topic !== 'function' && node.topic.internal !== undefined)
+      for (const id of upstream.get(node.name)?.keys() ?? []) groupOf(topicId(node.topic)).upstream.add(id);
+  }
+  return groups;
+}
+
+function idOfFirst(topics: CopartitionGroup['topics']): string {
+  const [first] = topics;
+  return first === undefined ? '' : topicId(first);
+}
+
+/** The count on which all fixed topics of the group agree; 0 if none is fixed. */
+function agreed(topology: Topology, group: Group): number {
+  const counts = new Set(group.fixed.values());
+  if (counts.size > 1) {
+    const ids = new Set(group.fixed.keys());
+    const steps = topology.copartitions.filter(({ topics }) => topics.some((topic) => ids.has(topicId(topic))));
+    const listed = [...group.fixed].map(([id, partitions]) => `${id} has ${String(partitions)}`).sort();
+    throw new StreamError(
+      'NOT_COPARTITIONED',
+      `topics whose equal keys meet in ${steps.map(({ step }) => step).join(', ')} need the same number of partitions: ${listed.join(', ')}`,
+      { facts: { topology: topology.name, topics: listed, steps: steps.map(({ step }) => step) } },
+    );
+  }
+  const [partitions = 0] = counts;
+  return partitions;
+}

@@ -1,0 +1,7 @@
+/** A step as its author wrote it. */
+import type { Step } from './handles.ts';
+
+/** The step's own name, if it has one, and its function. */
+export function parts<F>(step: Step<F>): { readonly name: string | undefined; readonly run: F } {
+  return step.length === 1 ? { name: undefined, run: step[0] } : { name: step[0], run: step[1] };
+}
