@@ -186,7 +186,8 @@ export class Broker {
 
   committed(groupId: string, { topic, partition }: TopicPartition): CommittedOffset | undefined {
     this.checkOpen();
-    return this.#journal.metadata.offsets.get(groupId)?.get(partitionId(topic, partition));
+    const stored = this.#journal.metadata.offsets.get(groupId)?.get(partitionId(topic, partition));
+    return stored && { offset: stored.offset, metadata: stored.metadata };
   }
 
   commitOffsets(groupId: string, offsets: readonly StoredOffset[]): void {
