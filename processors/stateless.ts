@@ -133,9 +133,8 @@ function fromPair(step: string, record: AnyRecord, pair: Pair): AnyRecord {
 }
 
 function expectIterable<T>(step: string, result: Iterable<T>): Iterable<T> {
-  if (Array.isArray(result)) return result;
-  expectResult(step, result);
-  if (typeof result !== 'object' || typeof result[Symbol.iterator] !== 'function')
+  const list: unknown = expectResult(step, result);
+  if (!Array.isArray(list) && (typeof list !== 'object' || list === null || !(Symbol.iterator in list)))
     throw new StreamError('PROCESSING_FAILED', `step ${step} returned something else than a list`, { facts: { step } });
   return result;
 }

@@ -1,31 +1,37 @@
 /** Runs a declared processor as a node of the graph. */
 import { StreamError } from '../errors.ts';
-import type { StreamRecord } from '../schemas/record.ts';
 import { noHeaders } from '../schemas/record.ts';
-import type { CreateNode, NodeContext } from './node.ts';
+import type { AnyRecord, CreateNode, NodeContext } from './node.ts';
 import type { OutputRecord, ProcessorContext, ProcessorDefinition, StoreSpecs, StoreStates } from './processor.ts';
 import { expectNoPromise, expectResult } from './user-function.ts';
+
+/** A processor as the engine calls it: types were checked where it was attached, and what it returns must not be a promise. */
+interface Callable<KOut, VOut, S extends StoreSpecs> {
+  init?(context: ProcessorContext<KOut, VOut, S>): unknown;
+  process(record: AnyRecord, context: ProcessorContext<KOut, VOut, S>): unknown;
+  close?(context: ProcessorContext<KOut, VOut, S>): unknown;
+}
 
 /** The node of `definition`; its stores must be attached to the node under the names of their specs. */
 export function userProcessor<KIn, VIn, KOut, VOut, S extends StoreSpecs>(
   step: string,
   definition: ProcessorDefinition<KIn, VIn, KOut, VOut, S>,
 ): CreateNode {
+  const processor: Callable<KOut, VOut, S> = definition;
   return (node) => {
     const scope = new Scope<KOut, VOut, S>(step, node, definition.stores);
-    expectNoPromise(step, definition.init?.(scope));
+    expectNoPromise(step, processor.init?.(scope));
     return {
       process: (record) => {
         scope.current = record;
         try {
-          // Types were checked where the processor was attached to its stream.
-          expectNoPromise(step, definition.process(record as StreamRecord<KIn, VIn>, scope));
+          expectNoPromise(step, processor.process(record, scope));
         } finally {
           scope.current = undefined;
         }
       },
       close: () => {
-        definition.close?.(scope);
+        expectNoPromise(step, processor.close?.(scope));
       },
     };
   };
@@ -34,7 +40,7 @@ export function userProcessor<KIn, VIn, KOut, VOut, S extends StoreSpecs>(
 /** Its functions are properties, so that a processor may take them out. */
 class Scope<KOut, VOut, S extends StoreSpecs> implements ProcessorContext<KOut, VOut, S> {
   /** The record being processed: the source of the headers of what is forwarded. */
-  current: StreamRecord<unknown, unknown> | undefined;
+  current: AnyRecord | undefined;
   readonly stores: StoreStates<S>;
   readonly taskId: string;
   readonly applicationId: string;
@@ -64,7 +70,7 @@ class Scope<KOut, VOut, S extends StoreSpecs> implements ProcessorContext<KOut, 
     this.drop = (reason) => {
       node.drop(reason);
     };
-    this.schedule = (schedule, run) =>
+    this.schedule = (schedule, run: (timestampMs: number) => unknown) =>
       node.schedule(schedule, (timestampMs) => {
         expectNoPromise(step, run(timestampMs));
       });

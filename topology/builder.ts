@@ -96,8 +96,9 @@ export function defineTopology(
   settings: Partial<TopologySettings> = {},
 ): Topology {
   const declaration = new Declaration(name);
-  const result: unknown = declare(new TopologyBuilder(declaration));
-  if (result instanceof Promise) throw declaration.refuse(name, 'is declared by an asynchronous function');
+  const run: (builder: TopologyBuilder) => unknown = declare;
+  if (run(new TopologyBuilder(declaration)) instanceof Promise)
+    throw declaration.refuse(name, 'is declared by an asynchronous function');
   return declaration.freeze({ onError: 'fail', retired: [], ...settings });
 }
 

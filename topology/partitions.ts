@@ -1,12 +1,11 @@
 /** How many partitions each topic of a topology has or must get. */
 import { StreamError } from '../errors.ts';
 import { topicId, upstreamTopics } from './copartition.ts';
-import type { CopartitionGroup, Topology } from './graph.ts';
+import type { CopartitionGroup, Topology, TopicReference } from './graph.ts';
 import { DisjointSets } from './sub-topologies.ts';
 
 /** Topics that must agree on one count. */
 interface Group {
-  readonly topics: string[];
   /** Counts that nobody can change: of user topics, and of repartition topics whose author chose one. */
   readonly fixed: Map<string, number>;
   /** Topics whose records flow into repartition topics of the group. */
@@ -41,30 +40,37 @@ export function countPartitions(
 }
 
 function groupsOf(topology: Topology, existing: ReadonlyMap<string, number>): ReadonlyMap<string, Group> {
+  const groups = emptyGroups(topology);
+  const chosen = new Map(topology.repartitions.map(({ name, partitions }) => [name, partitions]));
+  for (const topic of sourceTopics(topology)) {
+    const fixed = topic.internal === undefined ? existing.get(topic.name) : chosen.get(topic.name);
+    if (fixed !== undefined) groups.get(topicId(topic))?.fixed.set(topicId(topic), fixed);
+  }
+  const upstream = upstreamTopics(topology.nodes);
+  for (const node of topology.nodes) {
+    if (node.kind !== 'sink' || typeof node.topic === 'function') continue;
+    const group = groups.get(topicId(node.topic));
+    for (const id of upstream.get(node.name)?.keys() ?? []) group?.upstream.add(id);
+  }
+  return groups;
+}
+
+function sourceTopics(topology: Topology): readonly TopicReference[] {
+  return topology.nodes.flatMap((node) => (node.kind === 'source' ? node.topics : []));
+}
+
+/** Every topic that is read, with the ones it must agree with. */
+function emptyGroups(topology: Topology): ReadonlyMap<string, Group> {
   const sets = new DisjointSets();
   for (const { topics } of topology.copartitions)
     for (const topic of topics) sets.join(idOfFirst(topics), topicId(topic));
-  const upstream = upstreamTopics(topology.nodes);
-  const chosen = new Map(topology.repartitions.map(({ name, partitions }) => [name, partitions]));
   const byRoot = new Map<string, Group>();
   const groups = new Map<string, Group>();
-  const groupOf = (id: string): Group => {
-    const root = sets.find(id);
-    const group = byRoot.get(root) ?? { topics: [], fixed: new Map(), upstream: new Set(), partitions: 0 };
+  for (const topic of sourceTopics(topology)) {
+    const root = sets.find(topicId(topic));
+    const group = byRoot.get(root) ?? { fixed: new Map(), upstream: new Set(), partitions: 0 };
     byRoot.set(root, group);
-    groups.set(id, group);
-    return group;
-  };
-  for (const node of topology.nodes) {
-    if (node.kind === 'source')
-      for (const topic of node.topics) {
-        const group = groupOf(topicId(topic));
-        group.topics.push(topicId(topic));
-        const fixed = topic.internal === undefined ? existing.get(topic.name) : chosen.get(topic.name);
-        if (fixed !== undefined) group.fixed.set(topicId(topic), fixed);
-      }
-    if (node.kind === 'sink' && typeof node.topic !== 'function' && node.topic.internal !== undefined)
-      for (const id of upstream.get(node.name)?.keys() ?? []) groupOf(topicId(node.topic)).upstream.add(id);
+    groups.set(topicId(topic), group);
   }
   return groups;
 }
