@@ -344,6 +344,7 @@ export class Runtime implements GroupListener {
       }
       if (batches.length > 0) this.#signal.notify();
       if (failures.length > 0) await this.options.host.clock.sleep(backoffMs(2));
+      else await this.options.host.clock.yield();
     }
   }
 
@@ -433,6 +434,7 @@ export class Runtime implements GroupListener {
     const isRequested = [...tasks.running.values()].some((task) => task.isCommitRequested);
     const isDue = sinceMs >= this.options.commitIntervalMs || isRequested || (isDrained && sinceMs >= this.options.commitGapMs);
     if (!isDue && !this.#isOverfull()) return;
+    if (![...tasks.running.values()].some((task) => task.isDirty)) return;
     this.#commit = this.#commitNow()
       .catch((error: unknown) => {
         this.commits.failed += 1;

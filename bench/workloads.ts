@@ -1,0 +1,107 @@
+/** The work that Rivulet and Kafka Streams are compared on: the same topologies over the same topics. */
+import { jsonSerde, stringSerde, bytesSerde } from '../schemas/serde.ts';
+import { defineTopic } from '../schemas/topic.ts';
+import { defineTopology } from '../topology/builder.ts';
+import type { Topology } from '../topology/graph.ts';
+
+export const workloads = ['count', 'balance', 'merge'] as const;
+export type Workload = (typeof workloads)[number];
+
+/** Input records of every workload. */
+export const inputRecords = 1_000_000;
+export const partitions = 6;
+
+interface BillingEvent {
+  readonly type: 'debit' | 'credit';
+  readonly accountId: string;
+  readonly amount: string;
+  readonly currency: string;
+}
+
+interface Balance {
+  readonly accountId: string;
+  readonly balance: string;
+  readonly currency: string;
+  readonly version: number;
+}
+
+interface CustomerPayload {
+  readonly email: string;
+  readonly id?: string;
+  readonly uuid?: string;
+  readonly name: string;
+  readonly address: string;
+  readonly phone?: string;
+  readonly contractStartDate?: string;
+  readonly contractType?: string;
+  readonly lastUpdated: number;
+}
+
+interface CustomerEvent {
+  readonly payload: CustomerPayload;
+}
+
+/** Decimal strings with two digits, added without rounding. */
+function addCents(balance: string, amount: string, sign: 1 | -1): string {
+  const cents = toCents(balance) + sign * toCents(amount);
+  const magnitude = Math.abs(cents);
+  return `${cents < 0 ? '-' : ''}${String(Math.floor(magnitude / 100))}.${String(magnitude % 100).padStart(2, '0')}`;
+}
+
+function toCents(decimal: string): number {
+  const point = decimal.indexOf('.');
+  const whole = Number(point < 0 ? decimal : decimal.slice(0, point));
+  const fraction = point < 0 ? 0 : Number(decimal.slice(point + 1).padEnd(2, '0'));
+  return decimal.startsWith('-') ? whole * 100 - fraction : whole * 100 + fraction;
+}
+
+function merge(a: CustomerEvent | null, b: CustomerEvent | null): unknown {
+  const pa = a?.payload;
+  const pb = b?.payload;
+  const isBNewer = pa === undefined || (pb !== undefined && pb.lastUpdated >= pa.lastUpdated);
+  const newest = isBNewer ? pb : pa;
+  if (newest === undefined) return null;
+  const conflicts: Record<string, unknown> = {};
+  for (const field of ['name', 'address'] as const)
+    if (pa !== undefined && pb !== undefined && pa[field] !== pb[field])
+      conflicts[field] = { systemA: pa[field], systemB: pb[field], newerSource: isBNewer ? 'system_b' : 'system_a' };
+  const sources = [...(pa === undefined ? [] : ['system_a']), ...(pb === undefined ? [] : ['system_b'])];
+  return {
+    sources,
+    conflicts,
+    email: newest.email,
+    name: newest.name,
+    address: newest.address,
+    ...(pa === undefined ? {} : { contractStartDate: pa.contractStartDate, contractType: pa.contractType, systemAId: pa.id }),
+    ...(pb === undefined ? {} : { phone: pb.phone, systemBUuid: pb.uuid }),
+    isPartial: pa === undefined || pb === undefined,
+  };
+}
+
+/** `tick` is called for each input record; `output` is where `merge` writes. */
+export function topologyOf(workload: Workload, tick: () => void, output: string): Topology {
+  const billing = defineTopic({ name: 'bench.billing', key: stringSerde, value: workload === 'count' ? bytesSerde : jsonSerde<BillingEvent>() });
+  const customer = (system: string) => defineTopic({ name: `bench.customers.${system}`, key: stringSerde, value: jsonSerde<CustomerEvent>() });
+  return defineTopology(`bench-${workload}`, (t) => {
+    if (workload === 'count') t.stream(billing).peek(tick).groupByKey().count('cnt');
+    else if (workload === 'balance')
+      t.stream(defineTopic({ name: 'bench.billing', key: stringSerde, value: jsonSerde<BillingEvent>() }))
+        .peek(tick)
+        .groupByKey()
+        .aggregate<Balance>('bal', {
+          valueSerde: jsonSerde<Balance>(),
+          initial: () => ({ accountId: '', balance: '0.00', currency: '', version: 0 }),
+          add: (aggregate, event, accountId) => ({
+            accountId,
+            balance: addCents(aggregate.balance, event.amount, event.type === 'debit' ? -1 : 1),
+            currency: event.currency,
+            version: aggregate.version + 1,
+          }),
+        });
+    else {
+      const a = t.stream(customer('a')).peek(tick).toTable('a');
+      const b = t.stream(customer('b')).peek(tick).toTable('b');
+      a.outerJoin('merge', b, merge).toStream().to(defineTopic({ name: output, key: stringSerde, value: jsonSerde<unknown>() }));
+    }
+  });
+}

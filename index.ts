@@ -1,0 +1,63 @@
+/** The engine's public surface. Applications, its own included, see nothing else of it. */
+export { StreamError, errorTable, hasCode } from './errors.ts';
+export type { ErrorCode, Facts, Retry } from './errors.ts';
+export { silentLogger, systemClock, systemRandom } from './clock.ts';
+export type { Clock, LogFacts, LogLevel, Logger, Random, Timer } from './clock.ts';
+
+export { noHeaders } from './schemas/record.ts';
+export type { Change, Header, RecordMetadata, StreamRecord, TopicPartition } from './schemas/record.ts';
+export {
+  bigint64Serde,
+  booleanSerde,
+  bytesSerde,
+  canonicalJson,
+  canonicalJsonSerde,
+  float32Serde,
+  float64Serde,
+  int16Serde,
+  int32Serde,
+  int64Serde,
+  jsonSerde,
+  stringSerde,
+} from './schemas/serde.ts';
+export type { Serde, SerdeType } from './schemas/serde.ts';
+export { defineTopic } from './schemas/topic.ts';
+export type { Topic, TopicSettings } from './schemas/topic.ts';
+export { partitionTimestamp, recordTimestamp, timestampUpTo } from './schemas/timestamp.ts';
+export type { FetchedRecordView, TimestampExtractor } from './schemas/timestamp.ts';
+export { BatchBuilder } from './schemas/record-batch.ts';
+export type { RecordCursor } from './schemas/record-batch.ts';
+export { partitionForKey } from './schemas/murmur2.ts';
+
+export { defineStore, defineTimestampedStore } from './state-stores/spec.ts';
+export type {
+  AnyStoreSpec,
+  CacheOptions,
+  OrderedStoreOptions,
+  StateOf,
+  StoreKey,
+  StoreOptions,
+  StoreSpec,
+  StoreValue,
+} from './state-stores/spec.ts';
+export type { KeyValueState, OrderedState, Timestamped, TimestampedState } from './state-stores/typed-store.ts';
+export type { Entry, KeyValueStore, Range, Stores } from './state-stores/store.ts';
+export { memoryStores } from './state-stores/memory.ts';
+
+export type { Log, NewTopic } from './connectors/log.ts';
+
+export { defineProcessor } from './processors/processor.ts';
+export type { OutputRecord, ProcessorContext, ProcessorDefinition, StoreSpecs, StoreStates } from './processors/processor.ts';
+export type { Cancellable, DropReason, Schedule } from './processors/node.ts';
+
+export { defineTopology, TopologyBuilder } from './topology/builder.ts';
+export type { SourceOptions, TableOptions } from './topology/builder.ts';
+export type { KGroupedStream, KGroupedTable, KStream, KTable } from './topology/handles.ts';
+export type { ErrorPolicy, OffsetReset, Topology, TopologySettings } from './topology/graph.ts';
+export type { Plan, SubTopology } from './topology/plan.ts';
+
+export { createInstance } from './topology/runtime/stream-instance.ts';
+export type { StreamInstance } from './topology/runtime/stream-instance.ts';
+export type { Host } from './topology/runtime/host.ts';
+export type { InstanceOptions, ProcessingGuarantee } from './topology/runtime/options.ts';
+export type { InstanceState, InstanceView, MetricSample, Peer, StoreLocation, StoreView, TaskStatus } from './topology/runtime/view.ts';

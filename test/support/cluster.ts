@@ -1,0 +1,132 @@
+/** Instances of a topology over one log in this process, for tests of the running engine. */
+import { silentLogger, systemClock, systemRandom } from '../../clock.ts';
+import type { Log } from '../../connectors/log.ts';
+import { memoryStores } from '../../state-stores/memory.ts';
+import type { Stores } from '../../state-stores/store.ts';
+import { noHeaders } from '../../schemas/record.ts';
+import { BatchBuilder } from '../../schemas/record-batch.ts';
+import { partitionForKey } from '../../schemas/murmur2.ts';
+import type { Topic } from '../../schemas/topic.ts';
+import type { Topology } from '../../topology/graph.ts';
+import type { Host } from '../../topology/runtime/host.ts';
+import type { InstanceOptions } from '../../topology/runtime/options.ts';
+import { createInstance } from '../../topology/runtime/stream-instance.ts';
+import type { StreamInstance } from '../../topology/runtime/stream-instance.ts';
+
+export function testHost(log: Log, stores: Stores = memoryStores(), more: Partial<Host> = {}): Host {
+  return {
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    stores,
+    logger: silentLogger,
+    fault: () => undefined,
+    sometimes: () => undefined,
+    ...more,
+  };
+}
+
+export interface TestInstanceOptions extends Partial<Omit<InstanceOptions, 'host' | 'topology'>> {
+  readonly stores?: Stores;
+  readonly host?: Partial<Host>;
+}
+
+/** An instance with timings that suit tests. */
+export function testInstance(log: Log, topology: Topology, options: TestInstanceOptions = {}): StreamInstance {
+  const { stores, host, ...rest } = options;
+  return createInstance({
+    applicationId: topology.name,
+    instanceId: 'one',
+    topology,
+    commitIntervalMs: 50,
+    commitGapMs: 0,
+    sessionTimeoutMs: 3_000,
+    heartbeatIntervalMs: 200,
+    rebalanceTimeoutMs: 10_000,
+    host: testHost(log, stores, host),
+    ...rest,
+  });
+}
+
+/** Waits until `condition` holds; fails with `what` after `timeoutMs`. */
+export async function until(what: string, condition: () => boolean | Promise<boolean>, timeoutMs = 20_000): Promise<void> {
+  const deadline = systemClock.monotonicMs() + timeoutMs;
+  while (!(await condition())) {
+    if (systemClock.monotonicMs() > deadline) throw new Error(`waited ${String(timeoutMs)} ms in vain: ${what}`);
+    await systemClock.sleep(10);
+  }
+}
+
+export interface ProducedRecord<K, V> {
+  readonly key: K | null;
+  readonly value: V | null;
+  readonly timestampMs?: number;
+}
+
+/** Appends records to a topic, by key as any producer would. */
+export async function produce<K, V>(log: Log, topic: Topic<K, V>, records: readonly ProducedRecord<K, V>[]): Promise<void> {
+  const described = await log.admin.describeTopics([topic.name]);
+  const partitions = described.get(topic.name)?.partitions ?? 1;
+  const producer = await log.producer({});
+  const builders = new Map<number, BatchBuilder>();
+  for (const { key, value, timestampMs = 1_700_000_000_000 } of records) {
+    const keyBytes = key === null ? undefined : topic.key.serialize(key);
+    const partition = keyBytes === undefined ? 0 : partitionForKey(keyBytes, partitions);
+    const builder = builders.get(partition) ?? new BatchBuilder();
+    builders.set(partition, builder);
+    builder.append(timestampMs, keyBytes, value === null ? undefined : topic.value.serialize(value), noHeaders);
+  }
+  await producer.send([...builders].map(([partition, builder]) => ({ topic: topic.name, partition, records: builder })));
+  await producer.close();
+}
+
+export interface ReadRecord<K, V> {
+  readonly key: K | null;
+  readonly value: V | null;
+  readonly partition: number;
+  readonly offset: number;
+  readonly timestampMs: number;
+}
+
+/** Everything committed in a topic, from the start to the end as of the call. */
+export async function readAll<K, V>(log: Log, topic: Pick<Topic<K, V>, 'name' | 'key' | 'value'>): Promise<readonly ReadRecord<K, V>[]> {
+  const described = await log.admin.describeTopics([topic.name]);
+  const count = described.get(topic.name)?.partitions ?? 0;
+  const partitions = Array.from({ length: count }, (_, partition) => ({ topic: topic.name, partition }));
+  const offsets = await log.admin.offsets(partitions);
+  const reader = log.reader({ isolation: 'read_committed' });
+  const left = new Map<number, number>();
+  for (const [index, partition] of partitions.entries()) {
+    const range = offsets[index];
+    if (range === undefined || range.start >= range.stable) continue;
+    reader.seek(partition, range.start);
+    left.set(partition.partition, range.stable);
+  }
+  const records: ReadRecord<K, V>[] = [];
+  while (left.size > 0) {
+    const { batches, failures } = await reader.poll(1_000);
+    if (failures[0] !== undefined) throw failures[0].error;
+    for (const batch of batches) {
+      const cursor = batch.cursor();
+      while (cursor.next()) {
+        const key = cursor.key();
+        const value = cursor.value();
+        records.push({
+          key: key === undefined ? null : topic.key.deserialize(key),
+          value: value === undefined ? null : topic.value.deserialize(value),
+          partition: batch.partition,
+          offset: cursor.offset,
+          timestampMs: cursor.timestampMs,
+        });
+      }
+      if (batch.nextOffset >= (left.get(batch.partition) ?? 0)) left.delete(batch.partition);
+    }
+  }
+  await reader.close();
+  return records;
+}
+
+/** The last value of each key. */
+export function latest<K, V>(records: readonly ReadRecord<K, V>[]): Map<K | null, V | null> {
+  return new Map(records.map((record) => [record.key, record.value]));
+}
