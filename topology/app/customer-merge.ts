@@ -1,0 +1,62 @@
+/** T1: the change streams of two systems, joined into one compacted topic of customers. */
+import { defineTopology, stringSerde, timestampUpTo } from '../../index.ts';
+import type { Topology } from '../../index.ts';
+import {
+  decodeStep,
+  identityStep,
+  mergeStep,
+  type MergeInput,
+} from '../../processors/app/customer/processors.ts';
+import { sourceChangeSerde } from '../../schemas/app/customer/change.ts';
+import { contributionChangeSerde } from '../../schemas/app/customer/contribution.ts';
+import { defaultPolicy } from '../../schemas/app/customer/policy.ts';
+import { customerTopics } from '../../schemas/app/customer/topics.ts';
+
+export const customerMergeName = 'customer-merge';
+
+/** A record that claims to be from the year 2200 or later is refused: one broken clock must not rule every comparison. */
+const timestamp = timestampUpTo(Date.UTC(2200, 0, 1));
+
+/** The topology over topics of this prefix. What cannot be decoded goes to `customer.dlq`, in the same transaction. */
+export function customerMerge(topicPrefix = ''): Topology {
+  const topics = customerTopics(topicPrefix);
+  return defineTopology(
+    customerMergeName,
+    (t) => {
+      const changes = t
+        .stream(topics.changesA, { name: 'changes-a', timestamp })
+        .process(decodeStep('system_a'))
+        .merge(t.stream(topics.changesB, { name: 'changes-b', timestamp }).process(decodeStep('system_b')), 'changes');
+
+      const identified = changes
+        .repartition('by-source', { keySerde: stringSerde, valueSerde: sourceChangeSerde })
+        .process(identityStep)
+        .branch('identified', {
+          source: (output) => output.kind === 'source',
+          contribution: (output) => output.kind === 'contribution',
+        });
+
+      identified.source.flatMapValues((output) => (output.kind === 'source' ? [output.record] : [])).to(topics.sources);
+
+      const contributions = identified.contribution
+        .flatMapValues('contributions', (output) => (output.kind === 'contribution' ? [output.change] : []))
+        .repartition('by-email', {
+          key: (change) => change.email,
+          keySerde: stringSerde,
+          valueSerde: contributionChangeSerde,
+        })
+        .mapValues('contribution-input', (change): MergeInput => ({ kind: 'contribution', change }));
+
+      const overrides = t
+        .stream(topics.overrides, { name: 'overrides' })
+        .mapValues('override-input', (list): MergeInput => ({ kind: 'overrides', overrides: list }));
+
+      const merged = contributions.merge(overrides, 'merge-inputs').process(mergeStep(defaultPolicy));
+
+      merged.flatMapValues('merged', (output) => (output.kind === 'merged' ? [output.customer] : [])).to(topics.merged);
+      merged.flatMapValues('conflicts', (output) => (output.kind === 'conflict' ? [output.event] : [])).to(topics.conflicts);
+      merged.flatMapValues('detached', (output) => (output.kind === 'detached' ? [output.customer] : [])).to(topics.detached);
+    },
+    { onError: 'dead-letter', deadLetterTopic: topics.dlq.name },
+  );
+}
