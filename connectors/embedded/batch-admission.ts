@@ -40,14 +40,24 @@ export function placeBatch(batch: Buffer, baseOffset: number): BatchHeader {
 }
 
 function problemOf(batch: Buffer, header: BatchHeader, { policy, nowMs }: Admission): string | undefined {
-  const { isCompacted, isLogAppendTime, timestampAfterMs, timestampBeforeMs } = policy;
   if (header.count < 1) return 'batch holds no records';
-  if (!isLogAppendTime && header.maxTimestampMs - nowMs > timestampAfterMs) return 'timestamp is too far ahead';
-  if (!isCompacted && timestampBeforeMs === Infinity) return undefined;
+  const newestMs = nowMs + policy.timestampAfterMs;
+  const oldestMs = policy.isLogAppendTime ? -Infinity : nowMs - policy.timestampBeforeMs;
+  if (!policy.isLogAppendTime && header.maxTimestampMs > newestMs) return 'timestamp is too far ahead';
+  // Most topics need no look at the records.
+  if (!policy.isCompacted && oldestMs === -Infinity) return undefined;
+  return recordProblemOf(batch, { needsKey: policy.isCompacted, oldestMs });
+}
+
+function recordProblemOf(
+  batch: Buffer,
+  needs: { readonly needsKey: boolean; readonly oldestMs: number },
+): string | undefined {
+  const { needsKey, oldestMs } = needs;
   const cursor = new BatchCursor(batch, [0], 0);
   while (cursor.next()) {
-    if (isCompacted && cursor.key() === undefined) return 'record of a compacted topic has no key';
-    if (!isLogAppendTime && nowMs - cursor.timestampMs > timestampBeforeMs) return 'timestamp is too old';
+    if (needsKey && cursor.key() === undefined) return 'record of a compacted topic has no key';
+    if (cursor.timestampMs < oldestMs) return 'timestamp is too old';
   }
   return undefined;
 }

@@ -226,7 +226,7 @@ export class Broker {
 
   async #maintain(): Promise<void> {
     for (const log of [...this.#topics.values()].flat()) {
-      if (this.#isClosed) return;
+      if (this.#isClosed) break;
       try {
         await this.#maintainPartition(log);
       } catch (error) {
@@ -235,6 +235,10 @@ export class Broker {
       }
       await this.clock.yield();
     }
+    this.#maintainJournal();
+  }
+
+  #maintainJournal(): void {
     if (this.#isClosed) return;
     this.transactions.forgetIdleSince(this.clock.nowMs() - this.#options.producerExpirationMs);
     this.#journal.shrink();
@@ -251,17 +255,18 @@ export class Broker {
     const { cleaned } = this.#journal.metadata;
     const cleanedTo = cleaned.get(partitionId(topic, partition)) ?? 0;
     const offset = await cleanPartition(log, { storage, clock, cleanedTo });
-    if (offset > cleanedTo && !log.isClosed) this.#journal.record({ type: 'cleaned', topic, partition, offset });
+    if (offset > cleanedTo && log.holds([])) this.#journal.record({ type: 'cleaned', topic, partition, offset });
   }
 
   #scheduleMaintenance(): void {
+    if (this.#isClosed) return;
     this.#maintenance = this.clock.timer(this.#options.maintenanceIntervalMs, () => {
       this.maintain()
         .catch((error: unknown) => {
           this.logger.error('upkeep failed', { error });
         })
         .finally(() => {
-          if (!this.#isClosed) this.#scheduleMaintenance();
+          this.#scheduleMaintenance();
         });
     });
   }

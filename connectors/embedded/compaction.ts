@@ -109,15 +109,13 @@ async function cleanGroup(
   rewrite: (batch: StoredBatch) => Buffer | undefined,
 ): Promise<boolean> {
   const [first] = group;
-  const last = group.at(-1);
-  if (first === undefined || last === undefined) return true;
+  if (first === undefined) return true;
   const path = `${log.directory}/${cleanedName(first.baseOffset)}`;
   storage.remove(path);
   const writer = new BatchWriter(storage.open(path));
   for (const segment of group) {
     for (const batch of segment.batches()) {
-      const kept = log.isCommittedData(batch.header) ? rewrite(batch) : undefined;
-      if (kept !== undefined) writer.write(kept);
+      if (log.isCommittedData(batch.header)) writer.write(rewrite(batch));
       if (!writer.isSliceDone(batch.header.end - batch.header.position)) continue;
       await clock.yield();
       if (!log.holds(group)) return false;
@@ -125,7 +123,7 @@ async function cleanGroup(
   }
   writer.finish();
   if (group.length === 1 && sameBytes(storage, path, first)) storage.remove(path);
-  else swapIn(log, storage, { path, first, last, group });
+  else swapIn(log, storage, { path, first, last: group.at(-1) ?? first, group });
   return true;
 }
 
@@ -164,7 +162,8 @@ class BatchWriter {
     this.#file = file;
   }
 
-  write(batch: Buffer): void {
+  write(batch: Buffer | undefined): void {
+    if (batch === undefined) return;
     this.#parts.push(batch);
     this.#bufferedBytes += batch.length;
     if (this.#bufferedBytes >= writeBytes) this.#flush();

@@ -213,11 +213,13 @@ export class EmbeddedMember implements Member {
         broker.groups.heartbeat(metadata);
       });
     } catch (error) {
-      if (this.#metadata === metadata && !this.#isJoining) this.#notice(error);
+      this.#notice(metadata, error);
     }
   }
 
-  #notice(error: unknown): void {
+  /** What a heartbeat brought back, unless the member has joined anew since. */
+  #notice(sentAs: GroupMetadata, error: unknown): void {
+    if (this.#metadata !== sentAs || this.#isJoining) return;
     if (hasCode(error, 'REBALANCE_IN_PROGRESS')) this.#isRebalanceSeen = true;
     else if (hasCode(error, 'MEMBER_FENCED', 'INSTANCE_ID_TAKEN')) {
       this.#loss = error;

@@ -6,7 +6,7 @@
 import type { Logger } from '../../clock.ts';
 import { StreamError } from '../../errors.ts';
 import { crc32c } from '../../schemas/crc32c.ts';
-import { Metadata, type Entry } from './metadata.ts';
+import { formatVersion, Metadata, type Entry } from './metadata.ts';
 import type { Storage, StoredFile } from './storage.ts';
 
 /** Names at the root that no topic can have. */
@@ -14,7 +14,6 @@ export const lockPath = '~lock';
 export const journalPath = '~journal';
 const nextPath = '~journal.next';
 const frameBytes = 8;
-const formatVersion = 1;
 
 export interface JournalOptions {
   readonly storage: Storage;
@@ -44,7 +43,6 @@ export class Journal {
       this.#file = storage.open(journalPath);
       this.#replay();
     } else {
-      this.#refuseForeign();
       this.metadata.clusterId = options.newClusterId();
       this.#file = this.#writeSnapshot();
     }
@@ -121,14 +119,6 @@ export class Journal {
     this.#file.truncate(position);
     this.#options.logger.warn('cut an unfinished write off the journal', { cutBytes: bytes.length - position });
   }
-
-  #refuseForeign(): void {
-    const found = this.#options.storage.list('').filter((name) => name !== lockPath);
-    if (found.length === 0) return;
-    throw new StreamError('LOG_CORRUPT', 'the directory is not empty but has no journal', {
-      facts: { file: journalPath, found: found.slice(0, 10) },
-    });
-  }
 }
 
 function frame(entry: Entry): Buffer {
@@ -158,7 +148,7 @@ function hasEntryAfter(bytes: Buffer, position: number): boolean {
 }
 
 function checkFormat(entry: Entry): void {
-  if (entry.type === 'format' && Number(entry.version) === formatVersion) return;
+  if (entry.type === 'format' && entry.version === formatVersion) return;
   throw new StreamError('LOG_CORRUPT', `the journal is not of format ${formatVersion}`, {
     facts: { file: journalPath },
   });

@@ -36,7 +36,7 @@ export interface TopicEntry {
 }
 
 export type Entry =
-  | { readonly type: 'format'; readonly version: 1; readonly clusterId: string }
+  | { readonly type: 'format'; readonly version: number; readonly clusterId: string }
   /** The log was opened: from here on a last write may be unfinished. */
   | { readonly type: 'opened' }
   /** The log was closed in order, and everything is on the medium. */
@@ -56,6 +56,9 @@ export type Entry =
   | { readonly type: 'generation'; readonly groupId: string; readonly generation: number };
 
 type EntryOf<T extends Entry['type']> = Extract<Entry, { readonly type: T }>;
+
+/** Of the journal's entries. */
+export const formatVersion = 1;
 
 export class Metadata {
   clusterId = '';
@@ -82,7 +85,7 @@ export class Metadata {
 
   /** The entries from which the same state results. */
   *entries(): Generator<Entry> {
-    yield { type: 'format', version: 1, clusterId: this.clusterId };
+    yield { type: 'format', version: formatVersion, clusterId: this.clusterId };
     yield { type: 'opened' };
     yield { type: 'producer-ids', below: this.producerIdsBelow };
     yield* this.topics.values();
@@ -129,7 +132,7 @@ const appliers: { readonly [T in Entry['type']]: (to: Metadata, entry: EntryOf<T
 };
 
 function applyEntry<T extends Entry['type']>(to: Metadata, entry: EntryOf<T>): void {
-  const apply: (to: Metadata, entry: EntryOf<T>) => void = appliers[entry.type as T];
+  const apply: (to: Metadata, entry: EntryOf<T>) => void = appliers[entry.type];
   apply(to, entry);
 }
 

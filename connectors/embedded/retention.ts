@@ -9,15 +9,20 @@ export function applyRetention(log: PartitionLog, nowMs: number): void {
   log.rollIfOlderThan(nowMs - segmentMs);
   if (!isDeleted) return;
   const expiredBefore = nowMs - retentionMs;
-  const newestMs = log.segments.at(-1)?.maxTimestampMs ?? -1;
-  if (newestMs >= 0 && newestMs < expiredBefore && log.stable === log.end) log.roll();
+  if (hasOnlyExpired(log, expiredBefore)) log.roll();
   let excessBytes = log.sizeBytes - retentionBytes;
   let start = log.start;
-  for (const segment of log.closedSegments) {
-    const isTooMuch = excessBytes >= segment.sizeBytes;
-    if (segment.nextOffset > log.stable || !(segment.maxTimestampMs < expiredBefore || isTooMuch)) break;
-    excessBytes -= segment.sizeBytes;
-    start = segment.nextOffset;
+  for (const { sizeBytes, nextOffset, maxTimestampMs } of log.closedSegments) {
+    const isDue = maxTimestampMs < expiredBefore || excessBytes >= sizeBytes;
+    if (!isDue || nextOffset > log.stable) break;
+    excessBytes -= sizeBytes;
+    start = nextOffset;
   }
   if (start > log.start) log.deleteBefore(start);
+}
+
+/** Whether the newest segment holds records, all of them decided and expired. */
+function hasOnlyExpired(log: PartitionLog, expiredBefore: number): boolean {
+  const newestMs = log.segments.at(-1)?.maxTimestampMs ?? -1;
+  return newestMs >= 0 && newestMs < expiredBefore && log.stable === log.end;
 }

@@ -26,6 +26,7 @@ export interface RewriteOptions {
 interface KeptRecord {
   readonly offset: number;
   readonly timestampMs: number;
+  readonly isTombstone: boolean;
   /** From the key's length to the end of the record. */
   readonly rest: Buffer;
 }
@@ -36,23 +37,30 @@ interface KeptRecord {
  */
 export function rewriteBatch({ buffer, header }: StoredBatch, options: RewriteOptions): Buffer | undefined {
   const horizonMs = deleteHorizonOf(buffer, header);
-  const areTombstonesDue = horizonMs !== undefined && horizonMs <= options.nowMs;
+  const kept = keptRecords(new BatchCursor(buffer, [header.position], 0), {
+    isLatest: options.isLatest,
+    keepsTombstones: horizonMs === undefined || horizonMs > options.nowMs,
+  });
+  if (kept.length === 0) return undefined;
+  const hasTombstone = kept.some(({ isTombstone }) => isTombstone);
+  const isUnchanged = kept.length === header.count && !header.isTransactional;
+  if (isUnchanged && (!hasTombstone || horizonMs !== undefined)) return buffer.subarray(header.position, header.end);
+  return encode(header, kept, hasTombstone ? (horizonMs ?? options.nowMs + options.deleteRetentionMs) : undefined);
+}
+
+function keptRecords(
+  cursor: BatchCursor,
+  { isLatest, keepsTombstones }: Pick<RewriteOptions, 'isLatest'> & { readonly keepsTombstones: boolean },
+): readonly KeptRecord[] {
   const kept: KeptRecord[] = [];
-  let hasTombstone = false;
-  const cursor = new BatchCursor(buffer, [header.position], 0);
   while (cursor.next()) {
     const key = cursor.key();
     const isTombstone = cursor.value() === undefined;
-    if (key === undefined || !options.isLatest(key, cursor.offset) || (isTombstone && areTombstonesDue)) continue;
-    hasTombstone ||= isTombstone;
-    kept.push({ offset: cursor.offset, timestampMs: cursor.timestampMs, rest: encodeRest(cursor, key) });
+    if (key === undefined || !isLatest(key, cursor.offset) || (isTombstone && !keepsTombstones)) continue;
+    const { offset, timestampMs } = cursor;
+    kept.push({ offset, timestampMs, isTombstone, rest: encodeRest(cursor, key) });
   }
-  if (kept.length === 0) return undefined;
-  const needsHorizon = hasTombstone && horizonMs === undefined;
-  if (kept.length === header.count && !header.isTransactional && !needsHorizon)
-    return buffer.subarray(header.position, header.end);
-  const newHorizonMs = needsHorizon ? options.nowMs + options.deleteRetentionMs : horizonMs;
-  return encode(header, kept, hasTombstone ? newHorizonMs : undefined);
+  return kept;
 }
 
 function deleteHorizonOf(buffer: Buffer, header: BatchHeader): number | undefined {
