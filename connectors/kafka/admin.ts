@@ -35,10 +35,6 @@ export class KafkaAdmin implements Admin {
     this.#connections = new Connections(cluster);
   }
 
-  close(): Promise<void> {
-    return this.#connections.close();
-  }
-
   async listTopics(): Promise<readonly string[]> {
     const { topics } = await this.#cluster.retry(() => this.#cluster.metadata(undefined));
     return topics.filter(({ isInternal }) => !isInternal).map(({ name }) => name);

@@ -33,11 +33,13 @@ export class Connections {
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
+    cluster.opened.add(this);
   }
 
   /** Connects if need be. Rejects with `LOG_UNAVAILABLE`, `LOG_REFUSED`, or `LOG_CLOSED` after `close`. */
   async get(address: string): Promise<KafkaConnection> {
-    if (this.#isClosed) throw new StreamError('LOG_CLOSED', 'the connections are closed');
+    if (this.#isClosed || this.#cluster.isClosed)
+      throw new StreamError('LOG_CLOSED', 'the log is closed, or who used it');
     const known = this.#byAddress.get(address);
     if (known !== undefined) {
       const connection = await known;
@@ -55,9 +57,10 @@ export class Connections {
     }
   }
 
-  /** Rejects all that is unanswered. Idempotent; with `reopen` the next `get` connects again. */
-  async close(options: { readonly reopen?: boolean } = {}): Promise<void> {
-    if (options.reopen !== true) this.#isClosed = true;
+  /** Rejects all that is unanswered. Idempotent. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#cluster.opened.delete(this);
     const all = [...this.#byAddress.values()];
     this.#byAddress.clear();
     for (const result of await Promise.allSettled(all)) if (result.status === 'fulfilled') result.value.close();
@@ -67,6 +70,9 @@ export class Connections {
 export class Cluster {
   readonly options: ClusterOptions;
   readonly deps: ClusterDeps;
+  /** All that are not closed. */
+  readonly opened = new Set<Connections>();
+  isClosed = false;
   /** For requests that any broker answers at once. */
   readonly #connections: Connections;
   readonly #topics = new Map<string, TopicMetadata>();
@@ -82,8 +88,10 @@ export class Cluster {
     this.#turn = Math.floor(deps.random.next() * options.brokers.length);
   }
 
-  close(): Promise<void> {
-    return this.#connections.close();
+  /** Ends every connection, whoever uses it: whatever is asked from now on rejects with `LOG_CLOSED`. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    await Promise.all([...this.opened].map((connections) => connections.close()));
   }
 
   /** Repeats for passing reasons until `operationTimeoutMs`. */

@@ -71,6 +71,7 @@ export class Heartbeat {
   }
 
   #judge(error: unknown): number | undefined {
+    if (hasCode(error, 'LOG_CLOSED')) return undefined;
     if (hasCode(error, 'REBALANCE_IN_PROGRESS')) {
       this.#listener.rebalancing();
       return this.#intervalMs;

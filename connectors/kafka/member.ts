@@ -117,7 +117,7 @@ export class KafkaMember implements Member {
         await this.#rebalance();
         failureCount = 0;
       } catch (error) {
-        if (this.#isStopping()) return;
+        if (this.#isStopping() || hasCode(error, 'LOG_CLOSED')) return;
         this.#failed(error);
         const waitMs = hasCode(error, 'REBALANCE_IN_PROGRESS')
           ? 0
@@ -192,10 +192,10 @@ export class KafkaMember implements Member {
     this.#current = undefined;
     // A member of a bygone generation is still a member.
     if (hasCode(error, 'MEMBER_FENCED') && !isKafkaError(error, 'ILLEGAL_GENERATION')) this.#memberId = noMember;
-    await this.#call(() => this.#listener.lost(error));
-    // Two processes with one instance id would otherwise fence each other without end, and do nothing else.
-    if (isKafkaError(error, 'FENCED_INSTANCE_ID'))
-      await this.#cluster.deps.clock.sleep(rejoinBackoffMs.max, this.#stopping.signal);
+    // The other one of this name would be expelled in turn: two of them would do nothing else.
+    const isTaken = isKafkaError(error, 'FENCED_INSTANCE_ID');
+    if (isTaken) this.#stopping.abort();
+    await this.#call(() => this.#listener.lost(isTaken ? instanceTaken(this.#options, error) : error));
   }
 
   /** No two calls of the owner overlap, and it is known when one runs. */
@@ -268,6 +268,11 @@ export class KafkaMember implements Member {
     const connection = await this.#connections.get(await this.#cluster.coordinator('group', member.groupId));
     await connection.request(leaveGroupRequest({ ...rest, ...(instanceId === undefined ? {} : { instanceId }) }));
   }
+}
+
+function instanceTaken({ groupId, instanceId }: GroupOptions, cause: StreamError): StreamError {
+  const facts = { groupId, instanceId };
+  return new StreamError('INSTANCE_ID_TAKEN', 'another member has joined under this instance id', { facts, cause });
 }
 
 const noBytes = new Uint8Array(0);
