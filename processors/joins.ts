@@ -62,8 +62,8 @@ function joinValues(step: string, { joiner, leftRequired, rightRequired }: Table
 }
 
 /**
- * One side of a table-table join: a change of this side, against the row of the other as it is now. Nothing is forwarded when the result
- * was and stays absent. Time: the later of both rows.
+ * One side of a table-table join: a change of this side, against the row of the other as it is now. Time: the later of both rows. As in
+ * Kafka Streams, deleting a row that was not there deletes the result once more if the other side has a row.
  */
 export function tableJoinSide(step: string, join: TableJoin, side: 'left' | 'right', other: TableView): CreateNode {
   const valueOf = joinValues(step, join);
@@ -79,12 +79,11 @@ export function tableJoinSide(step: string, join: TableJoin, side: 'left' | 'rig
           return;
         }
         const row = read(key);
-        if (row === undefined && otherRequired) return;
         const change = changeOf(record);
+        if (row === undefined && (otherRequired || (change.newValue === null && change.oldValue === null))) return;
         const opposite = row === undefined ? null : row.value;
         const newValue = joined(change.newValue, opposite, key);
         const oldValue = joined(change.oldValue, opposite, key);
-        if (newValue === null && oldValue === null) return;
         const time = row === undefined ? timestampMs : Math.max(timestampMs, row.timestampMs);
         context.forward(changed(record, { newValue, oldValue }, time));
       },
@@ -97,6 +96,7 @@ export function joinedView(step: string, join: TableJoin, left: TableView, right
   const valueOf = joinValues(step, join);
   return {
     stores: [...new Set([...left.stores, ...right.stores])],
+    tracksOldValues: () => true,
     open: (context) => {
       const readLeft = left.open(context);
       const readRight = right.open(context);

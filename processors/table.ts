@@ -17,6 +17,8 @@ export type RowReader = (key: unknown) => Row | undefined;
 export interface TableView {
   /** The stores that the reading step must be attached to. */
   readonly stores: readonly string[];
+  /** Whether changes of the table say what a row was. Known once the topology is declared. */
+  readonly tracksOldValues: () => boolean;
   open(context: NodeContext): RowReader;
 }
 
@@ -62,6 +64,16 @@ export function tableSource(store: string): CreateNode {
   };
 }
 
+/** A table whose rows nobody reads: changes do not say what a row was. */
+export function unkeptTableSource(): CreateNode {
+  return (context) => ({
+    process: (record) => {
+      if (record.key === null) context.drop('null-key');
+      else context.forward(changed(record, { newValue: record.value, oldValue: null }, record.timestampMs));
+    },
+  });
+}
+
 /** Keeps the rows of a derived table. */
 export function materialize(store: string): CreateNode {
   return (context) => {
@@ -78,37 +90,44 @@ export function materialize(store: string): CreateNode {
 }
 
 export function storeView(store: string): TableView {
-  return { stores: [store], open: (context) => readerOf(rowState(context, store)) };
+  return { stores: [store], tracksOldValues: () => true, open: (context) => readerOf(rowState(context, store)) };
 }
 
 function readerOf(state: RowState): RowReader {
   return (key) => state.get(key);
 }
 
-/** A row that does not match is absent; nothing is forwarded when it was absent before. */
-export function tableFilter(step: string, predicate: OfRow<boolean>, kept: boolean): CreateNode {
-  const matching = matcher(step, predicate, kept);
-  return (context) => ({
-    process: (record) => {
-      const change = changeOf(record);
-      const newValue = matching(change.newValue, record.key);
-      const oldValue = matching(change.oldValue, record.key);
-      if (newValue === null && oldValue === null) return;
-      context.forward(changed(record, { newValue, oldValue }, record.timestampMs));
-    },
-  });
-}
-
+/** Rows of which `predicate` says `kept`. */
 export interface RowFilter {
   readonly step: string;
   readonly predicate: OfRow<boolean>;
   readonly kept: boolean;
 }
 
+/**
+ * A row that does not match is absent. Nothing is forwarded when it was absent before; a parent that does not tell what rows were gives a
+ * delete instead, as the row may have matched.
+ */
+export function tableFilter(parent: TableView, { step, predicate, kept }: RowFilter): CreateNode {
+  const matching = matcher(step, predicate, kept);
+  return (context) => {
+    const isTracked = parent.tracksOldValues();
+    return {
+      process: (record) => {
+        const change = changeOf(record);
+        const newValue = matching(change.newValue, record.key);
+        const oldValue = matching(change.oldValue, record.key);
+        if (isTracked && newValue === null && oldValue === null) return;
+        context.forward(changed(record, { newValue, oldValue }, record.timestampMs));
+      },
+    };
+  };
+}
+
 export function filteredView(parent: TableView, { step, predicate, kept }: RowFilter): TableView {
   const matching = matcher(step, predicate, kept);
   return {
-    stores: parent.stores,
+    ...parent,
     open: (context) => {
       const read = parent.open(context);
       return (key) => {
@@ -138,7 +157,7 @@ export function tableMapValues(step: string, mapper: OfRow<unknown>): CreateNode
 export function mappedView(parent: TableView, step: string, mapper: OfRow<unknown>): TableView {
   const mapped = presentMapper(step, mapper);
   return {
-    stores: parent.stores,
+    ...parent,
     open: (context) => {
       const read = parent.open(context);
       return (key) => {

@@ -1,5 +1,5 @@
 /** Where a topology begins: its author's function gets a builder, what it declares becomes data. */
-import { storeView, tableSource } from '../processors/table.ts';
+import { storeView, tableSource, unkeptTableSource } from '../processors/table.ts';
 import { recordTimestamp, type TimestampExtractor } from '../schemas/timestamp.ts';
 import type { Topic } from '../schemas/topic.ts';
 import { Declaration } from './declaration.ts';
@@ -9,7 +9,7 @@ import { GroupedStreamHandle } from './kgrouped-stream.ts';
 import { GroupedTableHandle } from './kgrouped-table.ts';
 import { StreamHandle } from './kstream.ts';
 import { TableHandle } from './ktable.ts';
-import { storeName, tableStore, type TableStoreSpec } from './table-store.ts';
+import { tableStore, type TableStoreSpec } from './table-store.ts';
 
 export interface SourceOptions {
   readonly name?: string;
@@ -22,7 +22,7 @@ export interface SourceOptions {
 }
 
 export interface TableOptions<K, V> extends SourceOptions {
-  /** The store of its rows; default: one of the topic's name. */
+  /** The store of its rows: they are kept, and can be queried. */
   readonly store?: string | TableStoreSpec<K, V>;
 }
 
@@ -65,23 +65,32 @@ export class TopologyBuilder {
     return this.#handles.stream({ declaration, node, key: first.key, value: first.value, keyChanged: false, onError });
   }
 
-  /** The latest value of each key of a topic, in the topic's order: a null value deletes, a null key is dropped. */
+  /**
+   * The latest value of each key of a topic, in the topic's order: a null value deletes, a null key is dropped. Without a `store` its rows
+   * are kept only if a step reads them, in a store of the topic's name.
+   */
   table<K, V>(topic: Topic<K, V>, options: TableOptions<K, V> = {}): KTable<K, V> {
     const declaration = this.#declaration;
-    const { store = topic.name } = options;
     const { state } = this.stream(topic, options);
-    const name = storeName(store);
-    const spec = tableStore(store, state);
+    const { onError } = state;
+    const spec = tableStore(options.store ?? topic.name, state);
+    const { name, key, value } = spec;
+    const isNeeded = { now: options.store !== undefined };
     const node = declaration.processor({
       name: declaration.stepName('KTABLE-SOURCE', name),
       what: 'table',
       parents: [state.node],
-      create: tableSource(name),
-      stores: [spec],
-      onError: state.onError,
+      create: (context) => (isNeeded.now ? tableSource(name) : unkeptTableSource())(context),
+      stores: isNeeded.now ? [spec] : [],
+      onError,
     });
-    const { key, value } = spec;
-    return this.#handles.table({ declaration, node, key, value, view: storeView(name), onError: state.onError });
+    const keep = (): void => {
+      if (isNeeded.now) return;
+      isNeeded.now = true;
+      declaration.attach(node, spec);
+    };
+    const view = { ...storeView(name), tracksOldValues: () => isNeeded.now };
+    return this.#handles.table({ declaration, node, key, value, view, keep, onError });
   }
 }
 

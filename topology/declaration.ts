@@ -70,7 +70,7 @@ export class Declaration {
   }
 
   processor(step: Step): string {
-    for (const spec of step.stores ?? []) this.#attach(spec, step);
+    for (const spec of step.stores ?? []) this.#store(spec, `${step.what} ${step.name}`);
     const node: ProcessorNode = {
       kind: 'processor',
       name: step.name,
@@ -81,6 +81,15 @@ export class Declaration {
     };
     this.#add(node, step.what);
     return step.name;
+  }
+
+  /** Gives an earlier processor a store that a later step needs. */
+  attach(step: string, spec: AnyStoreSpec): void {
+    const index = this.#nodes.findIndex(({ name }) => name === step);
+    const node = this.#nodes[index];
+    if (node === undefined) throw this.refuse(step, 'is not there');
+    this.#store(spec, `${this.#owners.get(step)?.what ?? ''} ${step}`);
+    this.#nodes[index] = { ...node, stores: unique([...node.stores, spec.name]) };
   }
 
   sink(node: SinkNode): string {
@@ -130,10 +139,9 @@ export class Declaration {
     });
   }
 
-  #attach(spec: AnyStoreSpec, step: Step): void {
+  #store(spec: AnyStoreSpec, what: string): void {
     checkName('store', spec.name);
     const present = this.#stores.get(spec.name);
-    const what = `${step.what} ${step.name}`;
     if (present === undefined) this.#stores.set(spec.name, { spec, what });
     else if (present.spec !== spec)
       throw this.#invalid(`store name ${spec.name} is used twice: by ${present.what} and by ${what}`);

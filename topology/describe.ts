@@ -18,7 +18,7 @@ export function describe(topology: Topology): string {
 }
 
 function describeNode(node: GraphNode, children: readonly string[]): string {
-  const parents = `\n      <-- ${listed([...node.parents].sort())}`;
+  const parents = `\n      <-- ${listed(node.parents)}`;
   const next = `\n      --> ${listed(children)}`;
   switch (node.kind) {
     case 'source':
@@ -36,11 +36,9 @@ function listed(names: readonly string[]): string {
   return names.length === 0 ? 'none' : names.join(', ');
 }
 
+/** In the order of `nodes`. */
 function childrenOf(nodes: readonly GraphNode[], { name }: GraphNode): readonly string[] {
-  return nodes
-    .filter((node) => node.parents.includes(name))
-    .map((node) => node.name)
-    .sort();
+  return nodes.filter((node) => node.parents.includes(name)).map((node) => node.name);
 }
 
 /** Larger sub-trees first, then by name; a node counts once for each path that leads to it. */

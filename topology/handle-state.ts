@@ -22,6 +22,8 @@ export interface StreamState<K, V> extends HandleState<K, V> {
 
 export interface TableState<K, V> extends HandleState<K, V> {
   readonly view: TableView;
+  /** Called by steps that read the table's rows or must know what they were: a topic's table keeps its rows only then, or if it has a store. */
+  readonly keep: () => void;
 }
 
 /** Grouped by its key; still to be repartitioned, under the name of the aggregation, if the key changed. */
@@ -29,6 +31,11 @@ export type GroupedState<K, V> = StreamState<K, V>;
 
 /** Changes of rows, as they come out of the repartition topic of the group. */
 export type GroupedTableState<K, V> = HandleState<K, V>;
+
+/** Of a table whose rows are kept anyway. */
+export function isKept(): void {
+  // Nothing is left to do.
+}
 
 /** A serde of values that are known to be `T` although the type of the stream says more or less: what is read is what was written. */
 export function assumeSerde<T>(serde: Serde<unknown> | undefined): Serde<T> | undefined {

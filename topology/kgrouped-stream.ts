@@ -3,7 +3,7 @@ import { aggregateStream, countStream } from '../processors/aggregate.ts';
 import type { CreateNode } from '../processors/node.ts';
 import { storeView } from '../processors/table.ts';
 import { int64Serde, type Serde } from '../schemas/serde.ts';
-import type { GroupedState } from './handle-state.ts';
+import { isKept, type GroupedState } from './handle-state.ts';
 import type { Aggregation, Handles, KGroupedStream, KTable } from './handles.ts';
 import { byKey } from './repartition.ts';
 import { storeName, tableStore, type TableStore } from './table-store.ts';
@@ -64,6 +64,14 @@ export class GroupedStreamHandle<K, V> implements KGroupedStream<K, V> {
       stores: [spec],
       onError,
     });
-    return this.#handles.table({ declaration, onError, node, key: spec.key, value: spec.value, view: storeView(name) });
+    return this.#handles.table({
+      declaration,
+      onError,
+      node,
+      key: spec.key,
+      value: spec.value,
+      view: storeView(name),
+      keep: isKept,
+    });
   }
 }

@@ -3,7 +3,7 @@ import { aggregateTable, countTable } from '../processors/aggregate.ts';
 import type { CreateNode } from '../processors/node.ts';
 import { storeView } from '../processors/table.ts';
 import { int64Serde, type Serde } from '../schemas/serde.ts';
-import type { GroupedTableState } from './handle-state.ts';
+import { isKept, type GroupedTableState } from './handle-state.ts';
 import type { Handles, KGroupedTable, KTable, TableAggregation } from './handles.ts';
 import { storeName, tableStore, type TableStore } from './table-store.ts';
 
@@ -65,6 +65,14 @@ export class GroupedTableHandle<K, V> implements KGroupedTable<K, V> {
       stores: [spec],
       onError,
     });
-    return this.#handles.table({ declaration, onError, node, key: spec.key, value: spec.value, view: storeView(name) });
+    return this.#handles.table({
+      declaration,
+      onError,
+      node,
+      key: spec.key,
+      value: spec.value,
+      view: storeView(name),
+      keep: isKept,
+    });
   }
 }

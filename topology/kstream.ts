@@ -9,7 +9,7 @@ import type { UserFunction } from '../processors/user-function.ts';
 import type { RecordMetadata } from '../schemas/record.ts';
 import type { Serde } from '../schemas/serde.ts';
 import type { ErrorPolicy } from './graph.ts';
-import { assumeSerde, type StreamState } from './handle-state.ts';
+import { assumeSerde, isKept, type StreamState } from './handle-state.ts';
 import type {
   Accepts,
   BranchStreams,
@@ -229,7 +229,15 @@ export class StreamHandle<K, V> implements KStream<K, V> {
       stores: [spec],
       onError,
     });
-    return this.#handles.table({ declaration, onError, node, key: spec.key, value: spec.value, view: storeView(name) });
+    return this.#handles.table({
+      declaration,
+      onError,
+      node,
+      key: spec.key,
+      value: spec.value,
+      view: storeView(name),
+      keep: isKept,
+    });
   }
 
   join<VT, VR>(name: string, table: KTable<K, VT>, joiner: (value: Present<V>, row: VT, key: K) => VR): KStream<K, VR> {
@@ -328,12 +336,14 @@ export class StreamHandle<K, V> implements KStream<K, V> {
     const { name, what, table, create } = step;
     const stream = byKey(this.state, { name, what });
     const { declaration } = stream;
+    const { keep, view } = declaration.own(name, table.state);
+    keep();
     const node = declaration.processor({
       name: declaration.stepName('KSTREAM-JOIN', name),
       what,
       parents: [stream.node],
       create,
-      reads: declaration.own(name, table.state).view.stores,
+      reads: view.stores,
       onError: stream.onError,
     });
     return this.#handles.stream({ ...stream, node, value: undefined });

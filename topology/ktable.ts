@@ -6,7 +6,7 @@ import * as tables from '../processors/table.ts';
 import type { TableView } from '../processors/table.ts';
 import type { Serde } from '../schemas/serde.ts';
 import { changeSerde } from '../processors/change-serde.ts';
-import { assumeSerde, type TableState } from './handle-state.ts';
+import { assumeSerde, isKept, type TableState } from './handle-state.ts';
 import type { Handles, KGroupedTable, KStream, KTable, PredicateFor, Present, SerdeOptions, Step } from './handles.ts';
 import { repartition } from './repartition.ts';
 import { parts } from './step.ts';
@@ -70,7 +70,7 @@ export class TableHandle<K, V> implements KTable<K, V> {
       onError,
     });
     const view = tables.storeView(name);
-    return this.#handles.table({ declaration, onError, node, key: spec.key, value: spec.value, view });
+    return this.#handles.table({ declaration, onError, node, key: spec.key, value: spec.value, view, keep: isKept });
   }
 
   toStream(name?: string): KStream<K, V | null> {
@@ -90,7 +90,8 @@ export class TableHandle<K, V> implements KTable<K, V> {
     mapper: (value: V, key: K) => readonly [K2 | null, V2 | null] | null,
     { keySerde, valueSerde }: { readonly keySerde: Serde<K2>; readonly valueSerde: Serde<V2> },
   ): KGroupedTable<K2, V2> {
-    const { declaration, onError, node: parent } = this.state;
+    const { declaration, onError, node: parent, keep } = this.state;
+    keep();
     const step = `${name}-select-key`;
     const node = declaration.processor({
       name: declaration.stepName('KTABLE-SELECT', step),
@@ -132,21 +133,23 @@ export class TableHandle<K, V> implements KTable<K, V> {
       what,
       name,
       value: assumeSerde<W>(this.state.value),
-      create: (node) => tables.tableFilter(node, predicate, kept),
+      create: (node) => tables.tableFilter(this.state.view, { step: node, predicate, kept }),
       view: (node) => tables.filteredView(this.state.view, { step: node, predicate, kept }),
     });
   }
 
   #derive<W>({ prefix, what, name, value, create, view }: Derivation<W>): KTable<K, W> {
-    const { declaration, onError, key, node: parent } = this.state;
+    const { declaration, onError, key, node: parent, keep } = this.state;
     const step = declaration.stepName(prefix, name);
     const node = declaration.processor({ name: step, what, parents: [parent], create: create(step), onError });
-    return this.#handles.table({ declaration, onError, node, key, value, view: view(step) });
+    return this.#handles.table({ declaration, onError, node, key, value, view: view(step), keep });
   }
 
   #join<V2, VR>(name: string, other: KTable<K, V2>, join: TableJoin): KTable<K, Present<VR>> {
     const { declaration, onError, key, view: left, node: leftNode } = this.state;
-    const { view: right, node: rightNode } = declaration.own(name, other.state);
+    const { view: right, node: rightNode, keep } = declaration.own(name, other.state);
+    this.state.keep();
+    keep();
     const what = 'table-table join';
     const thisSide = declaration.processor({
       name: declaration.stepName('KTABLE-JOINTHIS', `${name}-join-this`),
@@ -172,7 +175,15 @@ export class TableHandle<K, V> implements KTable<K, V> {
       onError,
     });
     const view = joinedView(name, join, left, right);
-    return this.#handles.table<K, Present<VR>>({ declaration, onError, node, key, value: undefined, view });
+    return this.#handles.table<K, Present<VR>>({
+      declaration,
+      onError,
+      node,
+      key,
+      value: undefined,
+      view,
+      keep: isKept,
+    });
   }
 }
 

@@ -41,11 +41,7 @@ export function countPartitions(
 
 function groupsOf(topology: Topology, existing: ReadonlyMap<string, number>): ReadonlyMap<string, Group> {
   const groups = emptyGroups(topology);
-  const chosen = new Map(topology.repartitions.map(({ name, partitions }) => [name, partitions]));
-  for (const topic of sourceTopics(topology)) {
-    const fixed = topic.internal === undefined ? existing.get(topic.name) : chosen.get(topic.name);
-    if (fixed !== undefined) groups.get(topicId(topic))?.fixed.set(topicId(topic), fixed);
-  }
+  for (const [id, partitions] of fixedCounts(topology, existing)) groups.get(id)?.fixed.set(id, partitions);
   const upstream = upstreamTopics(topology.nodes);
   for (const node of topology.nodes) {
     if (node.kind !== 'sink' || typeof node.topic === 'function') continue;
@@ -53,6 +49,17 @@ function groupsOf(topology: Topology, existing: ReadonlyMap<string, number>): Re
     for (const id of upstream.get(node.name)?.keys() ?? []) group?.upstream.add(id);
   }
   return groups;
+}
+
+/** Of the topics that are read and whose count is not ours to choose. */
+function fixedCounts(topology: Topology, existing: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
+  const chosen = new Map(topology.repartitions.map(({ name, partitions }) => [name, partitions]));
+  const counts = new Map<string, number>();
+  for (const topic of sourceTopics(topology)) {
+    const partitions = topic.internal === undefined ? existing.get(topic.name) : chosen.get(topic.name);
+    if (partitions !== undefined) counts.set(topicId(topic), partitions);
+  }
+  return counts;
 }
 
 function sourceTopics(topology: Topology): readonly TopicReference[] {
