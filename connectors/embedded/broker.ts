@@ -241,7 +241,9 @@ export class Broker {
   #maintainJournal(): void {
     if (this.#isClosed) return;
     this.transactions.forgetIdleSince(this.clock.nowMs() - this.#options.producerExpirationMs);
-    this.#journal.shrink();
+    this.#journal.shrink(() => {
+      for (const log of [...this.#topics.values()].flat()) log.sync();
+    });
   }
 
   async #maintainPartition(log: PartitionLog): Promise<void> {

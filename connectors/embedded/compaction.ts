@@ -147,7 +147,7 @@ function swapIn(log: PartitionLog, storage: Storage, { path, first, last, group 
   finishSwaps(storage, log.directory);
   const file = storage.open(`${log.directory}/${segmentName(first.baseOffset)}`);
   const merged = new Segment(file, first.baseOffset, first.createdMs);
-  merged.recover(false, () => undefined);
+  merged.recover({ mayBeTorn: false, isContiguous: false }, () => undefined);
   merged.seal(last.nextOffset);
   log.replaceSegments(merged, group);
 }

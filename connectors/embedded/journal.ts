@@ -62,11 +62,15 @@ export class Journal {
     this.metadata.apply(entry);
   }
 
-  /** Replaces the journal by a snapshot of the state if it has grown enough. A failure is logged: the old one goes on. */
-  shrink(): void {
+  /**
+   * Replaces the journal by a snapshot of the state if it has grown enough. A failure is logged: the old one goes on.
+   * A snapshot no longer holds decisions whose markers are written, so `syncMarkers` must make those survive power loss first.
+   */
+  shrink(syncMarkers: () => void): void {
     const { snapshotBytes, logger } = this.#options;
     if (this.#file.sizeBytes < Math.max(snapshotBytes, this.#snapshotSize * 2)) return;
     try {
+      syncMarkers();
       this.#file = this.#writeSnapshot();
     } catch (error) {
       this.#file = this.#options.storage.open(journalPath);

@@ -189,11 +189,14 @@ export class PartitionLog {
     for (const [index, base] of bases.entries()) {
       const nextBase = bases[index + 1];
       const segment = this.#addSegment(base);
-      const cutBytes = segment.recover(mayBeTorn && nextBase === undefined, (batch) => {
+      const isLast = nextBase === undefined;
+      // The newest segment is never compacted.
+      const isContiguous = isLast || !this.policy.isCompacted;
+      const cutBytes = segment.recover({ mayBeTorn: mayBeTorn && isLast, isContiguous }, (batch) => {
         this.#recoverBatch(batch);
       });
       if (cutBytes > 0) this.#warnOfCut(segment, cutBytes);
-      if (nextBase !== undefined) sealBefore(segment, nextBase);
+      if (!isLast) sealBefore(segment, nextBase, isContiguous);
     }
     this.#start = Math.max(this.#start, bases[0] ?? 0);
     this.#dropBelowStart();
@@ -248,8 +251,12 @@ export class PartitionLog {
   }
 }
 
-function sealBefore(segment: Segment, nextBase: number): void {
-  if (segment.endOffset > nextBase)
-    throw corruptSegment(segment.file.path, nextBase, { position: segment.sizeBytes, reason: 'segments overlap' });
+function sealBefore(segment: Segment, nextBase: number, isContiguous: boolean): void {
+  const isWhole = isContiguous ? segment.endOffset === nextBase : segment.endOffset <= nextBase;
+  if (!isWhole)
+    throw corruptSegment(segment.file.path, segment.endOffset, {
+      position: segment.sizeBytes,
+      reason: `the next segment begins at ${nextBase}`,
+    });
   segment.seal(nextBase);
 }

@@ -20,6 +20,13 @@ export interface StoredBatch {
   readonly header: BatchHeader;
 }
 
+export interface RecoverOptions {
+  /** Bytes after the last whole batch are an unfinished write, if no whole batch follows them. */
+  readonly mayBeTorn: boolean;
+  /** It was never compacted: no offset is missing. */
+  readonly isContiguous: boolean;
+}
+
 export class Segment {
   readonly baseOffset: number;
   readonly file: StoredFile;
@@ -85,20 +92,24 @@ export class Segment {
   }
 
   /**
-   * Builds the index of a file found on disk. Bytes after the last whole batch are cut off if `mayBeTorn` and no whole batch follows
-   * them; else throws `LOG_CORRUPT`. Calls `visit` for every batch. Returns how many bytes were cut.
+   * Builds the index of a file found on disk and calls `visit` for every batch. Returns how many bytes were cut off its end.
+   * Throws `LOG_CORRUPT` for whatever is not a whole batch, but for what a crash can leave.
    */
-  recover(mayBeTorn: boolean, visit: (batch: StoredBatch, position: number) => void): number {
+  recover({ mayBeTorn, isContiguous }: RecoverOptions, visit: (batch: StoredBatch) => void): number {
     let position = 0;
     const walking = walk(this.file);
     for (;;) {
       const step = walking.next();
       if (step.done === true) return step.value === undefined ? 0 : this.#cutTail(step.value, mayBeTorn);
       const { header } = step.value;
-      if (header.baseOffset < this.endOffset)
-        throw corruptSegment(this.file.path, this.endOffset, { position, reason: 'offsets run backwards' });
+      const isNext = isContiguous ? header.baseOffset === this.endOffset : header.baseOffset >= this.endOffset;
+      if (!isNext)
+        throw corruptSegment(this.file.path, this.endOffset, {
+          position,
+          reason: `offset ${header.baseOffset} follows`,
+        });
       this.#note(header, position);
-      visit(step.value, position);
+      visit(step.value);
       position += header.end - header.position;
     }
   }
