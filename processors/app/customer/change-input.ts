@@ -1,4 +1,4 @@
-import type { Header } from '../../../schemas/record.ts';
+import type { Header } from '../../../index.ts';
 import type { SourceChange } from '../../../schemas/app/customer/change.ts';
 import type { SourceSystem } from '../../../schemas/app/customer/fields.ts';
 import { isObject, ownValue } from '../../../schemas/app/customer/reader.ts';

@@ -1,5 +1,5 @@
 /** What to tell `customer.conflicts` about a change: the difference between two states. */
-import { canonicalJson } from '../../../schemas/serde.ts';
+import { canonicalJson } from '../../../index.ts';
 import type {
   ConflictEvent,
   DuplicateRecordEvent,

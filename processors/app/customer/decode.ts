@@ -1,5 +1,5 @@
 /** From the bytes of the change topics to changes: which form a record has, and what is none of a customer's. */
-import type { Header } from '../../../schemas/record.ts';
+import type { Header } from '../../../index.ts';
 import { parseSourceChange, type SourceChange } from '../../../schemas/app/customer/change.ts';
 import type { SourceSystem } from '../../../schemas/app/customer/fields.ts';
 import { microsFromRecordTime } from '../../../schemas/app/customer/instant.ts';

@@ -102,10 +102,9 @@ function deletedRecord(record: SourceRecord | undefined, change: CustomerChange)
 }
 
 function updatedRecord(record: SourceRecord | undefined, change: CustomerChange): SourceRecord {
-  // What a deleted record said before counts no more.
-  const base = record?.deleted === true ? undefined : record;
-  const image = nextImage(base?.image ?? {}, change);
-  const address = change.present.includes('email') ? change : base;
+  // A deleted record has neither image nor clocks nor address, so what it said before counts no more.
+  const image = nextImage(record?.image ?? {}, change);
+  const address = change.present.includes('email') ? change : record;
   return compact({
     ref: changeRef(change),
     source: change.source,
@@ -113,10 +112,10 @@ function updatedRecord(record: SourceRecord | undefined, change: CustomerChange)
     emailRaw: address?.emailRaw,
     version: change.version,
     image,
-    clocks: nextClocks(base, image, change),
+    clocks: nextClocks(record, image, change),
     deleted: false,
     ...historyOf(record, change.version),
-    updatedAt: change.updatedAt ?? base?.updatedAt,
+    updatedAt: change.updatedAt ?? record?.updatedAt,
     eventId: change.eventId,
   });
 }
@@ -130,11 +129,11 @@ function nextImage(before: Image, change: CustomerChange): Image {
   return image;
 }
 
-function nextClocks(base: SourceRecord | undefined, image: Image, change: CustomerChange): FieldClocks {
+function nextClocks(record: SourceRecord | undefined, image: Image, change: CustomerChange): FieldClocks {
   const clocks: { [F in CustomerField]?: FieldClock } = {};
   for (const field of customerFields) {
-    const before = base?.image[field];
-    const clock = image[field] === before ? base?.clocks[field] : newClock(image[field], before, change);
+    const before = record?.image[field];
+    const clock = image[field] === before ? record?.clocks[field] : newClock(image[field], before, change);
     if (clock !== undefined) clocks[field] = clock;
   }
   return clocks;

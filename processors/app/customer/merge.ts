@@ -1,5 +1,5 @@
 /** Everything known of one e-mail, moved on by one change. Pure: functions of (state, change, policy). */
-import { canonicalJson } from '../../../schemas/serde.ts';
+import { canonicalJson } from '../../../index.ts';
 import type { ConflictEvent } from '../../../schemas/app/customer/conflict-event.ts';
 import type { ContributionChange, Contribution, Retraction } from '../../../schemas/app/customer/contribution.ts';
 import type { MergeState } from '../../../schemas/app/customer/merge-state.ts';

@@ -1,5 +1,4 @@
-import { StreamError } from '../../../errors.ts';
-import { canonicalJsonSerde, type Serde } from '../../serde.ts';
+import { StreamError, canonicalJsonSerde, type Serde } from '../../../index.ts';
 import {
   contributedFields,
   customerFields,

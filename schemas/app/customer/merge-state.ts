@@ -1,4 +1,4 @@
-import { canonicalJsonSerde, type Serde } from '../../serde.ts';
+import { canonicalJsonSerde, type Serde } from '../../../index.ts';
 import { parseContribution, parseRetraction, type Contribution, type Retraction } from './contribution.ts';
 import { parseDuplicates, parseFieldConflicts, type DuplicateRefs, type FieldConflicts } from './merged.ts';
 import { parseStewardOverride, type StewardOverrides } from './override.ts';

@@ -1,4 +1,4 @@
-import { canonicalJsonSerde, type Serde } from '../../serde.ts';
+import { canonicalJsonSerde, type Serde } from '../../../index.ts';
 import { sourceSystems, type CustomerField, type SourceSystem } from './fields.ts';
 import { compact, readObject, readOneOf } from './reader.ts';
 

@@ -1,5 +1,5 @@
 /** Reading of untrusted JSON: only own properties count, every value is checked, and what is returned was built here. */
-import { StreamError } from '../../../errors.ts';
+import { StreamError } from '../../../index.ts';
 import { idLengthMax, textLengthMax } from './fields.ts';
 
 /** The largest list or map taken from one record. */

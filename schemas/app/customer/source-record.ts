@@ -1,4 +1,4 @@
-import { canonicalJsonSerde, type Serde } from '../../serde.ts';
+import { canonicalJsonSerde, type Serde } from '../../../index.ts';
 import { parseImage } from './change.ts';
 import { contributedFields, sourceSystems, type CustomerField, type Image, type SourceSystem } from './fields.ts';
 import { compact, readObject, readRef } from './reader.ts';

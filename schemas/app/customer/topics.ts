@@ -1,5 +1,4 @@
-import { bytesSerde, stringSerde } from '../../serde.ts';
-import { defineTopic, type Topic } from '../../topic.ts';
+import { bytesSerde, defineTopic, stringSerde, type Topic } from '../../../index.ts';
 import { conflictEventSerde, type ConflictEvent } from './conflict-event.ts';
 import { customerMergedSerde, detachedCustomerSerde, type CustomerMerged, type DetachedCustomer } from './merged.ts';
 import { stewardOverridesSerde, type StewardOverrides } from './override.ts';

@@ -34,7 +34,7 @@ function foldShuffled(
 }
 
 const orders = fc.tuple(choices, choices);
-const runs = { numRuns: 1500 };
+const runs = { numRuns: 300 };
 
 function published(merge: MergeFold): Map<string, string | null> {
   return new Map(
