@@ -1,5 +1,7 @@
 /** How the process is: health, tasks, topology, metrics. */
 import type { FastifyRequest } from 'fastify';
+import { describe, describeJson, describeMermaid } from '../topology/describe.ts';
+import type { Topology } from '../topology/graph.ts';
 import type { Plan } from '../topology/plan.ts';
 import type { InstanceView } from '../topology/runtime/view.ts';
 import type { ApiMetrics } from './metrics.ts';
@@ -9,9 +11,6 @@ import { queryString, sendJson, type RouteScope } from './routes.ts';
 
 export const topologyFormats = ['text', 'json', 'mermaid'] as const;
 export type TopologyFormat = (typeof topologyFormats)[number];
-
-/** Prints a plan. */
-export type DescribePlan = (plan: Plan, format: TopologyFormat) => string;
 
 type TopologyRequest = FastifyRequest<{ Querystring: { readonly format?: TopologyFormat } }>;
 
@@ -35,7 +34,7 @@ export function healthRoutes({ app }: RouteScope, instances: readonly InstanceVi
     },
     () => {
       const waiting = instances.filter((view) => !view.isReady);
-      if (waiting.length === 0) return { status: 'ready' };
+      if (instances.length > 0 && waiting.length === 0) return { status: 'ready' };
       throw unavailable(
         'not_ready',
         `waiting for ${waiting.map((view) => `${view.applicationId} (${view.state})`).join(', ')}`,
@@ -47,10 +46,9 @@ export function healthRoutes({ app }: RouteScope, instances: readonly InstanceVi
 export interface AdminRouteOptions {
   readonly instances: readonly InstanceView[];
   readonly metrics: ApiMetrics;
-  readonly describePlan: DescribePlan;
 }
 
-export function adminRoutes({ app }: RouteScope, { instances, metrics, describePlan }: AdminRouteOptions): void {
+export function adminRoutes({ app }: RouteScope, { instances, metrics }: AdminRouteOptions): void {
   app.get(
     '/admin/tasks',
     {
@@ -75,7 +73,7 @@ export function adminRoutes({ app }: RouteScope, { instances, metrics, describeP
     },
     handler: (request: TopologyRequest, reply) => {
       const format = request.query.format ?? 'text';
-      const texts = plansOf(instances).map((plan) => describePlan(plan, format));
+      const texts = plansOf(instances).map((plan) => printers[format](plan));
       if (texts.length === 0) throw unavailable('plan_not_known', 'no topology is planned yet');
       if (format === 'json') return sendJson(reply, `[${texts.join(',')}]`);
       return reply.type('text/plain; charset=utf-8').send(texts.join('\n'));
@@ -92,6 +90,22 @@ export function adminRoutes({ app }: RouteScope, { instances, metrics, describeP
     },
     async (_request, reply) => reply.type(metrics.contentType).send(await metrics.render()),
   );
+}
+
+const titled =
+  (print: (topology: Topology) => string, comment: string) =>
+  (plan: Plan): string =>
+    `${comment} ${plan.applicationId}\n${print(plan.topology)}`;
+
+const printers: Readonly<Record<TopologyFormat, (plan: Plan) => string>> = {
+  text: titled(describe, '#'),
+  mermaid: titled(describeMermaid, '%%'),
+  json: (plan) =>
+    renderJson({ application: plan.applicationId, ...describeJson(plan.topology), ...describeTopics(plan) }),
+};
+
+function describeTopics({ internalTopics, partitions }: Plan): object {
+  return { internalTopics, partitions: Object.fromEntries(partitions) };
 }
 
 /** One per application. */

@@ -27,6 +27,8 @@ export interface Page {
   readonly rows: readonly Row[];
   /** Where to go on; `undefined` after the last row. A page may be shorter than its limit and yet not the last. */
   readonly cursor: string | undefined;
+  /** Where to go on after one of its rows. Throws `QUERY_INVALID` if its key is too long for a cursor. */
+  readonly cursorAfter: (row: RowPosition) => string;
   readonly position: string;
   readonly servedBy: string;
 }
@@ -43,6 +45,8 @@ export function createRangeQueries(
     if (running >= limits.scans) throw unavailable('too_many_scans', 'too many range queries run now');
     running += 1;
     try {
+      // Large pages follow each other quickly: processing and heartbeats get their turn.
+      await dependencies.clock.yield();
       return await untilReady(dependencies.clock, context, () =>
         readPage(dependencies, { query, after, identity, views, context }),
       );
@@ -75,6 +79,7 @@ async function readPage(dependencies: QueryDependencies, scan: Scan): Promise<Pa
     return {
       rows,
       cursor: isLast || last === undefined ? undefined : formatCursor(scan.identity, last),
+      cursorAfter: (row) => formatCursor(scan.identity, row),
       position: formatPosition(mergePositions(opened.map(({ position }) => position))),
       servedBy: [...new Set(opened.map(({ servedBy }) => servedBy))].sort().join(','),
     };

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from
 import type { Clock, Logger } from '../clock.ts';
 import type { InstanceView } from '../topology/runtime/view.ts';
 import { checkExposure, createAccessControl, type AccessControl, type Role } from './access.ts';
-import { adminRoutes, healthRoutes, type DescribePlan } from './admin-routes.ts';
+import { adminRoutes, healthRoutes } from './admin-routes.ts';
 import { createHttpServer } from './http-server.ts';
 import { limits } from './limits.ts';
 import { createApiMetrics, type ApiMetrics } from './metrics.ts';
@@ -19,13 +19,12 @@ import { createStoreQueries } from './store-queries.ts';
 import { storeRoutes } from './store-routes.ts';
 
 export interface ApiOptions {
-  /** The instances of this process. */
+  /** The instances of this process; read anew for each request, so that they may be made once the address is known. */
   readonly instances: readonly InstanceView[];
   readonly clock: Clock;
   readonly logger: Logger;
   /** The address it will listen on: decides whether it may be open. */
   readonly host: string;
-  readonly describePlan: DescribePlan;
   /** Routes of the application. */
   readonly routes?: readonly Routes[];
   /** Asked of every request but `/health/live`; the same on all instances. */
@@ -66,7 +65,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
   const described = collectRoutes(app);
   const scope = { app, queries: createStoreQueries({ instances, peers, clock }) };
   healthRoutes(scope, instances);
-  adminRoutes(scope, { instances, metrics, describePlan: options.describePlan });
+  adminRoutes(scope, { instances, metrics });
   storeRoutes(scope, instances);
   for (const routes of options.routes ?? []) routes(scope);
   openApiRoute(app, described, options);

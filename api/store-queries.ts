@@ -24,8 +24,15 @@ export interface TypedAnswer<V> extends Provenance {
   readonly value: V | undefined;
 }
 
+export interface TypedRow<K, V> {
+  readonly key: K;
+  readonly value: V;
+  /** Where to go on after this row. */
+  readonly cursor: () => string;
+}
+
 export interface TypedPage<K, V> extends Provenance {
-  readonly rows: readonly { readonly key: K; readonly value: V }[];
+  readonly rows: readonly TypedRow<K, V>[];
   /** `undefined` after the last row. */
   readonly cursor: string | undefined;
 }
@@ -74,13 +81,14 @@ export function createStoreQueries(dependencies: QueryDependencies): StoreQuerie
         cursor,
         partitions: undefined,
       };
-      const { rows, ...rest } = await pageBytes(query, context);
+      const { rows, cursorAfter, ...rest } = await pageBytes(query, context);
       const { format } = spec(store.name);
       return {
         ...rest,
         rows: rows.map((row) => ({
           key: store.key.deserialize(row.key),
           value: typedValue(store, { format }, row.value),
+          cursor: () => cursorAfter(row),
         })),
       };
     },

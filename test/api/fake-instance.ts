@@ -218,7 +218,6 @@ export function apiOf(instances: readonly InstanceView[], options: Partial<ApiOp
     clock: systemClock,
     logger: silentLogger,
     host: '127.0.0.1',
-    describePlan: (plan, format) => `${format} of ${plan.topology.name}`,
     ...options,
   });
 }

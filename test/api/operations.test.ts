@@ -52,13 +52,20 @@ describe('administration', () => {
     });
   });
 
-  test.each([
-    ['', 'text/plain; charset=utf-8', 'text of fake'],
-    ['?format=mermaid', 'text/plain; charset=utf-8', 'mermaid of fake'],
-    ['?format=json', 'application/json; charset=utf-8', '[json of fake]'],
-  ])('topology%s', async (query, type, body) => {
-    const response = await serve().inject(`/admin/topology${query}`);
-    expect([response.headers['content-type'], response.body]).toEqual([type, body]);
+  test('topologies as text, Mermaid and JSON, each with its application', async () => {
+    const api = serve();
+    const ask = async (query: string): Promise<readonly [unknown, string]> => {
+      const { headers, body } = await api.inject(`/admin/topology${query}`);
+      return [headers['content-type'], body];
+    };
+    expect(await ask('')).toEqual(['text/plain; charset=utf-8', expect.stringMatching(/^# fake\nTopologies:\n/)]);
+    expect(await ask('?format=mermaid')).toEqual([
+      'text/plain; charset=utf-8',
+      expect.stringMatching(/^%% fake\nflowchart TD/),
+    ]);
+    const [type, json] = await ask('?format=json');
+    expect(type).toBe('application/json; charset=utf-8');
+    expect(JSON.parse(json)).toMatchObject([{ application: 'fake', name: 'fake', partitions: { input: 4 } }]);
   });
 
   test('an unknown format is refused', async () => {

@@ -1,0 +1,145 @@
+/** Customers as both systems together know them: one, many, where each value comes from, and what the systems disagree on. */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { canonicalEmail } from '../../processors/app/customer/normalise.ts';
+import { mergedRecord } from '../../processors/app/customer/merged-record.ts';
+import { lineage, openConflicts, syncView, type SyncView } from '../../processors/app/customer/lineage.ts';
+import type { MergeState } from '../../schemas/app/customer/merge-state.ts';
+import type { CustomerPolicy } from '../../schemas/app/customer/policy.ts';
+import { Problem } from '../problem.ts';
+import type { QueryContext } from '../placement.ts';
+import { renderJson } from '../render.ts';
+import {
+  contextOf,
+  queryString,
+  sendJson,
+  sendTagged,
+  waitParameter,
+  writeProvenance,
+  type RouteDescription,
+  type Routes,
+  type RouteScope,
+} from '../routes.ts';
+import type { TypedAnswer, TypedStore } from '../store-queries.ts';
+import { searchCustomers, searchParameters, type SearchParameters } from './customer-search.ts';
+
+export interface CustomerRouteOptions {
+  /** What is known of each e-mail, source by source. */
+  readonly states: TypedStore<string, MergeState>;
+  /** The policy under which it was merged. */
+  readonly policy: CustomerPolicy;
+}
+
+type CustomerRequest = FastifyRequest<{ Params: { readonly email: string }; Querystring: { readonly wait?: string } }>;
+type SyncRequest = FastifyRequest<{ Body: { readonly email: string }; Querystring: { readonly wait?: string } }>;
+type SearchRequest = FastifyRequest<{ Querystring: SearchParameters }>;
+
+const emailParams = { type: 'object', properties: { email: { type: 'string' } }, required: ['email'] };
+const waiting = queryString(waitParameter);
+
+const problems = {
+  400: ['request_invalid', 'query_invalid', 'email_invalid'],
+  404: ['customer_not_found'],
+  503: ['store_not_ready', 'position_not_reached', 'peer_unavailable'],
+};
+
+function described(summary: string, success: string): { readonly description: RouteDescription } {
+  return { description: { summary, success, problems, isQuery: true } };
+}
+
+/** The routes under `/customers`, and `/customer/sync`. */
+export function customerRoutes(options: CustomerRouteOptions): Routes {
+  return (scope) => {
+    readRoutes(scope, options);
+    sourceRoutes(scope, options);
+  };
+}
+
+function readRoutes({ app, queries }: RouteScope, { states, policy }: CustomerRouteOptions): void {
+  app.get('/customers', {
+    schema: { querystring: queryString({ ...waitParameter, ...searchParameters }) },
+    config: described('Customers in the order of their e-mails', 'customers, and the cursor of the next page'),
+    handler: async (request: SearchRequest, reply) => {
+      const search = { queries, states, policy, context: contextOf(request) };
+      const { items, next, provenance } = await searchCustomers(search, request.query);
+      writeProvenance(reply, provenance);
+      return sendJson(reply, renderJson({ items, next: next ?? null }));
+    },
+  });
+
+  app.get('/customers/:email', {
+    schema: { params: emailParams, querystring: waiting },
+    config: described('The merged customer of an e-mail', 'the customer; its version is the entity tag'),
+    handler: async (request: CustomerRequest, reply) => {
+      const email = readEmail(request.params.email);
+      const state = found(reply, await queries.get(states, email, contextOf(request)));
+      const customer = mergedRecord(state, policy) ?? notFound();
+      return sendTagged(request, reply, `"${customer.version}"`, renderJson(customer));
+    },
+  });
+}
+
+function sourceRoutes({ app, queries }: RouteScope, { states, policy }: CustomerRouteOptions): void {
+  const stateOf = async (
+    email: string,
+    context: QueryContext,
+    reply: FastifyReply,
+  ): Promise<[MergeState, SyncView]> => {
+    const state = found(reply, await queries.get(states, readEmail(email), context));
+    // A state without living sources only remembers what was deleted.
+    const view = syncView(state, policy) ?? notFound();
+    return [state, view];
+  };
+
+  app.get('/customers/:email/lineage', {
+    schema: { params: emailParams, querystring: waiting },
+    config: described('Where every value comes from, what lost against it and why', 'fields and sources'),
+    handler: async (request: CustomerRequest, reply) => {
+      const [state] = await stateOf(request.params.email, contextOf(request), reply);
+      return sendJson(reply, renderJson(lineage(state, policy)));
+    },
+  });
+
+  app.get('/customers/:email/conflicts', {
+    schema: { params: emailParams, querystring: waiting },
+    config: described('Fields the systems disagree on', 'open conflicts'),
+    handler: async (request: CustomerRequest, reply) => {
+      const [state] = await stateOf(request.params.email, contextOf(request), reply);
+      return sendJson(reply, renderJson(openConflicts(state, policy)));
+    },
+  });
+
+  app.post('/customer/sync', {
+    schema: { body: syncBody, querystring: waiting },
+    config: described(
+      'Compares the systems on one customer; changes nothing',
+      'conflicts, and who changed each field last',
+    ),
+    handler: async (request: SyncRequest, reply) => {
+      const [, view] = await stateOf(request.body.email, contextOf(request), reply);
+      return sendJson(reply, renderJson(view));
+    },
+  });
+}
+
+const syncBody = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['email'],
+  properties: { email: { type: 'string', minLength: 1, maxLength: 320 } },
+};
+
+/** The form under which customers are kept. */
+function readEmail(text: string): string {
+  const email = canonicalEmail(text);
+  if (email === undefined) throw new Problem(400, 'email_invalid', 'this is not an e-mail address');
+  return email;
+}
+
+function found<V>(reply: FastifyReply, answer: TypedAnswer<V>): V {
+  writeProvenance(reply, answer);
+  return answer.value ?? notFound();
+}
+
+function notFound(): never {
+  throw new Problem(404, 'customer_not_found', 'no system knows a customer with this e-mail');
+}
