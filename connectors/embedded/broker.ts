@@ -6,8 +6,9 @@ import type { CommittedOffset, NewTopic } from '../log.ts';
 import { cleanPartition } from './compaction.ts';
 import { GroupCoordinator } from './group-coordinator.ts';
 import { Journal, journalPath, lockPath } from './journal.ts';
-import type { StoredOffset, TopicEntry } from './metadata.ts';
+import type { CommitEntry, StoredOffset, TopicEntry } from './metadata.ts';
 import { PartitionLog } from './partition-log.ts';
+import type { OpenTransaction } from './producer-states.ts';
 import { applyRetention } from './retention.ts';
 import { isSegmentName } from './segment-files.ts';
 import type { Storage } from './storage.ts';
@@ -328,16 +329,22 @@ export class Broker {
   #endOpenTransactions(): void {
     const { commits } = this.#journal.metadata;
     for (const log of [...this.#topics.values()].flat())
-      for (const { producerId, epoch, firstOffset } of log.openTransactions) {
-        const isCommitted = commits
-          .get(producerId)
-          ?.parts.some(
-            (part) => part.topic === log.topic && part.partition === log.partition && part.firstOffset === firstOffset,
-          );
-        log.appendMarker(isCommitted === true ? 'commit' : 'abort', producerId, epoch);
+      for (const open of log.openTransactions) {
+        const { producerId, epoch } = open;
+        const isCommitted = isPartOf(commits.get(producerId), log, open);
+        log.appendMarker(isCommitted ? 'commit' : 'abort', producerId, epoch);
       }
-    commits.clear();
+    this.#journal.record({ type: 'settled' });
   }
+}
+
+/** Whether the commit is that of this very transaction, not of an earlier one of the same producer. */
+function isPartOf(commit: CommitEntry | undefined, log: PartitionLog, open: OpenTransaction): boolean {
+  if (commit?.epoch !== open.epoch) return false;
+  return commit.parts.some(
+    ({ topic, partition, firstOffset }) =>
+      topic === log.topic && partition === log.partition && firstOffset === open.firstOffset,
+  );
 }
 
 function unknownTopic(topic: string, partition?: number): StreamError {

@@ -6,7 +6,7 @@
 import type { Logger } from '../../clock.ts';
 import { StreamError } from '../../errors.ts';
 import { crc32c } from '../../schemas/crc32c.ts';
-import { formatVersion, Metadata, type Entry } from './metadata.ts';
+import { durableTypes, formatVersion, Metadata, type Entry } from './metadata.ts';
 import type { Storage, StoredFile } from './storage.ts';
 
 /** Names at the root that no topic can have. */
@@ -20,7 +20,7 @@ export interface JournalOptions {
   readonly logger: Logger;
   /** For a log that is made now. */
   readonly newClusterId: () => string;
-  /** Whether an entry survives power loss when `record` returns. */
+  /** Whether every entry survives power loss when `record` returns, not only those that always do. */
   readonly isSynced: boolean;
   /** The journal is rewritten as a snapshot when it has grown by this, and to twice its last snapshot. */
   readonly snapshotBytes: number;
@@ -54,7 +54,7 @@ export class Journal {
     const sizeBytes = this.#file.sizeBytes;
     this.#file.append(frame(entry));
     try {
-      if (this.#options.isSynced) this.#file.sync();
+      if (this.#options.isSynced || durableTypes.has(entry.type)) this.#file.sync();
     } catch (error) {
       this.#takeBack(sizeBytes);
       throw error;

@@ -39,6 +39,8 @@ export type Entry =
   | { readonly type: 'format'; readonly version: number; readonly clusterId: string }
   /** The log was opened: from here on a last write may be unfinished. */
   | { readonly type: 'opened' }
+  /** Recovery has ended every transaction of before. */
+  | { readonly type: 'settled' }
   /** The log was closed in order, and everything is on the medium. */
   | { readonly type: 'closed' }
   | TopicEntry
@@ -59,6 +61,18 @@ type EntryOf<T extends Entry['type']> = Extract<Entry, { readonly type: T }>;
 
 /** Of the journal's entries. */
 export const formatVersion = 1;
+
+/**
+ * What must survive power loss at once whatever the policy: without it, records that do survive would belong to no topic, or
+ * to two producers.
+ */
+export const durableTypes: ReadonlySet<Entry['type']> = new Set<Entry['type']>([
+  'topic',
+  'topic-deleted',
+  'start',
+  'producer-ids',
+  'transactional-id',
+]);
 
 export class Metadata {
   clusterId = '';
@@ -108,6 +122,9 @@ function* positions(type: 'start' | 'cleaned', offsets: ReadonlyMap<string, numb
 const appliers: { readonly [T in Entry['type']]: (to: Metadata, entry: EntryOf<T>) => void } = {
   format: (to, { clusterId }) => (to.clusterId = clusterId),
   opened: () => undefined,
+  settled: (to) => {
+    to.commits.clear();
+  },
   closed: (to) => (to.isClosed = true),
   topic: (to, entry) => {
     to.topics.set(entry.name, entry);

@@ -76,12 +76,12 @@ export class RecordedStorage implements Storage {
 
 /**
  * What a medium holds after the first `count` changes and the first `bytes` bytes of the next one, if that is an append.
- * With `onlySynced`, as power loss leaves it: appended bytes count up to the last sync of their file only.
+ * With `unsynced`, as power loss leaves it: of what was appended after the last sync of a file, that fraction is kept.
  */
 export function imageAfter(
   changes: readonly Change[],
   count: number,
-  { bytes = 0, onlySynced = false }: { bytes?: number; onlySynced?: boolean } = {},
+  { bytes = 0, unsynced = () => 1 }: { bytes?: number; unsynced?: () => number } = {},
 ): MemoryStorage {
   const files = new Map<string, { bytes: Buffer; syncedBytes: number }>();
   const fileOf = (path: string) => {
@@ -94,8 +94,8 @@ export function imageAfter(
   if (bytes > 0 && torn?.type === 'append') apply({ ...torn, bytes: torn.bytes.subarray(0, bytes) }, files, fileOf);
 
   const image = new MemoryStorage();
-  for (const [path, file] of files)
-    image.open(path).append(onlySynced ? file.bytes.subarray(0, file.syncedBytes) : file.bytes);
+  for (const [path, { bytes: all, syncedBytes }] of files)
+    image.open(path).append(all.subarray(0, syncedBytes + Math.round((all.length - syncedBytes) * unsynced())));
   return image;
 }
 
