@@ -1,12 +1,7 @@
 /** T1: the change streams of two systems, joined into one compacted topic of customers. */
 import { defineTopology, stringSerde, timestampUpTo } from '../../index.ts';
 import type { Topology } from '../../index.ts';
-import {
-  decodeStep,
-  identityStep,
-  mergeStep,
-  type MergeInput,
-} from '../../processors/app/customer/processors.ts';
+import { decodeStep, identityStep, mergeStep, type MergeInput } from '../../processors/app/customer/processors.ts';
 import { sourceChangeSerde } from '../../schemas/app/customer/change.ts';
 import { contributionChangeSerde } from '../../schemas/app/customer/contribution.ts';
 import { defaultPolicy } from '../../schemas/app/customer/policy.ts';
@@ -14,8 +9,8 @@ import { customerTopics } from '../../schemas/app/customer/topics.ts';
 
 export const customerMergeName = 'customer-merge';
 
-/** A record that claims to be from the year 2200 or later is refused: one broken clock must not rule every comparison. */
-const timestamp = timestampUpTo(Date.UTC(2200, 0, 1));
+/** 2200-01-01. A record that claims to be later is refused: one broken clock must not rule every comparison. */
+const timestamp = timestampUpTo(7_258_118_400_000);
 
 /** The topology over topics of this prefix. What cannot be decoded goes to `customer.dlq`, in the same transaction. */
 export function customerMerge(topicPrefix = ''): Topology {
@@ -30,15 +25,13 @@ export function customerMerge(topicPrefix = ''): Topology {
 
       const identified = changes
         .repartition('by-source', { keySerde: stringSerde, valueSerde: sourceChangeSerde })
-        .process(identityStep)
-        .branch('identified', {
-          source: (output) => output.kind === 'source',
-          contribution: (output) => output.kind === 'contribution',
-        });
+        .process(identityStep);
 
-      identified.source.flatMapValues((output) => (output.kind === 'source' ? [output.record] : [])).to(topics.sources);
+      identified
+        .flatMapValues('sources', (output) => (output.kind === 'source' ? [output.record] : []))
+        .to(topics.sources);
 
-      const contributions = identified.contribution
+      const contributions = identified
         .flatMapValues('contributions', (output) => (output.kind === 'contribution' ? [output.change] : []))
         .repartition('by-email', {
           key: (change) => change.email,
@@ -54,8 +47,12 @@ export function customerMerge(topicPrefix = ''): Topology {
       const merged = contributions.merge(overrides, 'merge-inputs').process(mergeStep(defaultPolicy));
 
       merged.flatMapValues('merged', (output) => (output.kind === 'merged' ? [output.customer] : [])).to(topics.merged);
-      merged.flatMapValues('conflicts', (output) => (output.kind === 'conflict' ? [output.event] : [])).to(topics.conflicts);
-      merged.flatMapValues('detached', (output) => (output.kind === 'detached' ? [output.customer] : [])).to(topics.detached);
+      merged
+        .flatMapValues('conflicts', (output) => (output.kind === 'conflict' ? [output.event] : []))
+        .to(topics.conflicts);
+      merged
+        .flatMapValues('detached', (output) => (output.kind === 'detached' ? [output.customer] : []))
+        .to(topics.detached);
     },
     { onError: 'dead-letter', deadLetterTopic: topics.dlq.name },
   );

@@ -52,7 +52,8 @@ export function decodeClaims(bytes: Uint8Array): MemberClaims | undefined {
   const data = decode(bytes);
   if (data === undefined || !isStrings(data['ownedTasks']) || !isStrings(data['storedTasks'])) return undefined;
   const { instanceId, url, startedAtMs, generation, fingerprint, transactionalId } = data;
-  if (typeof instanceId !== 'string' || typeof startedAtMs !== 'number' || typeof generation !== 'number') return undefined;
+  if (typeof instanceId !== 'string' || typeof startedAtMs !== 'number' || typeof generation !== 'number')
+    return undefined;
   if (typeof fingerprint !== 'string') return undefined;
   return {
     instanceId,

@@ -54,7 +54,10 @@ export function assignTasks(input: AssignorInput): AssignorResult {
   return { assignments, isProvisional: withheld.size > 0 };
 }
 
-function sortMembers(input: AssignorInput): { candidates: Candidate[]; refused: Map<string, 'INSTANCE_ID_TAKEN' | 'FINGERPRINT_DIFFERS'> } {
+function sortMembers(input: AssignorInput): {
+  candidates: Candidate[];
+  refused: Map<string, 'INSTANCE_ID_TAKEN' | 'FINGERPRINT_DIFFERS'>;
+} {
   const refused = new Map<string, 'INSTANCE_ID_TAKEN' | 'FINGERPRINT_DIFFERS'>();
   const byInstance = new Map<string, Candidate>();
   for (const member of input.members) {
@@ -95,7 +98,11 @@ function currentOwners(candidates: readonly Candidate[], tasks: ReadonlySet<stri
  * Fills `target`: first what each member owns, then what lies on its disk, then the rest, each member up to its fair share. The share is fair over all
  * tasks and, among equals, spread by sub-topology, so that the heavy ones do not gather.
  */
-function distribute(candidates: readonly Candidate[], tasks: readonly string[], owners: ReadonlyMap<string, Candidate>): void {
+function distribute(
+  candidates: readonly Candidate[],
+  tasks: readonly string[],
+  owners: ReadonlyMap<string, Candidate>,
+): void {
   if (candidates.length === 0) return;
   const floor = Math.floor(tasks.length / candidates.length);
   let extra = tasks.length - floor * candidates.length;
@@ -116,14 +123,18 @@ function distribute(candidates: readonly Candidate[], tasks: readonly string[], 
   }
   for (const candidate of candidates)
     for (const task of candidate.claims.storedTasks) if (tasks.includes(task)) place(candidate, task);
-  for (const task of ordered) {
-    if (placed.has(task)) continue;
-    const subTopology = subTopologyOf(task);
-    const byLoad = [...candidates].sort(
-      (a, b) => a.target.size - b.target.size || countOf(a, subTopology) - countOf(b, subTopology) || compare(a.claims.instanceId, b.claims.instanceId),
-    );
-    for (const candidate of byLoad) if (place(candidate, task)) break;
-  }
+  for (const task of ordered)
+    for (const candidate of leastLoadedFirst(candidates, task)) if (place(candidate, task)) break;
+}
+
+function leastLoadedFirst(candidates: readonly Candidate[], task: string): readonly Candidate[] {
+  const subTopology = subTopologyOf(task);
+  return [...candidates].sort(
+    (a, b) =>
+      a.target.size - b.target.size ||
+      countOf(a, subTopology) - countOf(b, subTopology) ||
+      compare(a.claims.instanceId, b.claims.instanceId),
+  );
 }
 
 function countOf(candidate: Candidate, subTopology: string): number {

@@ -5,7 +5,9 @@ const magic = 2;
 
 export function encodePartitionTime(partitionTimeMs: number): string {
   if (partitionTimeMs < 0) return '';
-  return Buffer.concat([Buffer.from([magic]), int64Serde.serialize(partitionTimeMs), Buffer.alloc(4)]).toString('base64');
+  return Buffer.concat([Buffer.from([magic]), int64Serde.serialize(partitionTimeMs), Buffer.alloc(4)]).toString(
+    'base64',
+  );
 }
 
 /** -1 for metadata that is absent or not ours. */

@@ -24,7 +24,8 @@ export class Committer {
 
   constructor(options: ResolvedOptions) {
     this.#options = options;
-    this.transactionalId = options.guarantee === 'exactly_once' ? `${options.applicationId}-${options.instanceId}` : undefined;
+    this.transactionalId =
+      options.guarantee === 'exactly_once' ? `${options.applicationId}-${options.instanceId}` : undefined;
   }
 
   get isOpen(): boolean {
@@ -62,9 +63,7 @@ export class Committer {
     const offsets = tasks.flatMap((task) => task.prepareCommit());
     const prepared = { tasks, offsets, batches: outputs.take() };
     const positions =
-      this.transactionalId === undefined
-        ? await this.#append(prepared, member)
-        : await this.#transact(prepared, group);
+      this.transactionalId === undefined ? await this.#append(prepared, member) : await this.#transact(prepared, group);
     this.#options.host.fault('before-apply');
     await Promise.all(tasks.flatMap((task) => applyStores(task, positions)));
     this.#options.host.fault('after-apply');

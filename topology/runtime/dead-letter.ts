@@ -23,7 +23,10 @@ export interface DeadLetterCause {
  */
 export function deadLetterHeaders(original: readonly Header[], cause: DeadLetterCause): readonly Header[] {
   const { error } = cause;
-  const text = (key: string, value: string): Header => ({ key, value: Buffer.from(value.slice(0, textMax).toWellFormed(), 'utf8') });
+  const text = (key: string, value: string): Header => ({
+    key,
+    value: Buffer.from(value.slice(0, textMax).toWellFormed(), 'utf8'),
+  });
   const name = error instanceof Error ? error.name : typeof error;
   const message = error instanceof Error ? describeChain(error) : 'a value that is no Error was thrown';
   return [

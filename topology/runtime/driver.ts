@@ -12,7 +12,8 @@ import type { Serde } from '../../schemas/serde.ts';
 import type { Topic } from '../../schemas/topic.ts';
 import { LayeredStore } from '../../state-stores/layered-store.ts';
 import { MemoryStore } from '../../state-stores/memory.ts';
-import type { Topology } from '../graph.ts';
+import type { StoreSpec } from '../../state-stores/spec.ts';
+import type { GraphNode, Topology } from '../graph.ts';
 import { plan as planTopology } from '../plan.ts';
 import type { Plan } from '../plan.ts';
 import { Outputs } from './outputs.ts';
@@ -89,7 +90,12 @@ export class TestDriver {
           outputs: this.#outputs,
           clock,
           logger: options.logger ?? silentLogger,
-          start: new Map(sourceTopicsOfPartition(this.plan, sub, partition).map((topic) => [topic, { offset: 0, partitionTimeMs: -1 }])),
+          start: new Map(
+            sourceTopicsOfPartition(this.plan, sub, partition).map((topic) => [
+              topic,
+              { offset: 0, partitionTimeMs: -1 },
+            ]),
+          ),
           isCaughtUp: () => true,
         });
         task.open();
@@ -99,15 +105,32 @@ export class TestDriver {
 
   /** Appends a record to an input topic and processes everything it causes. A `null` key or value is an absent one. */
   pipe<K, V>(topic: Topic<K, V>, key: K | null, value: V | null, options: InputOptions = {}): void {
-    this.pipeBytes(topic.name, key === null ? undefined : topic.key.serialize(key), value === null ? undefined : topic.value.serialize(value), options);
+    this.pipeBytes(
+      topic.name,
+      key === null ? undefined : topic.key.serialize(key),
+      value === null ? undefined : topic.value.serialize(value),
+      options,
+    );
   }
 
   /** As `pipe`, with bytes as they would lie in the log. */
-  pipeBytes(topic: string, key: Uint8Array | undefined, value: Uint8Array | undefined, options: InputOptions = {}): void {
+  pipeBytes(
+    topic: string,
+    key: Uint8Array | undefined,
+    value: Uint8Array | undefined,
+    options: InputOptions = {},
+  ): void {
     const partitions = this.plan.partitions.get(topic);
-    if (partitions === undefined) throw new StreamError('TOPIC_UNKNOWN', 'the topology does not read this topic', { facts: { topic } });
+    if (partitions === undefined)
+      throw new StreamError('TOPIC_UNKNOWN', 'the topology does not read this topic', { facts: { topic } });
     const partition = options.partition ?? (key === undefined ? 0 : partitionForKey(key, partitions));
-    this.#deliver(topic, { partition, key, value, timestampMs: options.timestampMs ?? this.#nowMs, headers: options.headers ?? noHeaders });
+    this.#deliver(topic, {
+      partition,
+      key,
+      value,
+      timestampMs: options.timestampMs ?? this.#nowMs,
+      headers: options.headers ?? noHeaders,
+    });
     this.#settle();
   }
 
@@ -123,7 +146,11 @@ export class TestDriver {
   }
 
   /** Takes everything that was written to a topic since the last call, decoded. Internal topics too, by their full names. */
-  read<K, V>(topic: { readonly name: string; readonly key: Serde<K>; readonly value: Serde<V> }): readonly DriverOutput<K | null, V | null>[] {
+  read<K, V>(topic: {
+    readonly name: string;
+    readonly key: Serde<K>;
+    readonly value: Serde<V>;
+  }): readonly DriverOutput<K | null, V | null>[] {
     return this.readBytes(topic.name).map((record) => ({
       key: record.key === undefined ? null : topic.key.deserialize(record.key),
       value: record.value === undefined ? null : topic.value.deserialize(record.value),
@@ -151,17 +178,16 @@ export class TestDriver {
   }
 
   /** Committed rows of a store over all partitions, decoded, in key order per partition. */
-  async rows<K = unknown, V = unknown>(store: string): Promise<readonly { readonly key: K; readonly value: V }[]> {
+  async rows<K, V, S>(spec: StoreSpec<K, V, S>): Promise<readonly { readonly key: K; readonly value: V }[]> {
     const rows: { key: K; value: V }[] = [];
     for (const task of this.#tasks.values()) {
-      const opened = task.stores.get(store);
+      const opened = task.stores.get(spec.name);
       if (opened === undefined) continue;
-      const { spec } = opened.planned;
-      for await (const [key, stored] of opened.layered.committedScan({})) {
-        const { value } = spec.format.toChangelog(stored, 0);
-        // The caller names the types it declared the store with.
-        rows.push({ key: spec.key.deserialize(key) as K, value: spec.value.deserialize(value) as V });
-      }
+      for await (const [key, stored] of opened.layered.committedScan({}))
+        rows.push({
+          key: spec.key.deserialize(key),
+          value: spec.value.deserialize(spec.format.toChangelog(stored, 0).value),
+        });
     }
     return rows;
   }
@@ -208,7 +234,13 @@ export class TestDriver {
   #route(topic: string, partition: number, records: BatchBuilder): void {
     const cursor = batchCursor(encode(records), 0);
     while (cursor.next()) {
-      const record = { partition, key: cursor.key(), value: cursor.value(), timestampMs: cursor.timestampMs, headers: cursor.headers() };
+      const record = {
+        partition,
+        key: cursor.key(),
+        value: cursor.value(),
+        timestampMs: cursor.timestampMs,
+        headers: cursor.headers(),
+      };
       const produced = this.#produced.get(topic) ?? [];
       produced.push(record);
       this.#produced.set(topic, produced);
@@ -261,17 +293,21 @@ function memoryTaskStore(planned: Plan['subTopologies'][number]['stores'][number
   return new TaskStore(planned, backing, new LayeredStore(backing, { name, ordered, orderedKeysMax }));
 }
 
-function userPartitions(topology: Topology, wanted: number | Readonly<Record<string, number>>): ReadonlyMap<string, number> {
-  const count = (name: string): number => (typeof wanted === 'number' ? wanted : (wanted[name] ?? 1));
-  const partitions = new Map<string, number>();
-  const add = (name: string): void => {
-    partitions.set(name, count(name));
-  };
-  for (const node of topology.nodes) {
-    if (node.kind === 'source') for (const topic of node.topics) if (topic.internal === undefined) add(topic.name);
-    if (node.kind === 'sink' && typeof node.topic !== 'function' && node.topic.internal === undefined) add(node.topic.name);
-  }
-  if (typeof wanted !== 'number') for (const name of Object.keys(wanted)) add(name);
-  if (topology.settings.deadLetterTopic !== undefined) add(topology.settings.deadLetterTopic);
-  return partitions;
+function userPartitions(
+  topology: Topology,
+  wanted: number | Readonly<Record<string, number>>,
+): ReadonlyMap<string, number> {
+  const names = new Set(typeof wanted === 'number' ? [] : Object.keys(wanted));
+  for (const node of topology.nodes) for (const name of userTopicsOf(node)) names.add(name);
+  const { deadLetterTopic } = topology.settings;
+  if (deadLetterTopic !== undefined) names.add(deadLetterTopic);
+  return new Map([...names].map((name) => [name, typeof wanted === 'number' ? wanted : (wanted[name] ?? 1)]));
+}
+
+function userTopicsOf(node: GraphNode): readonly string[] {
+  if (node.kind === 'source')
+    return node.topics.filter((topic) => topic.internal === undefined).map((topic) => topic.name);
+  return node.kind === 'sink' && typeof node.topic !== 'function' && node.topic.internal === undefined
+    ? [node.topic.name]
+    : [];
 }

@@ -10,43 +10,124 @@ interface Definition {
 }
 
 const taskMetrics: readonly (Definition & { readonly read: (task: Task) => number })[] = [
-  { name: 'rivulet_records_consumed_total', help: 'Input records processed', type: 'counter', read: (task) => task.counters.consumed },
-  { name: 'rivulet_records_applied_total', help: 'Input records that had their full effect', type: 'counter', read: (task) => task.counters.applied },
+  {
+    name: 'rivulet_records_consumed_total',
+    help: 'Input records processed',
+    type: 'counter',
+    read: (task) => task.counters.consumed,
+  },
+  {
+    name: 'rivulet_records_applied_total',
+    help: 'Input records that had their full effect',
+    type: 'counter',
+    read: (task) => task.counters.applied,
+  },
   {
     name: 'rivulet_records_dropped_total',
     help: 'Input records that ended as dropped by the rules of a step',
     type: 'counter',
     read: (task) => task.counters.droppedRecords,
   },
-  { name: 'rivulet_records_skipped_total', help: 'Bad input records skipped by policy', type: 'counter', read: (task) => task.counters.skipped },
+  {
+    name: 'rivulet_records_skipped_total',
+    help: 'Bad input records skipped by policy',
+    type: 'counter',
+    read: (task) => task.counters.skipped,
+  },
   {
     name: 'rivulet_records_dead_lettered_total',
     help: 'Bad input records sent to the dead-letter topic',
     type: 'counter',
     read: (task) => task.counters.deadLettered,
   },
-  { name: 'rivulet_punctuations_total', help: 'Scheduled callbacks run', type: 'counter', read: (task) => task.counters.punctuations },
-  { name: 'rivulet_task_buffered_bytes', help: 'Fetched but not yet processed bytes', type: 'gauge', read: (task) => task.bufferedBytes },
-  { name: 'rivulet_task_uncommitted_bytes', help: 'State written since the last commit', type: 'gauge', read: (task) => task.storeBytes },
-  { name: 'rivulet_task_stream_time_ms', help: 'Highest event time seen', type: 'gauge', read: (task) => task.streamTimeMs },
+  {
+    name: 'rivulet_punctuations_total',
+    help: 'Scheduled callbacks run',
+    type: 'counter',
+    read: (task) => task.counters.punctuations,
+  },
+  {
+    name: 'rivulet_task_buffered_bytes',
+    help: 'Fetched but not yet processed bytes',
+    type: 'gauge',
+    read: (task) => task.bufferedBytes,
+  },
+  {
+    name: 'rivulet_task_uncommitted_bytes',
+    help: 'State written since the last commit',
+    type: 'gauge',
+    read: (task) => task.storeBytes,
+  },
+  {
+    name: 'rivulet_task_stream_time_ms',
+    help: 'Highest event time seen',
+    type: 'gauge',
+    read: (task) => task.streamTimeMs,
+  },
 ];
 
 const instanceMetrics: readonly (Definition & { readonly read: (runtime: Runtime) => number })[] = [
-  { name: 'rivulet_commits_total', help: 'Commits that succeeded', type: 'counter', read: (runtime) => runtime.commits.count },
-  { name: 'rivulet_commit_failures_total', help: 'Commits that failed', type: 'counter', read: (runtime) => runtime.commits.failed },
-  { name: 'rivulet_commit_seconds_total', help: 'Time spent in commits', type: 'counter', read: (runtime) => runtime.commits.durationMs / 1_000 },
-  { name: 'rivulet_records_produced_total', help: 'Records appended, changelogs included', type: 'counter', read: (runtime) => runtime.commits.records },
-  { name: 'rivulet_rebalances_total', help: 'Assignments received', type: 'counter', read: (runtime) => runtime.rebalances },
-  { name: 'rivulet_recoveries_total', help: 'Times all tasks were closed dirty and opened again', type: 'counter', read: (runtime) => runtime.recoveries },
-  { name: 'rivulet_tasks_running', help: 'Tasks that process', type: 'gauge', read: (runtime) => runtime.tasks?.running.size ?? 0 },
-  { name: 'rivulet_tasks_restoring', help: 'Tasks that are being opened', type: 'gauge', read: (runtime) => runtime.tasks?.opening.size ?? 0 },
-  { name: 'rivulet_uncommitted_output_bytes', help: 'Outputs collected since the last commit', type: 'gauge', read: (runtime) => runtime.outputs.sizeBytes },
+  {
+    name: 'rivulet_commits_total',
+    help: 'Commits that succeeded',
+    type: 'counter',
+    read: (runtime) => runtime.commits.counts.count,
+  },
+  {
+    name: 'rivulet_commit_failures_total',
+    help: 'Commits that failed',
+    type: 'counter',
+    read: (runtime) => runtime.commits.counts.failed,
+  },
+  {
+    name: 'rivulet_commit_seconds_total',
+    help: 'Time spent in commits',
+    type: 'counter',
+    read: (runtime) => runtime.commits.counts.durationMs / 1_000,
+  },
+  {
+    name: 'rivulet_records_produced_total',
+    help: 'Records appended, changelogs included',
+    type: 'counter',
+    read: (runtime) => runtime.commits.counts.records,
+  },
+  {
+    name: 'rivulet_rebalances_total',
+    help: 'Assignments received',
+    type: 'counter',
+    read: (runtime) => runtime.rebalances,
+  },
+  {
+    name: 'rivulet_recoveries_total',
+    help: 'Times all tasks were closed dirty and opened again',
+    type: 'counter',
+    read: (runtime) => runtime.recoveries,
+  },
+  {
+    name: 'rivulet_tasks_running',
+    help: 'Tasks that process',
+    type: 'gauge',
+    read: (runtime) => runtime.tasks?.running.size ?? 0,
+  },
+  {
+    name: 'rivulet_tasks_restoring',
+    help: 'Tasks that are being opened',
+    type: 'gauge',
+    read: (runtime) => runtime.tasks?.opening.size ?? 0,
+  },
+  {
+    name: 'rivulet_uncommitted_output_bytes',
+    help: 'Outputs collected since the last commit',
+    type: 'gauge',
+    read: (runtime) => runtime.outputs.sizeBytes,
+  },
 ];
 
 export function collectMetrics(runtime: Runtime): readonly MetricSample[] {
   const application = runtime.options.applicationId;
   const samples: MetricSample[] = [];
-  for (const { read, ...definition } of instanceMetrics) samples.push({ ...definition, labels: { application }, value: read(runtime) });
+  for (const { read, ...definition } of instanceMetrics)
+    samples.push({ ...definition, labels: { application }, value: read(runtime) });
   for (const task of runtime.tasks?.running.values() ?? []) {
     const labels = { application, task: task.id };
     for (const { read, ...definition } of taskMetrics) samples.push({ ...definition, labels, value: read(task) });

@@ -35,12 +35,23 @@ export interface RuntimeNode {
   close?(): void;
 }
 
-/** A failure that an error policy already decided on; passes through all parents unchanged. */
-export class DecidedFailure {
+/** A failure that an error policy already decided on; passes through all parents unchanged and never leaves the task. */
+export class DecidedFailure extends Error {
   readonly error: StreamError;
 
   constructor(error: StreamError) {
+    super(error.message, { cause: error });
     this.error = error;
+  }
+}
+
+/** The children of a source: what a record of its topics runs through. */
+export class RuntimeSource {
+  readonly children: RuntimeNode[] = [];
+
+  run(record: AnyRecord): void {
+    const { children } = this;
+    for (let index = 0; index < children.length; index += 1) children[index]?.run(record);
   }
 }
 
@@ -144,7 +155,10 @@ class RuntimeContext implements NodeContext {
 
   schedule(schedule: Schedule, run: (timestampMs: number) => void): Cancellable {
     if (!(schedule.everyMs >= 1))
-      throw new StreamError('TOPOLOGY_INVALID', `step ${this.#node.name}: a schedule needs an interval of at least 1 ms`);
+      throw new StreamError(
+        'TOPOLOGY_INVALID',
+        `step ${this.#node.name}: a schedule needs an interval of at least 1 ms`,
+      );
     return this.#scope.schedule(this.#node, schedule, run);
   }
 
@@ -182,13 +196,23 @@ export class RuntimeSink implements RuntimeNode {
     const topic = this.#fixedTopic ?? this.#extractTopic(record);
     const partitions = this.#scope.partitionsOf(topic);
     if (partitions === undefined)
-      throw new StreamError('TOPIC_UNKNOWN', `step ${this.name} writes to ${topic}, which does not exist`, { facts: { topic } });
+      throw new StreamError('TOPIC_UNKNOWN', `step ${this.name} writes to ${topic}, which does not exist`, {
+        facts: { topic },
+      });
     const key = record.key === null ? undefined : spec.key.serialize(record.key);
     const value = record.value === null ? undefined : spec.value.serialize(record.value);
-    const partition = spec.partitioner?.(record.key, record.value, partitions) ?? this.#defaultPartition(key, partitions);
+    const partition =
+      spec.partitioner?.(record.key, record.value, partitions) ?? this.#defaultPartition(key, partitions);
     if (!(partition >= 0 && partition < partitions))
-      throw new StreamError('PROCESSING_FAILED', `step ${this.name}: partitioner left the range`, { facts: { topic, partition } });
-    this.#scope.outputs.append(topic, partition, { key, value, timestampMs: record.timestampMs, headers: record.headers });
+      throw new StreamError('PROCESSING_FAILED', `step ${this.name}: partitioner left the range`, {
+        facts: { topic, partition },
+      });
+    this.#scope.outputs.append(topic, partition, {
+      key,
+      value,
+      timestampMs: record.timestampMs,
+      headers: record.headers,
+    });
   }
 
   #extractTopic(record: AnyRecord): string {

@@ -62,9 +62,13 @@ export function resolveOptions(options: InstanceOptions): ResolvedOptions {
     const limit = limits[name];
     const value = options[name] ?? limit.default;
     if (!Number.isInteger(value) || value < limit.min || value > limit.max)
-      throw new StreamError('CONFIG_INVALID', `${name} must be a whole number from ${String(limit.min)} to ${String(limit.max)}`, {
-        facts: { option: name, value },
-      });
+      throw new StreamError(
+        'CONFIG_INVALID',
+        `${name} must be a whole number from ${String(limit.min)} to ${String(limit.max)}`,
+        {
+          facts: { option: name, value },
+        },
+      );
     return value;
   };
   const sessionTimeoutMs = number('sessionTimeoutMs');

@@ -44,7 +44,12 @@ export class Outputs {
   append(
     topic: string,
     partition: number,
-    record: { key: Uint8Array | undefined; value: Uint8Array | undefined; timestampMs: number; headers: readonly Header[] },
+    record: {
+      key: Uint8Array | undefined;
+      value: Uint8Array | undefined;
+      timestampMs: number;
+      headers: readonly Header[];
+    },
   ): void {
     const bytes = (record.key?.byteLength ?? 0) + (record.value?.byteLength ?? 0) + headerBytes(record.headers);
     const bytesMax = this.messageBytesMax(topic);

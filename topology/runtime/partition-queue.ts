@@ -1,9 +1,12 @@
 /** The fetched but not yet processed records of one input partition; only the head is decoded. */
-import { StreamError } from '../../errors.ts';
+import { StreamError, assert } from '../../errors.ts';
 import type { FetchedBatch } from '../../connectors/log.ts';
 import type { RecordCursor } from '../../schemas/record-batch.ts';
+import { partitionId } from '../../schemas/record.ts';
 import type { StreamRecord } from '../../schemas/record.ts';
 import type { SourceNode } from '../graph.ts';
+import type { Plan, SubTopology } from '../plan.ts';
+import { physicalTopicName } from './plan-tasks.ts';
 
 export type HeadRecord = StreamRecord<unknown, unknown>;
 
@@ -37,7 +40,11 @@ export class PartitionQueue {
   #batch: FetchedBatch | undefined;
   #cursor: RecordCursor | undefined;
 
-  constructor(topic: string, partition: number, options: { source: SourceNode; offset: number; partitionTimeMs: number }) {
+  constructor(
+    topic: string,
+    partition: number,
+    options: { source: SourceNode; offset: number; partitionTimeMs: number },
+  ) {
     this.topic = topic;
     this.partition = partition;
     this.source = options.source;
@@ -56,7 +63,12 @@ export class PartitionQueue {
   }
 
   /** The head's bytes as they lie in the log, for dead letters. */
-  raw(): { key: Uint8Array | undefined; value: Uint8Array | undefined; headers: ReturnType<RecordCursor['headers']>; timestampMs: number } {
+  raw(): {
+    key: Uint8Array | undefined;
+    value: Uint8Array | undefined;
+    headers: ReturnType<RecordCursor['headers']>;
+    timestampMs: number;
+  } {
     const cursor = this.#cursor;
     if (cursor === undefined) return { key: undefined, value: undefined, headers: [], timestampMs: 0 };
     return { key: cursor.key(), value: cursor.value(), headers: cursor.headers(), timestampMs: cursor.timestampMs };
@@ -97,11 +109,21 @@ export class PartitionQueue {
       const value = valueBytes === undefined ? null : source.value.deserialize(valueBytes);
       const headers = cursor.headers();
       const timestampMs = source.timestamp(
-        { topic: this.topic, partition: this.partition, offset: cursor.offset, timestampMs: cursor.timestampMs, key, value, headers },
+        {
+          topic: this.topic,
+          partition: this.partition,
+          offset: cursor.offset,
+          timestampMs: cursor.timestampMs,
+          key,
+          value,
+          headers,
+        },
         this.partitionTimeMs,
       );
       if (!(timestampMs >= 0))
-        throw new StreamError('TIMESTAMP_INVALID', 'the timestamp extractor gave no valid timestamp', { facts: { timestampMs } });
+        throw new StreamError('TIMESTAMP_INVALID', 'the timestamp extractor gave no valid timestamp', {
+          facts: { timestampMs },
+        });
       this.headTimestampMs = timestampMs;
       this.head = { key, value, timestampMs, headers };
     } catch (error) {
@@ -116,4 +138,28 @@ export class PartitionQueue {
       return new StreamError('TIMESTAMP_INVALID', cause.message, { facts: { ...cause.facts, ...facts }, cause });
     return new StreamError('DESERIALIZATION_FAILED', `record of ${this.topic} cannot be decoded`, { facts, cause });
   }
+}
+
+export interface QueuesOptions {
+  readonly plan: Plan;
+  readonly subTopology: SubTopology;
+  readonly partition: number;
+  /** Where to start per input topic, and the partition's time so far. */
+  readonly start: ReadonlyMap<string, { readonly offset: number; readonly partitionTimeMs: number }>;
+}
+
+/** A queue for each source topic that has this partition. */
+export function queuesOf({ plan, subTopology, partition, start }: QueuesOptions): readonly PartitionQueue[] {
+  const queues: PartitionQueue[] = [];
+  for (const source of subTopology.nodes) {
+    if (source.kind !== 'source') continue;
+    for (const reference of source.topics) {
+      const topic = physicalTopicName(plan.applicationId, reference);
+      if (partition >= (plan.partitions.get(topic) ?? 0)) continue;
+      const at = start.get(topic);
+      assert(at !== undefined, `no start offset for ${partitionId(topic, partition)}`);
+      queues.push(new PartitionQueue(topic, partition, { source, ...at }));
+    }
+  }
+  return queues;
 }

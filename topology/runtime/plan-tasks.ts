@@ -10,7 +10,9 @@ export function physicalTopicName(applicationId: string, topic: TopicReference):
 
 /** All task ids, `<sub-topology>_<partition>`. */
 export function taskIds(plan: Plan): readonly string[] {
-  return plan.subTopologies.flatMap((sub) => Array.from({ length: sub.partitions }, (_, partition) => taskId(sub.id, partition)));
+  return plan.subTopologies.flatMap((sub) =>
+    Array.from({ length: sub.partitions }, (_, partition) => taskId(sub.id, partition)),
+  );
 }
 
 export function taskId(subTopology: number, partition: number): string {
@@ -18,7 +20,10 @@ export function taskId(subTopology: number, partition: number): string {
 }
 
 /** Throws `TOPOLOGY_INVALID` for an id that the plan does not have. */
-export function subTopologyOfTask(plan: Plan, id: string): { readonly subTopology: SubTopology; readonly partition: number } {
+export function subTopologyOfTask(
+  plan: Plan,
+  id: string,
+): { readonly subTopology: SubTopology; readonly partition: number } {
   const separator = id.indexOf('_');
   const subTopology = plan.subTopologies[Number(id.slice(0, separator))];
   const partition = Number(id.slice(separator + 1));

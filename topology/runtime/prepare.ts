@@ -30,7 +30,8 @@ export async function prepare(options: ResolvedOptions, outputs: Outputs): Promi
   await readLimits(admin, plan, outputs);
   const clusterId = await admin.clusterId();
   const changelogIds = new Map<string, string>();
-  for (const [name, topic] of described) changelogIds.set(name, `${clusterId}/${topic.topicId ?? name}/${String(topic.partitions)}`);
+  for (const [name, topic] of described)
+    changelogIds.set(name, `${clusterId}/${topic.topicId ?? name}/${String(topic.partitions)}`);
   return { plan, fingerprint: fingerprintOf(plan), changelogIds, clusterId };
 }
 
@@ -38,7 +39,8 @@ export async function prepare(options: ResolvedOptions, outputs: Outputs): Promi
 function userTopics(topology: Topology, existing: readonly string[]): readonly string[] {
   const names = new Set<string>();
   for (const node of topology.nodes) {
-    if (node.kind === 'source') for (const topic of node.topics) if (topic.internal === undefined) names.add(topic.name);
+    if (node.kind === 'source')
+      for (const topic of node.topics) if (topic.internal === undefined) names.add(topic.name);
     if (node.kind === 'sink') {
       if (typeof node.topic === 'function') for (const name of existing) names.add(name);
       else if (node.topic.internal === undefined) names.add(node.topic.name);
@@ -50,7 +52,8 @@ function userTopics(topology: Topology, existing: readonly string[]): readonly s
 
 async function countPartitions(admin: Admin, names: readonly string[]): Promise<ReadonlyMap<string, number>> {
   const partitions = new Map<string, number>();
-  for (const [name, topic] of await admin.describeTopics(names)) if (topic !== undefined) partitions.set(name, topic.partitions);
+  for (const [name, topic] of await admin.describeTopics(names))
+    if (topic !== undefined) partitions.set(name, topic.partitions);
   return partitions;
 }
 
@@ -60,7 +63,8 @@ function refuseUnknown(options: ResolvedOptions, plan: Plan, existing: readonly 
   for (const retired of plan.topology.settings.retired)
     for (const kind of ['changelog', 'repartition']) known.add(`${prefix}${retired}-${kind}`);
   const unknown = existing.filter(
-    (name) => name.startsWith(prefix) && (name.endsWith('-changelog') || name.endsWith('-repartition')) && !known.has(name),
+    (name) =>
+      name.startsWith(prefix) && (name.endsWith('-changelog') || name.endsWith('-repartition')) && !known.has(name),
   );
   if (unknown.length > 0)
     throw new StreamError(
@@ -85,18 +89,27 @@ async function createMissing(options: ResolvedOptions, plan: Plan, existing: rea
   );
 }
 
-async function verify(admin: Admin, plan: Plan): Promise<ReadonlyMap<string, { topicId: string | undefined; partitions: number }>> {
+async function verify(
+  admin: Admin,
+  plan: Plan,
+): Promise<ReadonlyMap<string, { topicId: string | undefined; partitions: number }>> {
   const names = plan.internalTopics.map((topic) => topic.name);
   const described = await admin.describeTopics(names);
   const verified = new Map<string, { topicId: string | undefined; partitions: number }>();
   for (const wanted of plan.internalTopics) {
     const topic = described.get(wanted.name);
     if (topic === undefined)
-      throw new StreamError('TOPIC_UNKNOWN', `internal topic ${wanted.name} does not exist`, { facts: { topic: wanted.name } });
-    if (topic.partitions !== wanted.partitions)
-      throw new StreamError('INTERNAL_TOPIC_INVALID', `internal topic ${wanted.name} has the wrong number of partitions`, {
-        facts: { topic: wanted.name, expected: wanted.partitions, found: topic.partitions },
+      throw new StreamError('TOPIC_UNKNOWN', `internal topic ${wanted.name} does not exist`, {
+        facts: { topic: wanted.name },
       });
+    if (topic.partitions !== wanted.partitions)
+      throw new StreamError(
+        'INTERNAL_TOPIC_INVALID',
+        `internal topic ${wanted.name} has the wrong number of partitions`,
+        {
+          facts: { topic: wanted.name, expected: wanted.partitions, found: topic.partitions },
+        },
+      );
     await verifyPolicy(admin, wanted);
     verified.set(wanted.name, topic);
   }
@@ -108,13 +121,22 @@ async function verifyPolicy(admin: Admin, wanted: InternalTopic): Promise<void> 
   if (expected === undefined) return;
   const found = (await admin.topicConfigs(wanted.name)).get('cleanup.policy');
   if (found !== undefined && !samePolicy(found, expected))
-    throw new StreamError('INTERNAL_TOPIC_INVALID', `internal topic ${wanted.name} has the wrong cleanup.policy: state would be lost`, {
-      facts: { topic: wanted.name, expected, found },
-    });
+    throw new StreamError(
+      'INTERNAL_TOPIC_INVALID',
+      `internal topic ${wanted.name} has the wrong cleanup.policy: state would be lost`,
+      {
+        facts: { topic: wanted.name, expected, found },
+      },
+    );
 }
 
 function samePolicy(a: string, b: string): boolean {
-  const sorted = (policy: string): string => policy.split(',').map((part) => part.trim()).sort().join(',');
+  const sorted = (policy: string): string =>
+    policy
+      .split(',')
+      .map((part) => part.trim())
+      .sort()
+      .join(',');
   return sorted(a) === sorted(b);
 }
 

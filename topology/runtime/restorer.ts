@@ -1,5 +1,5 @@
 /** Fills stores from their changelogs, outside the processing loop, up to a position fixed beforehand. */
-import type { Log, Reader } from '../../connectors/log.ts';
+import type { FetchedBatch, Log, ReadFailure, Reader } from '../../connectors/log.ts';
 import { StreamError } from '../../errors.ts';
 import { partitionId } from '../../schemas/record.ts';
 import type { TaskStore } from './task-store.ts';
@@ -67,12 +67,15 @@ export class Restorer {
 
   /** Gives up on a store; its `restore` rejects with `TASK_MIGRATED`. */
   cancel(topic: string, partition: number): void {
-    this.#running.get(partitionId(topic, partition))?.finish(new StreamError('TASK_MIGRATED', 'the task moved away while restoring'));
+    this.#running
+      .get(partitionId(topic, partition))
+      ?.finish(new StreamError('TASK_MIGRATED', 'the task moved away while restoring'));
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    for (const running of [...this.#running.values()]) running.finish(new StreamError('LOG_CLOSED', 'the restorer was closed'));
+    for (const running of [...this.#running.values()])
+      running.finish(new StreamError('LOG_CLOSED', 'the restorer was closed'));
     this.#reader?.wakeup();
     await this.#loop;
     await this.#reader?.close();
@@ -84,19 +87,25 @@ export class Restorer {
       const reader = this.#reader;
       if (reader === undefined) return;
       const { batches, failures } = await reader.poll(pollWaitMs);
-      for (const { topic, partition, error } of failures)
-        if (error.retry === 'never' || error.code === 'TOPIC_UNKNOWN') this.#running.get(partitionId(topic, partition))?.finish(error);
-      for (const batch of batches) {
-        const running = this.#running.get(partitionId(batch.topic, batch.partition));
-        if (running === undefined) continue;
-        try {
-          running.progress.restored += await running.target.store.restore(batch);
-          if (batch.nextOffset >= running.target.to) running.finish();
-        } catch (error) {
-          running.finish(error);
-        }
-      }
+      for (const failure of failures) this.#failed(failure);
+      for (const batch of batches) await this.#take(batch);
       await this.#yield();
+    }
+  }
+
+  #failed({ topic, partition, error }: ReadFailure): void {
+    const isFinal = error.retry === 'never' || error.code === 'TOPIC_UNKNOWN';
+    if (isFinal) this.#running.get(partitionId(topic, partition))?.finish(error);
+  }
+
+  async #take(batch: FetchedBatch): Promise<void> {
+    const running = this.#running.get(partitionId(batch.topic, batch.partition));
+    if (running === undefined) return;
+    try {
+      running.progress.restored += await running.target.store.restore(batch);
+      if (batch.nextOffset >= running.target.to) running.finish();
+    } catch (error) {
+      running.finish(error);
     }
   }
 }

@@ -92,11 +92,11 @@ class Instance implements StreamInstance {
   }
 
   storeNames(): readonly string[] {
-    return this.#runtime.topology.stores.map((spec) => spec.name);
+    return this.#runtime.options.topology.stores.map((spec) => spec.name);
   }
 
   storeSpec(store: string): AnyStoreSpec {
-    const spec = this.#runtime.topology.stores.find((candidate) => candidate.name === store);
+    const spec = this.#runtime.options.topology.stores.find((candidate) => candidate.name === store);
     if (spec === undefined) throw new StreamError('STORE_UNKNOWN', 'no store of that name', { facts: { store } });
     return spec;
   }
@@ -129,7 +129,7 @@ class Instance implements StreamInstance {
         const position = new Map<string, number>();
         for (const queue of find().task.queues) {
           const input = partitionId(queue.topic, queue.partition);
-          position.set(input, this.#runtime.committedOffsets.get(input) ?? 0);
+          position.set(input, this.#runtime.commits.offsets.get(input) ?? 0);
         }
         return position;
       },
@@ -143,7 +143,8 @@ class Instance implements StreamInstance {
   #subTopologyOf(store: string): SubTopology {
     this.storeSpec(store);
     const sub = this.plan?.subTopologies.find((candidate) => candidate.stores.some(({ spec }) => spec.name === store));
-    if (sub === undefined) throw new StreamError('STORE_NOT_READY', 'the instance has not started yet', { facts: { store } });
+    if (sub === undefined)
+      throw new StreamError('STORE_NOT_READY', 'the instance has not started yet', { facts: { store } });
     return sub;
   }
 

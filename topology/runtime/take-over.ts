@@ -73,7 +73,8 @@ async function startOffsets(scope: TakeOverScope, opening: Opening): Promise<Ope
     const known = committed[index];
     const range = offsets[index];
     if (range === undefined) continue;
-    if (known === undefined) start.set(input.topic, { offset: resetOffset(opening, input.topic, range, prepared), partitionTimeMs: -1 });
+    if (known === undefined)
+      start.set(input.topic, { offset: resetOffset(opening, input.topic, range, prepared), partitionTimeMs: -1 });
     else
       start.set(input.topic, {
         offset: checkCommitted({ ...input, offset: known.offset, range }, options),
@@ -83,7 +84,11 @@ async function startOffsets(scope: TakeOverScope, opening: Opening): Promise<Ope
   return start;
 }
 
-async function stableCommitted(scope: TakeOverScope, opening: Opening, inputs: readonly { topic: string; partition: number }[]) {
+async function stableCommitted(
+  scope: TakeOverScope,
+  opening: Opening,
+  inputs: readonly { topic: string; partition: number }[],
+) {
   const { host, applicationId } = scope.options;
   for (let attempt = 0; ; attempt += 1) {
     checkWanted(opening);
@@ -108,14 +113,19 @@ async function endDeadTransactions(scope: TakeOverScope, attempt: number): Promi
     try {
       await host.log.admin.fence(id);
     } catch (error) {
-      host.logger.warn('could not fence', { transactionalId: id, error: error instanceof Error ? error.message : 'unknown' });
+      host.logger.warn('could not fence', {
+        transactionalId: id,
+        error: error instanceof Error ? error.message : 'unknown',
+      });
     }
   }
 }
 
 function resetOffset(opening: Opening, topic: string, range: PartitionOffsets, prepared: Prepared): number {
   const reset = opening.subTopology.nodes.find(
-    (node) => node.kind === 'source' && node.topics.some((reference) => prepared.plan.partitions.has(topic) && reference.name === topic),
+    (node) =>
+      node.kind === 'source' &&
+      node.topics.some((reference) => prepared.plan.partitions.has(topic) && reference.name === topic),
   );
   return reset?.kind === 'source' && reset.offsetReset === 'latest' ? range.stable : range.start;
 }
@@ -127,9 +137,13 @@ function checkCommitted(
 ): number {
   const { topic, partition, offset, range } = input;
   if (offset > range.end)
-    throw new StreamError('OFFSET_OUT_OF_RANGE', `committed offset of ${topic} lies beyond its end: the topic was recreated or truncated`, {
-      facts: { topic, partition, offset, start: range.start, end: range.end },
-    });
+    throw new StreamError(
+      'OFFSET_OUT_OF_RANGE',
+      `committed offset of ${topic} lies beyond its end: the topic was recreated or truncated`,
+      {
+        facts: { topic, partition, offset, start: range.start, end: range.end },
+      },
+    );
   if (offset >= range.start) return offset;
   options.host.logger.error('records were removed before they were processed: going on at the start of the log', {
     topic,
@@ -142,7 +156,10 @@ function checkCommitted(
 
 // ---- stores ----------------------------------------------------------------------------------------------------------
 
-async function openStore(scope: TakeOverScope, wanted: { opening: Opening; planned: PlannedStore }): Promise<TaskStore> {
+async function openStore(
+  scope: TakeOverScope,
+  wanted: { opening: Opening; planned: PlannedStore },
+): Promise<TaskStore> {
   const { options, prepared } = scope;
   const { opening, planned } = wanted;
   const { stores, clock, logger } = options.host;
@@ -186,9 +203,15 @@ async function restore(scope: TakeOverScope, opening: Opening, store: TaskStore)
   const range = await stableEnd(scope, opening, topic);
   let from = store.position ?? range.start;
   if (from > range.end || (from < range.start && store.position !== undefined)) {
-    scope.options.host.logger.warn('store position lies outside its changelog: rebuilding', { topic, partition, position: from });
+    scope.options.host.logger.warn('store position lies outside its changelog: rebuilding', {
+      topic,
+      partition,
+      position: from,
+    });
     scope.options.host.sometimes('store-out-of-range');
-    throw new StreamError('STORE_FOREIGN', `store ${store.name} does not belong to its changelog`, { facts: { topic, partition } });
+    throw new StreamError('STORE_FOREIGN', `store ${store.name} does not belong to its changelog`, {
+      facts: { topic, partition },
+    });
   }
   from = Math.max(from, range.start);
   opening.progress.total += range.end - from;
@@ -211,7 +234,8 @@ async function stableEnd(scope: TakeOverScope, opening: Opening, topic: string):
   for (let attempt = 0; ; attempt += 1) {
     checkWanted(opening);
     const [range] = await host.log.admin.offsets([{ topic, partition: opening.partition }]);
-    if (range === undefined) throw new StreamError('TOPIC_UNKNOWN', `changelog ${topic} does not exist`, { facts: { topic } });
+    if (range === undefined)
+      throw new StreamError('TOPIC_UNKNOWN', `changelog ${topic} does not exist`, { facts: { topic } });
     if (range.stable >= range.end) return range;
     host.sometimes('changelog-unstable');
     await endDeadTransactions(scope, attempt);
@@ -220,5 +244,6 @@ async function stableEnd(scope: TakeOverScope, opening: Opening, topic: string):
 }
 
 function checkWanted(opening: Opening): void {
-  if (opening.signal.aborted) throw new StreamError('TASK_MIGRATED', `task ${opening.taskId} is not wanted here any more`);
+  if (opening.signal.aborted)
+    throw new StreamError('TASK_MIGRATED', `task ${opening.taskId} is not wanted here any more`);
 }

@@ -102,13 +102,17 @@ export class TaskSet {
         await this.#openOnce(opening);
         return;
       } catch (error) {
-        if (opening.signal.aborted) break;
+        if (opening.controller.signal.aborted) break;
         const isDamaged = hasCode(error, 'STORE_FOREIGN', 'STORE_CORRUPT');
         if (isDamaged && rebuilds < rebuildAttemptsMax) {
           rebuilds += 1;
           await this.#destroyStores(opening);
         } else if (error instanceof StreamError && error.retry === 'with-backoff') {
-          options.host.logger.warn('opening a task failed, trying again', { taskId: opening.taskId, code: error.code, error: error.message });
+          options.host.logger.warn('opening a task failed, trying again', {
+            taskId: opening.taskId,
+            code: error.code,
+            error: error.message,
+          });
           await options.host.clock.sleep(backoffMs(attempt), opening.signal);
         } else {
           this.#opening.delete(opening.taskId);
@@ -171,7 +175,10 @@ async function closeStores(stores: Iterable<TaskStore>): Promise<void> {
 function asStreamError(error: unknown, taskId: string): StreamError {
   if (error instanceof StreamError) return error;
   assert(error instanceof Error, 'only errors are thrown');
-  return new StreamError('PROCESSING_FAILED', `task ${taskId} could not be opened`, { facts: { taskId }, cause: error });
+  return new StreamError('PROCESSING_FAILED', `task ${taskId} could not be opened`, {
+    facts: { taskId },
+    cause: error,
+  });
 }
 
 function messageOf(error: unknown): string {

@@ -58,7 +58,10 @@ export class TaskStore {
     if (topic === undefined) return;
     const { format } = this.planned.spec;
     for (const write of writes) {
-      const record = write.value === undefined ? { value: undefined, timestampMs: write.timestampMs } : format.toChangelog(write.value, write.timestampMs);
+      const record =
+        write.value === undefined
+          ? { value: undefined, timestampMs: write.timestampMs }
+          : format.toChangelog(write.value, write.timestampMs);
       outputs.append(topic, partition, {
         key: write.key,
         value: record.value,
@@ -82,7 +85,10 @@ export class TaskStore {
       const key = cursor.key();
       assert(key !== undefined, `changelog of ${this.name} holds a record without key`);
       const value = cursor.value();
-      this.#pending.push({ key, value: value === undefined ? undefined : format.fromChangelog(value, cursor.timestampMs) });
+      this.#pending.push({
+        key,
+        value: value === undefined ? undefined : format.fromChangelog(value, cursor.timestampMs),
+      });
       count += 1;
       if (this.#pending.length >= restoreBatchMax) await this.#flushRestored(cursor.offset + 1);
     }

@@ -3,17 +3,17 @@ import type { Clock, Logger } from '../../clock.ts';
 import type { FetchedBatch, OffsetToCommit } from '../../connectors/log.ts';
 import { StreamError, assert, hasCode } from '../../errors.ts';
 import type { Cancellable, DropReason, Schedule } from '../../processors/node.ts';
-import { noHeaders, partitionId } from '../../schemas/record.ts';
 import type { RecordMetadata } from '../../schemas/record.ts';
-import type { ErrorPolicy, SourceNode, TopicReference } from '../graph.ts';
+import type { ErrorPolicy, TopicReference } from '../graph.ts';
 import type { Plan, SubTopology } from '../plan.ts';
 import { encodePartitionTime } from './commit-metadata.ts';
 import { newCounters } from './counters.ts';
 import { deadLetterHeaders } from './dead-letter.ts';
-import { DecidedFailure, RuntimeProcessor, RuntimeSink } from './node-runtime.ts';
+import { DecidedFailure, RuntimeProcessor, RuntimeSink, RuntimeSource } from './node-runtime.ts';
 import type { RuntimeNode, TaskScope } from './node-runtime.ts';
 import type { Outputs } from './outputs.ts';
-import { PartitionQueue } from './partition-queue.ts';
+import { queuesOf } from './partition-queue.ts';
+import type { PartitionQueue } from './partition-queue.ts';
 import { physicalTopicName } from './plan-tasks.ts';
 import { Punctuators } from './punctuators.ts';
 import type { TaskStore } from './task-store.ts';
@@ -52,7 +52,7 @@ export class Task implements TaskScope {
   wallClockMs: number;
 
   readonly #options: TaskOptions;
-  readonly #sources = new Map<string, RuntimeProcessorList>();
+  readonly #sources = new Map<string, RuntimeSource>();
   readonly #nodes: RuntimeNode[] = [];
   readonly #streamPunctuators = new Punctuators();
   readonly #wallPunctuators = new Punctuators();
@@ -70,7 +70,7 @@ export class Task implements TaskScope {
     this.stores = options.stores;
     this.outputs = options.outputs;
     this.wallClockMs = options.clock.nowMs();
-    this.queues = this.#makeQueues();
+    this.queues = queuesOf(options);
     for (const queue of this.queues) {
       this.streamTimeMs = Math.max(this.streamTimeMs, queue.partitionTimeMs);
       this.#committed.set(queue.topic, queue.nextOffset);
@@ -88,11 +88,11 @@ export class Task implements TaskScope {
 
   /** Builds the nodes and runs their `init`. Once. */
   open(): void {
-    const byName = new Map<string, RuntimeProcessor | RuntimeProcessorList>();
+    const byName = new Map<string, RuntimeProcessor | RuntimeSource>();
     const opened: RuntimeProcessor[] = [];
     for (const spec of this.subTopology.nodes) {
       if (spec.kind === 'source') {
-        const list = new RuntimeProcessorList();
+        const list = new RuntimeSource();
         byName.set(spec.name, list);
         for (const topic of spec.topics) this.#sources.set(this.physicalName(topic), list);
         continue;
@@ -202,7 +202,9 @@ export class Task implements TaskScope {
 
   get metadata(): RecordMetadata | undefined {
     const queue = this.#current;
-    return queue === undefined ? undefined : { topic: queue.topic, partition: queue.partition, offset: queue.headOffset };
+    return queue === undefined
+      ? undefined
+      : { topic: queue.topic, partition: queue.partition, offset: queue.headOffset };
   }
 
   /** Timestamp for writes of plain stores: of the record being processed, else the wall clock. */
@@ -362,44 +364,25 @@ export class Task implements TaskScope {
 
   #failure(node: string, cause: unknown): StreamError {
     const facts = { taskId: this.id, node, ...this.metadata };
-    if (cause instanceof StreamError) return new StreamError(cause.code, cause.message, { facts: { ...cause.facts, ...facts }, cause });
+    if (cause instanceof StreamError)
+      return new StreamError(cause.code, cause.message, { facts: { ...cause.facts, ...facts }, cause });
     return new StreamError('PROCESSING_FAILED', `step ${node} failed`, { facts, cause });
   }
 
   #facts(node: string, error: unknown): Record<string, unknown> {
-    return { taskId: this.id, node, ...this.metadata, code: error instanceof StreamError ? error.code : 'PROCESSING_FAILED' };
-  }
-
-  #makeQueues(): PartitionQueue[] {
-    const queues: PartitionQueue[] = [];
-    for (const source of this.subTopology.nodes) {
-      if (source.kind !== 'source') continue;
-      for (const reference of source.topics) queues.push(...this.#makeQueue(source, this.physicalName(reference)));
-    }
-    return queues;
-  }
-
-  #makeQueue(source: SourceNode, topic: string): PartitionQueue[] {
-    const partitions = this.#options.plan.partitions.get(topic) ?? 0;
-    if (this.partition >= partitions) return [];
-    const start = this.#options.start.get(topic);
-    assert(start !== undefined, `no start offset for ${partitionId(topic, this.partition)}`);
-    return [new PartitionQueue(topic, this.partition, { source, ...start })];
-  }
-}
-
-/** The children of a source: what a record of its topics runs through. */
-class RuntimeProcessorList {
-  readonly children: RuntimeNode[] = [];
-
-  run(record: { key: unknown; value: unknown; timestampMs: number; headers: typeof noHeaders }): void {
-    const { children } = this;
-    for (let index = 0; index < children.length; index += 1) children[index]?.run(record);
+    return {
+      taskId: this.id,
+      node,
+      ...this.metadata,
+      code: error instanceof StreamError ? error.code : 'PROCESSING_FAILED',
+    };
   }
 }
 
 /** Failures of the machinery, not of the record: no error policy applies. */
 function isNotOfTheRecord(error: unknown): error is StreamError {
   if (!(error instanceof StreamError)) return false;
-  return error.retry !== 'never' || hasCode(error, 'STORE_NOT_OPEN', 'STORE_CORRUPT', 'STORE_UNKNOWN', 'TOPOLOGY_INVALID');
+  return (
+    error.retry !== 'never' || hasCode(error, 'STORE_NOT_OPEN', 'STORE_CORRUPT', 'STORE_UNKNOWN', 'TOPOLOGY_INVALID')
+  );
 }

@@ -12,7 +12,12 @@ export interface TaskStatus {
   /** `<sub-topology>_<partition>`. */
   readonly id: string;
   readonly state: TaskState;
-  readonly inputs: readonly { readonly topic: string; readonly partition: number; readonly offset: number; readonly lag: number | undefined }[];
+  readonly inputs: readonly {
+    readonly topic: string;
+    readonly partition: number;
+    readonly offset: number;
+    readonly lag: number | undefined;
+  }[];
   /** Present while restoring. */
   readonly restore?: { readonly restored: number; readonly total: number };
   readonly stores: readonly string[];

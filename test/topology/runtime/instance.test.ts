@@ -35,7 +35,10 @@ async function start(...args: Parameters<typeof testInstance>): Promise<StreamIn
 }
 
 function records(count: number, distinct: number) {
-  return Array.from({ length: count }, (_, index) => ({ key: `k${String(index)}`, value: `w${String(index % distinct)}` }));
+  return Array.from({ length: count }, (_, index) => ({
+    key: `k${String(index)}`,
+    value: `w${String(index % distinct)}`,
+  }));
 }
 
 async function totalCounted(): Promise<number> {
@@ -65,7 +68,10 @@ describe('a running instance', () => {
     const one = await start(log.client(), wordCount, { instanceId: 'one' });
     await produce(log, words, records(500, 11));
     const two = await start(log.client(), wordCount, { instanceId: 'two' });
-    await until('both have tasks', () => one.isReady && two.isReady && one.tasks().length > 0 && two.tasks().length > 0);
+    await until(
+      'both have tasks',
+      () => one.isReady && two.isReady && one.tasks().length > 0 && two.tasks().length > 0,
+    );
     expect(one.tasks().length + two.tasks().length).toBe(12);
     await produce(log, words, records(500, 11));
     await until('all counted', async () => (await totalCounted()) === 1_000);
