@@ -19,10 +19,11 @@ export interface ReferenceCustomer {
   readonly version: number;
 }
 
+type Moment = [number, number, string];
+
 interface Told {
   text: string | null;
   since: number;
-  seq: number;
   timed: boolean;
   roughly: boolean;
 }
@@ -41,7 +42,7 @@ interface Biography {
   id: string;
   born: number;
   accepted: number;
-  at: [number, number, string];
+  at: Moment;
   lastEvent: string;
   life: Life | undefined;
   /** The next tombstone is explained by a deletion that came too late. */
@@ -70,10 +71,14 @@ function same(field: string, text: string): string {
   if (field === 'name') return folded.toLowerCase();
   if (field === 'address') return folded;
   if (field === 'phone') {
-    const digits = [...text].filter((c) => c >= '0' && c <= '9').join('');
+    const digits = text.replace(/[^0-9]/g, '');
     return digits === '' ? folded : digits;
   }
   return text;
+}
+
+function nameOf(change: SourceChange): string {
+  return (change.source === 'system_a' ? 'a' : 'b') + ':' + change.sourceId;
 }
 
 class Archive {
@@ -85,26 +90,26 @@ class Archive {
   }
 
   read(change: SourceChange): void {
-    const ref = (change.source === 'system_a' ? 'a' : 'b') + ':' + change.sourceId;
+    const ref = nameOf(change);
     const person = this.people.get(ref);
     if (change.op === 'TOMBSTONE') {
-      if (person?.life === undefined) return;
-      if (person.explained) {
-        person.explained = false;
-        return;
-      }
-      this.end(person, [person.at[0], person.at[1], person.at[2] + '~'], Math.max(change.ingestedAt, person.at[0]));
+      if (person?.life !== undefined) this.bury(person, change.ingestedAt);
       return;
     }
-    const at: [number, number, string] = [change.version.ts, change.version.seq, change.version.tie];
+    const at: Moment = [change.version.ts, change.version.seq, change.version.tie];
     if (person !== undefined && this.ignores(person, change, at)) {
-      if (change.tombstoneFollows === true && person.life !== undefined) person.explained = true;
+      person.explained ||= change.tombstoneFollows === true && person.life !== undefined;
       return;
     }
     const now = person ?? this.newborn(ref, change);
     now.lastEvent = change.eventId;
     if (change.op === 'DELETE') this.end(now, at, at[0]);
     else this.live(now, change, at);
+  }
+
+  bury(person: Biography, when: number): void {
+    if (person.explained) person.explained = false;
+    else this.end(person, [person.at[0], person.at[1], person.at[2] + '~'], Math.max(when, person.at[0]));
   }
 
   newborn(ref: string, change: CustomerChange): Biography {
@@ -123,7 +128,7 @@ class Archive {
     return person;
   }
 
-  ignores(person: Biography, change: CustomerChange, at: [number, number, string]): boolean {
+  ignores(person: Biography, change: CustomerChange, at: Moment): boolean {
     for (const i of [0, 1, 2] as const) {
       if (at[i] < person.at[i]) return true;
       if (at[i] > person.at[i]) return change.eventId === person.lastEvent && this.repeats(person, change);
@@ -145,7 +150,7 @@ class Archive {
     });
   }
 
-  end(person: Biography, at: [number, number, string], when: number): void {
+  end(person: Biography, at: Moment, when: number): void {
     const email = person.life?.email;
     person.life = undefined;
     person.explained = false;
@@ -157,40 +162,44 @@ class Archive {
     }
   }
 
-  live(person: Biography, change: CustomerChange, at: [number, number, string]): void {
+  live(person: Biography, change: CustomerChange, at: Moment): void {
     const old = person.life;
-    const tells = change.present.includes('email');
     const life: Life = {
-      email: tells ? change.email : old?.email,
-      emailRaw: tells ? change.emailRaw : old?.emailRaw,
+      email: old?.email,
+      emailRaw: old?.emailRaw,
       told: new Map(old?.told),
       updatedAt: change.updatedAt ?? old?.updatedAt,
     };
     for (const field of change.present) {
-      if (field === 'email' || change.image[field] === undefined) continue;
-      const text = change.image[field];
-      const before = old?.told.get(field);
-      if (before !== undefined && before.text === text) continue;
-      const exactly = change.op !== 'SNAPSHOT' && (before !== undefined || change.op === 'CREATE');
-      life.told.set(field, {
-        text,
-        since: exactly ? at[0] : (change.updatedAt ?? at[0]),
-        seq: at[1],
-        timed: !(text === null && before === undefined),
-        roughly: !exactly,
-      });
+      if (field === 'email') {
+        life.email = change.email;
+        life.emailRaw = change.emailRaw;
+      } else this.listen(life, field, change.image[field], change);
     }
     person.life = life;
     person.explained = false;
     person.at = at;
     person.accepted += 1;
-    if (old?.email !== undefined && old.email !== life.email) {
-      this.count(old.email);
-      person.left.set(old.email, at[0]);
+    this.moves(person, old?.email, life.email);
+  }
+
+  listen(life: Life, field: string, text: string | null | undefined, change: CustomerChange): void {
+    const before = life.told.get(field);
+    if (text === undefined || before?.text === text) return;
+    const ts = change.version.ts;
+    const exactly = change.op !== 'SNAPSHOT' && (before !== undefined || change.op === 'CREATE');
+    const since = exactly || change.updatedAt === undefined ? ts : change.updatedAt;
+    life.told.set(field, { text, since, timed: text !== null || before !== undefined, roughly: !exactly });
+  }
+
+  moves(person: Biography, from: string | undefined, to: string | undefined): void {
+    if (from !== undefined && from !== to) {
+      this.count(from);
+      person.left.set(from, person.at[0]);
     }
-    if (life.email !== undefined) {
-      this.count(life.email);
-      person.left.delete(life.email);
+    if (to !== undefined) {
+      this.count(to);
+      person.left.delete(to);
     }
   }
 }
@@ -218,8 +227,7 @@ function decide(field: string, says: Say[]): Verdict | undefined {
   if (others.length === 0) return { winner: first, rule: 'single-source' };
   // The last comparison that removed anyone gives the rule its name.
   const peers = others.filter((say) => say.since === first.since);
-  const twins = peers.filter((say) => say.source === first.source);
-  if (twins.length > 0) return { winner: first, rule: 'source-order' };
+  if (peers.some((say) => say.source === first.source)) return { winner: first, rule: 'source-order' };
   const isShared = field === 'name' || field === 'address';
   if (peers.length > 0) return { winner: first, rule: isShared ? 'priority' : 'source-order' };
   return { winner: first, rule: says.some((say) => say.roughly) ? 'record-clock' : 'recency' };
@@ -239,52 +247,48 @@ function newer(says: Say[]): string {
 interface FieldAnswer {
   value?: string;
   metadata?: object;
-  conflict?: object;
+  conflict?: object | undefined;
 }
 
-function answer(field: string, spoken: Say[], wishes: readonly StewardOverride[]): FieldAnswer {
+function wishFor(field: string, wishes: readonly StewardOverride[]): StewardOverride | undefined {
   let wish: StewardOverride | undefined;
   for (const override of wishes)
     if (override.field === field && !override.action.endsWith('_REF'))
       wish = override.action === 'RELEASE' ? undefined : override;
-  if (wish?.action === 'PIN_VALUE') {
-    if (wish.value === undefined || wish.value === null) return {};
-    const ref = 'steward:' + wish.actorId;
-    return {
-      value: wish.value,
-      metadata: { source: 'steward', ref, changedAt: wish.at, rule: 'pin_value', pinned: true },
-    };
-  }
+  return wish;
+}
+
+function pinned(wish: StewardOverride): FieldAnswer {
+  if (wish.value === undefined || wish.value === null) return {};
+  const ref = 'steward:' + wish.actorId;
+  return {
+    value: wish.value,
+    metadata: { source: 'steward', ref, changedAt: wish.at, rule: 'pin_value', pinned: true },
+  };
+}
+
+function quarrel(field: string, says: Say[], verdict: Verdict, wish: StewardOverride | undefined): object | undefined {
+  if (new Set(says.map((say) => same(field, say.text ?? ''))).size < 2) return undefined;
+  const since = says.reduce((latest, say) => Math.max(latest, say.since), 0);
+  if (wish?.action === 'ACCEPT' && since <= wish.at) return undefined;
+  const candidates = says.map((say) => ({ source: say.source, ref: say.ref, value: say.text, changedAt: say.since }));
+  return { candidates, newerSource: newer(says), chosen: verdict.winner.ref, rule: verdict.rule, since };
+}
+
+function answer(field: string, spoken: Say[], wishes: readonly StewardOverride[]): FieldAnswer {
+  const wish = wishFor(field, wishes);
+  if (wish?.action === 'PIN_VALUE') return pinned(wish);
   const nonEmpty = spoken.filter((say) => say.text !== null);
   if (wish?.action === 'PIN_SOURCE') {
     const { ref, source } = wish;
-    const wanted = decide(
-      field,
-      nonEmpty.filter((say) => (ref === undefined ? say.source === source : say.ref === ref)),
-    );
-    if (wanted !== undefined) return worded(wanted, 'pin_source', true);
+    const wanted = nonEmpty.filter((say) => (ref === undefined ? say.source === source : say.ref === ref));
+    const choice = decide(field, wanted);
+    if (choice !== undefined) return worded(choice, 'pin_source', true);
   }
   const isShared = field === 'name' || field === 'address';
   const verdict = decide(field, isShared ? nonEmpty : spoken);
   if (verdict === undefined) return {};
-  const result = worded(verdict, verdict.rule, false);
-  if (new Set(nonEmpty.map((say) => same(field, say.text ?? ''))).size > 1) {
-    const since = nonEmpty.reduce((latest, say) => Math.max(latest, say.since), 0);
-    if (!(wish?.action === 'ACCEPT' && since <= wish.at))
-      result.conflict = {
-        candidates: nonEmpty.map((say) => ({
-          source: say.source,
-          ref: say.ref,
-          value: say.text,
-          changedAt: say.since,
-        })),
-        newerSource: newer(nonEmpty),
-        chosen: verdict.winner.ref,
-        rule: verdict.rule,
-        since,
-      };
-  }
-  return result;
+  return { ...worded(verdict, verdict.rule, false), conflict: quarrel(field, nonEmpty, verdict, wish) };
 }
 
 function worded({ winner }: Verdict, rule: string, pinned: boolean): FieldAnswer {
@@ -309,44 +313,51 @@ function updatedOf(people: [string, Biography][], system: string): number | unde
   return times.length === 0 ? undefined : Math.max(...times);
 }
 
-function portrait(
-  email: string,
-  everyone: [string, Biography][],
-  wishes: { now: readonly StewardOverride[]; latest: number },
-  version: number,
-): string | null {
+interface Wishes {
+  now: readonly StewardOverride[];
+  latest: number;
+}
+
+function apart(wishes: Wishes): Set<string> {
   const detached = new Set<string>();
-  for (const { action, ref } of wishes.now) {
-    if (action === 'DETACH_REF' && ref !== undefined) detached.add(ref);
-    if (action === 'ATTACH_REF' && ref !== undefined) detached.delete(ref);
+  for (const { action, ref = '' } of wishes.now) {
+    if (action === 'DETACH_REF') detached.add(ref);
+    if (action === 'ATTACH_REF') detached.delete(ref);
   }
+  return detached;
+}
+
+function heard(field: string, here: [string, Biography][]): Say[] {
+  const spoken: Say[] = [];
+  for (const [ref, person] of here) {
+    const told = (own[person.system] ?? []).includes(field) ? person.life?.told.get(field) : undefined;
+    if (told?.timed !== true) continue;
+    spoken.push({ ref, source: person.system, text: told.text, since: told.since, roughly: told.roughly });
+  }
+  return spoken;
+}
+
+function twins(here: [string, Biography][]): Record<string, string[]> | undefined {
+  const found: Record<string, string[]> = {};
+  for (const system of ['system_a', 'system_b']) {
+    const refs = here.filter(([, person]) => person.system === system).map(([ref]) => ref);
+    if (refs.length > 1) found[system] = refs;
+  }
+  return Object.keys(found).length === 0 ? undefined : found;
+}
+
+function portrait(email: string, everyone: [string, Biography][], wishes: Wishes, version: number): string | null {
+  const detached = apart(wishes);
   const here = everyone.filter(([ref, person]) => person.life?.email === email && !detached.has(ref));
   if (here.length === 0) return null;
   const departed = everyone.filter(([, person]) => person.left.has(email)).map(([, person]) => person);
-  const values: Record<string, unknown> = {};
-  const fieldMetadata: Record<string, unknown> = {};
-  const conflicts: Record<string, unknown> = {};
-  for (const field of every) {
-    const spoken: Say[] = [];
-    for (const [ref, person] of here) {
-      const told = (own[person.system] ?? []).includes(field) ? person.life?.told.get(field) : undefined;
-      if (told?.timed !== true) continue;
-      spoken.push({ ref, source: person.system, text: told.text, since: told.since, roughly: told.roughly });
-    }
-    const result = answer(field, spoken, wishes.now);
-    values[field] = result.value;
-    fieldMetadata[field] = result.metadata;
-    conflicts[field] = result.conflict;
-  }
-  const systems = ['system_a', 'system_b'].filter((system) => here.some(([, person]) => person.system === system));
-  const duplicates: Record<string, string[]> = {};
-  for (const system of systems) {
-    const refs = here.filter(([, person]) => person.system === system).map(([ref]) => ref);
-    if (refs.length > 1) duplicates[system] = refs;
-  }
+  const answers = every.map((field) => [field, answer(field, heard(field, here), wishes.now)] as const);
+  const part = (name: keyof FieldAnswer): object =>
+    Object.fromEntries(answers.map(([field, result]) => [field, result[name]]));
+  const systems = [...new Set(here.map(([, person]) => person.system))].sort();
   return json({
     email,
-    ...values,
+    ...part('value'),
     systemAId: idOf(here, 'system_a'),
     systemBUuid: idOf(here, 'system_b'),
     systemAUpdated: updatedOf(here, 'system_a'),
@@ -360,9 +371,9 @@ function portrait(
       ...here.map(([, person]) => person.at[0]),
       ...departed.map((person) => person.left.get(email) ?? 0),
     ),
-    fieldMetadata,
-    conflicts,
-    duplicates: Object.keys(duplicates).length === 0 ? undefined : duplicates,
+    fieldMetadata: part('metadata'),
+    conflicts: part('conflict'),
+    duplicates: twins(here),
     vector: Object.fromEntries(here.map(([ref, person]) => [ref, { ts: person.at[0], seq: person.at[1] }])),
   });
 }
@@ -374,7 +385,7 @@ export function referenceFold(
 ): Map<string, ReferenceCustomer> {
   const archive = new Archive();
   for (const change of changes) archive.read(change);
-  const wishes = new Map<string, { now: readonly StewardOverride[]; latest: number }>();
+  const wishes = new Map<string, Wishes>();
   for (const { email, overrides: list } of overrides) {
     const before = wishes.get(email) ?? { now: [], latest: 0 };
     const now = (list ?? []).filter((override) => override.email === email);

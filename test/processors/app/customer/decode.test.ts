@@ -505,7 +505,6 @@ describe('hostile input', () => {
     ].map((form) => JSON.stringify(form));
     fc.assert(
       fc.property(fc.constantFrom(...forms), fc.nat(), tree, (form, position, replacement) => {
-        let at = 0;
         const paths: (() => void)[] = [];
         const copy = JSON.parse(form) as object;
         const walk = (node: object): void => {
@@ -516,8 +515,7 @@ describe('hostile input', () => {
           }
         };
         walk(copy);
-        at = position % paths.length;
-        paths[at]?.();
+        paths[position % paths.length]?.();
         decodeParsed({ source: 'system_a', key: undefined, value: copy, headers: [], timestampMs: baseMs });
         expect(Object.keys(Object.prototype)).toEqual([]);
       }),

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { changeRef, type SourceChange } from '../../../../schemas/app/customer/change.ts';
 import type { ContributionChange } from '../../../../schemas/app/customer/contribution.ts';
 import { customerFields } from '../../../../schemas/app/customer/fields.ts';
+import type { MergeState } from '../../../../schemas/app/customer/merge-state.ts';
 import type { CustomerMerged } from '../../../../schemas/app/customer/merged.ts';
 import { canonicalJson } from '../../../../schemas/serde.ts';
 import { choices, histories, interleaved, overrideLists } from '../../../support/customer/arbitraries.ts';
@@ -31,6 +32,19 @@ function foldShuffled(
   const merge = new MergeFold();
   for (const input of interleaved([...lanes.values()], second)) merge.apply(input);
   return { identity, merge };
+}
+
+function expectGrounded(customer: CustomerMerged, { contributions, overrides }: MergeState): void {
+  const living = Object.values(contributions).filter(({ ref }) => ref in customer.vector);
+  const pins = overrides.map(({ value }) => value);
+  for (const field of customerFields) {
+    const said = living.map(({ image }) => image[field]).filter((value) => typeof value === 'string');
+    if (customer[field] !== undefined) expect([...said, ...pins]).toContain(customer[field]);
+    if (customer.conflicts[field] !== undefined) expect(new Set(said).size).toBeGreaterThan(1);
+    const isDecided = overrides.some((override) => override.field === field);
+    const forms = new Set(said.map((text) => text.replaceAll(/[\s+]/g, '').toLowerCase()));
+    if (forms.size > 1 && !isDecided) expect(customer.conflicts[field]).toBeDefined();
+  }
 }
 
 const orders = fc.tuple(choices, choices);
@@ -117,21 +131,8 @@ describe('the merge of random histories', () => {
     fc.assert(
       fc.property(histories, overrideLists, orders, (queues, overrides, order) => {
         const { merge } = foldShuffled(queues, overrides, order);
-        for (const [email, customer] of merge.latest()) {
-          if (customer === null) continue;
-          const state = merge.states.get(email);
-          const living = Object.values(state?.contributions ?? {}).filter(({ ref }) => ref in customer.vector);
-          for (const field of customerFields) {
-            const said = living.map(({ image }) => image[field]).filter((value) => typeof value === 'string');
-            const pins = (state?.overrides ?? []).map(({ value }) => value);
-            const value = customer[field];
-            if (value !== undefined) expect([...said, ...pins]).toContain(value);
-            if (customer.conflicts[field] !== undefined) expect(new Set(said).size).toBeGreaterThan(1);
-            const isDecided = (state?.overrides ?? []).some((override) => override.field === field);
-            const forms = new Set(said.map((text) => text.replaceAll(/[\s+]/g, '').toLowerCase()));
-            if (forms.size > 1 && !isDecided) expect(customer.conflicts[field]).toBeDefined();
-          }
-        }
+        for (const [email, customer] of merge.latest())
+          if (customer !== null) expectGrounded(customer, merge.states.get(email)!);
       }),
       runs,
     );

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { parseSourceChange, sourceChangeSerde } from '../../../../schemas/app/customer/change.ts';
+import { parseSourceChange, sourceChangeSerde, type SourceChange } from '../../../../schemas/app/customer/change.ts';
 import { conflictEventSerde, parseConflictEvent } from '../../../../schemas/app/customer/conflict-event.ts';
 import { contributionChangeSerde, parseContributionChange } from '../../../../schemas/app/customer/contribution.ts';
 import { parseSourceRef, sourceRef } from '../../../../schemas/app/customer/fields.ts';
@@ -18,6 +18,7 @@ import { customerTopics } from '../../../../schemas/app/customer/topics.ts';
 import type { Serde } from '../../../../schemas/serde.ts';
 import { histories, overrideLists } from '../../../support/customer/arbitraries.ts';
 import { foldAll } from '../../../support/customer/fold.ts';
+import type { OverrideInput } from '../../../support/customer/reference-fold.ts';
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8');
 
@@ -28,22 +29,35 @@ function expectRoundTrip<T>(serde: Serde<T>, value: T): void {
   expect(text(serde.serialize(back))).toBe(text(bytes));
 }
 
+function expectAllRoundTrip(changes: readonly SourceChange[], overrides: readonly OverrideInput[]): void {
+  const { identity, merge } = foldAll(changes, overrides);
+  const each = <T>(serde: Serde<T>, values: Iterable<T | null>): void => {
+    for (const value of values) if (value !== null) expectRoundTrip(serde, value);
+  };
+  each(sourceChangeSerde, changes);
+  each(
+    contributionChangeSerde,
+    identity.results.flatMap(({ contributions }) => contributions),
+  );
+  each(sourceRecordSerde, identity.records.values());
+  each(mergeStateSerde, merge.states.values());
+  each(customerMergedSerde, [...merge.published.values()].flat());
+  each(conflictEventSerde, merge.events);
+  each(
+    detachedCustomerSerde,
+    merge.results.flatMap(({ detached }) => detached.map(({ value }) => value)),
+  );
+  each(
+    stewardOverridesSerde,
+    overrides.map((input) => input.overrides),
+  );
+}
+
 describe('records of the customer merge', () => {
   test('every value that the merge produces comes back from its bytes as it was', () => {
     fc.assert(
       fc.property(histories, overrideLists, (queues, overrides) => {
-        const { identity, merge } = foldAll(queues.flat(), overrides);
-        for (const change of queues.flat()) expectRoundTrip(sourceChangeSerde, change);
-        for (const { contributions } of identity.results)
-          for (const contribution of contributions) expectRoundTrip(contributionChangeSerde, contribution);
-        for (const record of identity.records.values()) expectRoundTrip(sourceRecordSerde, record);
-        for (const state of merge.states.values()) expectRoundTrip(mergeStateSerde, state);
-        for (const customer of [...merge.published.values()].flat())
-          if (customer !== null) expectRoundTrip(customerMergedSerde, customer);
-        for (const event of merge.events) expectRoundTrip(conflictEventSerde, event);
-        for (const { detached } of merge.results)
-          for (const { value } of detached) if (value !== null) expectRoundTrip(detachedCustomerSerde, value);
-        for (const { overrides: list } of overrides) if (list !== null) expectRoundTrip(stewardOverridesSerde, list);
+        expectAllRoundTrip(queues.flat(), overrides);
       }),
       { numRuns: 200 },
     );

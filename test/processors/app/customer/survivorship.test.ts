@@ -136,7 +136,7 @@ describe('the survivor of a field', () => {
         fc.array(step, { maxLength: 4 }),
         ([candidates, shuffled], strategy) => {
           const rules = policy({
-            strategy: strategy as FieldPolicy['strategy'],
+            strategy,
             trust: { system_a: 3, system_b: 4 },
             trustDecayPerDay: 1,
           });
