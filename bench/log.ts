@@ -7,6 +7,10 @@ import type { Log } from '../connectors/log.ts';
 export async function openLogFor(name: string): Promise<Log> {
   const separator = name.indexOf(':');
   const rest = name.slice(separator + 1);
-  if (name.startsWith('kafka:')) return kafkaLog({ brokers: [rest], clientId: 'bench' }, { clock: systemClock, random: systemRandom, logger: silentLogger });
+  if (name.startsWith('kafka:'))
+    return kafkaLog(
+      { brokers: [rest], clientId: 'bench' },
+      { clock: systemClock, random: systemRandom, logger: silentLogger },
+    );
   return await embeddedLog({ directory: rest, clock: systemClock, random: systemRandom, logger: silentLogger });
 }

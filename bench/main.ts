@@ -30,19 +30,32 @@ else await run(JSON.parse(values.one) as Parameters<typeof run>[0]);
 
 async function runAll(): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'rivulet-bench-'));
-  const log = values.log ?? (process.env['KAFKA_BROKERS'] === undefined ? `embedded:${join(directory, 'log')}` : `kafka:${process.env['KAFKA_BROKERS']}`);
+  const log =
+    values.log ??
+    (process.env['KAFKA_BROKERS'] === undefined
+      ? `embedded:${join(directory, 'log')}`
+      : `kafka:${process.env['KAFKA_BROKERS']}`);
   const records = values.records === undefined ? undefined : Number(values.records);
   const filler = await openLogFor(log);
   const filled = await ensureInputs(filler, records);
   await filler.close();
-  console.log(`log ${log.slice(0, log.indexOf(':'))}; inputs ${filled.length === 0 ? 'kept' : `written: ${filled.join(', ')}`}`);
+  console.log(
+    `log ${log.slice(0, log.indexOf(':'))}; inputs ${filled.length === 0 ? 'kept' : `written: ${filled.join(', ')}`}`,
+  );
   const stamp = String(Date.now());
   try {
     for (const workload of values.workloads.split(',') as Workload[]) {
       const guarantees = values.guarantees.split(',');
       for (const guarantee of guarantees) {
         const applicationId = `bench-${workload}-${guarantee}-${stamp}`;
-        const common = { workload, guarantee, log, applicationId, stateDirectory: join(directory, applicationId), ...(records === undefined ? {} : { records }) };
+        const common = {
+          workload,
+          guarantee,
+          log,
+          applicationId,
+          stateDirectory: join(directory, applicationId),
+          ...(records === undefined ? {} : { records }),
+        };
         await child({ ...common, restore: false });
         if (guarantee === guarantees.at(-1)) await child({ ...common, restore: true });
       }
@@ -56,7 +69,9 @@ async function child(options: unknown): Promise<void> {
   const loader = fileURLToPath(new URL('../test/support/typescript-loader.js', import.meta.url));
   const main = fileURLToPath(import.meta.url);
   await new Promise<void>((resolve, reject) => {
-    const started = spawn(process.execPath, ['--import', loader, main, '--one', JSON.stringify(options)], { stdio: 'inherit' });
+    const started = spawn(process.execPath, ['--import', loader, main, '--one', JSON.stringify(options)], {
+      stdio: 'inherit',
+    });
     started.on('exit', (code) => {
       if (code === 0) resolve();
       else reject(new Error(`a measurement ended with ${String(code)}`));

@@ -32,10 +32,14 @@ export async function run(options: RunOptions): Promise<void> {
   let firstMs = 0;
   const output = `bench.merged.${options.applicationId}`;
   if (options.workload === 'merge') await log.admin.createTopics([{ name: output, partitions }]);
-  const topology = topologyOf(options.workload, () => {
-    if (seen === 0) firstMs = performance.now();
-    seen += 1;
-  }, output);
+  const topology = topologyOf(
+    options.workload,
+    () => {
+      if (seen === 0) firstMs = performance.now();
+      seen += 1;
+    },
+    output,
+  );
   if (options.restore) await rm(options.stateDirectory, { recursive: true, force: true });
   const instance = createInstance({
     applicationId: options.applicationId,
@@ -93,16 +97,25 @@ async function measureRun(
     rssMB: rssMax / 1024 / 1024,
   });
   if (running.records > 2_000_000)
-    print('RSS by million records', Object.fromEntries([...rssAt].map(([million, rss]) => [`at${String(million)}M`, rss / 1024 / 1024])));
+    print(
+      'RSS by million records',
+      Object.fromEntries([...rssAt].map(([million, rss]) => [`at${String(million)}M`, rss / 1024 / 1024])),
+    );
   await running.log.close();
 }
 
-async function measureRestore({ workload }: RunOptions, running: Running & { readonly startMs: number }): Promise<void> {
+async function measureRestore(
+  { workload }: RunOptions,
+  running: Running & { readonly startMs: number },
+): Promise<void> {
   let restored = 0;
   while (!running.instance.isReady) {
     if (running.instance.state === 'failed') throw running.instance.failure ?? new Error('failed');
     const progress = running.instance.tasks().map((task) => task.restore?.total ?? 0);
-    restored = Math.max(restored, progress.reduce((sum, total) => sum + total, 0));
+    restored = Math.max(
+      restored,
+      progress.reduce((sum, total) => sum + total, 0),
+    );
     await systemClock.sleep(2);
   }
   const wall = (performance.now() - running.startMs) / 1_000;
@@ -124,6 +137,8 @@ function secondsSince(start: NodeJS.CpuUsage): number {
 }
 
 function print(title: string, figures: Readonly<Record<string, number>>): void {
-  const text = Object.entries(figures).map(([name, value]) => `${name}=${value >= 1000 ? value.toFixed(0) : value.toFixed(2)}`);
+  const text = Object.entries(figures).map(
+    ([name, value]) => `${name}=${value >= 1000 ? value.toFixed(0) : value.toFixed(2)}`,
+  );
   console.log([title, ...text].join(' '));
 }

@@ -55,33 +55,54 @@ function toCents(decimal: string): number {
   return decimal.startsWith('-') ? whole * 100 - fraction : whole * 100 + fraction;
 }
 
-function merge(a: CustomerEvent | null, b: CustomerEvent | null): unknown {
-  const pa = a?.payload;
-  const pb = b?.payload;
-  const isBNewer = pa === undefined || (pb !== undefined && pb.lastUpdated >= pa.lastUpdated);
-  const newest = isBNewer ? pb : pa;
-  if (newest === undefined) return null;
+function conflictsBetween(a: CustomerPayload, b: CustomerPayload, newerSource: string): Record<string, unknown> {
   const conflicts: Record<string, unknown> = {};
   for (const field of ['name', 'address'] as const)
-    if (pa !== undefined && pb !== undefined && pa[field] !== pb[field])
-      conflicts[field] = { systemA: pa[field], systemB: pb[field], newerSource: isBNewer ? 'system_b' : 'system_a' };
-  const sources = [...(pa === undefined ? [] : ['system_a']), ...(pb === undefined ? [] : ['system_b'])];
+    if (a[field] !== b[field]) conflicts[field] = { systemA: a[field], systemB: b[field], newerSource };
+  return conflicts;
+}
+
+function fieldsOfA({ contractStartDate, contractType, id }: CustomerPayload): Record<string, unknown> {
+  return { contractStartDate, contractType, systemAId: id };
+}
+
+function fieldsOfB({ phone, uuid }: CustomerPayload): Record<string, unknown> {
+  return { phone, systemBUuid: uuid };
+}
+
+function merge(a: CustomerEvent | null, b: CustomerEvent | null): unknown {
+  if (a === null) return b === null ? null : merged({ newest: b.payload, b: b.payload });
+  if (b === null) return merged({ newest: a.payload, a: a.payload });
+  const isBNewer = b.payload.lastUpdated >= a.payload.lastUpdated;
+  const conflicts = conflictsBetween(a.payload, b.payload, isBNewer ? 'system_b' : 'system_a');
+  return merged({ newest: (isBNewer ? b : a).payload, a: a.payload, b: b.payload, conflicts });
+}
+
+function merged(of: {
+  readonly newest: CustomerPayload;
+  readonly a?: CustomerPayload;
+  readonly b?: CustomerPayload;
+  readonly conflicts?: Record<string, unknown>;
+}): unknown {
+  const { newest, a, b, conflicts = {} } = of;
+  const { email, name, address } = newest;
   return {
-    sources,
+    sources: [...(a === undefined ? [] : ['system_a']), ...(b === undefined ? [] : ['system_b'])],
     conflicts,
-    email: newest.email,
-    name: newest.name,
-    address: newest.address,
-    ...(pa === undefined ? {} : { contractStartDate: pa.contractStartDate, contractType: pa.contractType, systemAId: pa.id }),
-    ...(pb === undefined ? {} : { phone: pb.phone, systemBUuid: pb.uuid }),
-    isPartial: pa === undefined || pb === undefined,
+    email,
+    name,
+    address,
+    ...(a === undefined ? {} : fieldsOfA(a)),
+    ...(b === undefined ? {} : fieldsOfB(b)),
+    isPartial: a === undefined || b === undefined,
   };
 }
 
 /** `tick` is called for each input record; `output` is where `merge` writes. */
 export function topologyOf(workload: Workload, tick: () => void, output: string): Topology {
-  const billing = defineTopic({ name: 'bench.billing', key: stringSerde, value: workload === 'count' ? bytesSerde : jsonSerde<BillingEvent>() });
-  const customer = (system: string) => defineTopic({ name: `bench.customers.${system}`, key: stringSerde, value: jsonSerde<CustomerEvent>() });
+  const billing = defineTopic({ name: 'bench.billing', key: stringSerde, value: bytesSerde });
+  const customer = (system: string) =>
+    defineTopic({ name: `bench.customers.${system}`, key: stringSerde, value: jsonSerde<CustomerEvent>() });
   return defineTopology(`bench-${workload}`, (t) => {
     if (workload === 'count') t.stream(billing).peek(tick).groupByKey().count('cnt');
     else if (workload === 'balance')
@@ -101,7 +122,9 @@ export function topologyOf(workload: Workload, tick: () => void, output: string)
     else {
       const a = t.stream(customer('a')).peek(tick).toTable('a');
       const b = t.stream(customer('b')).peek(tick).toTable('b');
-      a.outerJoin('merge', b, merge).toStream().to(defineTopic({ name: output, key: stringSerde, value: jsonSerde<unknown>() }));
+      a.outerJoin('merge', b, merge)
+        .toStream()
+        .to(defineTopic({ name: output, key: stringSerde, value: jsonSerde<unknown>() }));
     }
   });
 }

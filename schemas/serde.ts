@@ -35,7 +35,7 @@ function expectLength(serde: string, bytes: Uint8Array, length: number): Buffer 
 
 function decodeUtf8(bytes: Uint8Array): string {
   // The replacement character shows up exactly where bytes were not UTF-8 (or where the text holds it): only then pay for the strict decoder.
-  const text = asBuffer(bytes).utf8Slice(0, bytes.byteLength);
+  const text = asBuffer(bytes).toString('utf8');
   return text.includes('\ufffd') ? strictUtf8.decode(bytes) : text;
 }
 
@@ -174,7 +174,7 @@ function makeJson<T>(
 
 /** The canonical JSON text of a plain value: keys sorted by UTF-16 code unit, absent properties left out; `undefined` if it has none. */
 export function canonicalJson(value: unknown): string | undefined {
-  if (value === null || typeof value !== 'object') return JSON.stringify(value) as string | undefined;
+  if (value === null || typeof value !== 'object') return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item) ?? 'null').join(',')}]`;
   const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
   const parts: string[] = [];

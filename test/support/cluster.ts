@@ -1,6 +1,6 @@
 /** Instances of a topology over one log in this process, for tests of the running engine. */
 import { silentLogger, systemClock, systemRandom } from '../../clock.ts';
-import type { Log } from '../../connectors/log.ts';
+import type { FetchedBatch, Log, Reader } from '../../connectors/log.ts';
 import { memoryStores } from '../../state-stores/memory.ts';
 import type { Stores } from '../../state-stores/store.ts';
 import { noHeaders } from '../../schemas/record.ts';
@@ -49,7 +49,11 @@ export function testInstance(log: Log, topology: Topology, options: TestInstance
 }
 
 /** Waits until `condition` holds; fails with `what` after `timeoutMs`. */
-export async function until(what: string, condition: () => boolean | Promise<boolean>, timeoutMs = 20_000): Promise<void> {
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  timeoutMs = 20_000,
+): Promise<void> {
   const deadline = systemClock.monotonicMs() + timeoutMs;
   while (!(await condition())) {
     if (systemClock.monotonicMs() > deadline) throw new Error(`waited ${String(timeoutMs)} ms in vain: ${what}`);
@@ -64,7 +68,11 @@ export interface ProducedRecord<K, V> {
 }
 
 /** Appends records to a topic, by key as any producer would. */
-export async function produce<K, V>(log: Log, topic: Topic<K, V>, records: readonly ProducedRecord<K, V>[]): Promise<void> {
+export async function produce<K, V>(
+  log: Log,
+  topic: Topic<K, V>,
+  records: readonly ProducedRecord<K, V>[],
+): Promise<void> {
   const described = await log.admin.describeTopics([topic.name]);
   const partitions = described.get(topic.name)?.partitions ?? 1;
   const producer = await log.producer({});
@@ -76,7 +84,9 @@ export async function produce<K, V>(log: Log, topic: Topic<K, V>, records: reado
     builders.set(partition, builder);
     builder.append(timestampMs, keyBytes, value === null ? undefined : topic.value.serialize(value), noHeaders);
   }
-  await producer.send([...builders].map(([partition, builder]) => ({ topic: topic.name, partition, records: builder })));
+  await producer.send(
+    [...builders].map(([partition, builder]) => ({ topic: topic.name, partition, records: builder })),
+  );
   await producer.close();
 }
 
@@ -89,40 +99,53 @@ export interface ReadRecord<K, V> {
 }
 
 /** Everything committed in a topic, from the start to the end as of the call. */
-export async function readAll<K, V>(log: Log, topic: Pick<Topic<K, V>, 'name' | 'key' | 'value'>): Promise<readonly ReadRecord<K, V>[]> {
-  const described = await log.admin.describeTopics([topic.name]);
-  const count = described.get(topic.name)?.partitions ?? 0;
-  const partitions = Array.from({ length: count }, (_, partition) => ({ topic: topic.name, partition }));
-  const offsets = await log.admin.offsets(partitions);
+export async function readAll<K, V>(
+  log: Log,
+  topic: Pick<Topic<K, V>, 'name' | 'key' | 'value'>,
+): Promise<readonly ReadRecord<K, V>[]> {
   const reader = log.reader({ isolation: 'read_committed' });
-  const left = new Map<number, number>();
-  for (const [index, partition] of partitions.entries()) {
-    const range = offsets[index];
-    if (range === undefined || range.start >= range.stable) continue;
-    reader.seek(partition, range.start);
-    left.set(partition.partition, range.stable);
-  }
+  const left = await seekToStart(log, reader, topic.name);
   const records: ReadRecord<K, V>[] = [];
   while (left.size > 0) {
     const { batches, failures } = await reader.poll(1_000);
     if (failures[0] !== undefined) throw failures[0].error;
     for (const batch of batches) {
-      const cursor = batch.cursor();
-      while (cursor.next()) {
-        const key = cursor.key();
-        const value = cursor.value();
-        records.push({
-          key: key === undefined ? null : topic.key.deserialize(key),
-          value: value === undefined ? null : topic.value.deserialize(value),
-          partition: batch.partition,
-          offset: cursor.offset,
-          timestampMs: cursor.timestampMs,
-        });
-      }
+      records.push(...decode(topic, batch));
       if (batch.nextOffset >= (left.get(batch.partition) ?? 0)) left.delete(batch.partition);
     }
   }
   await reader.close();
+  return records;
+}
+
+/** Seeks all partitions that hold something; returns where each ends. */
+async function seekToStart(log: Log, reader: Reader, topic: string): Promise<Map<number, number>> {
+  const described = await log.admin.describeTopics([topic]);
+  const count = described.get(topic)?.partitions ?? 0;
+  const partitions = Array.from({ length: count }, (_, partition) => ({ topic, partition }));
+  const left = new Map<number, number>();
+  for (const [index, { start, stable }] of (await log.admin.offsets(partitions)).entries()) {
+    if (start >= stable) continue;
+    reader.seek({ topic, partition: index }, start);
+    left.set(index, stable);
+  }
+  return left;
+}
+
+function decode<K, V>(topic: Pick<Topic<K, V>, 'key' | 'value'>, batch: FetchedBatch): readonly ReadRecord<K, V>[] {
+  const records: ReadRecord<K, V>[] = [];
+  const cursor = batch.cursor();
+  while (cursor.next()) {
+    const key = cursor.key();
+    const value = cursor.value();
+    records.push({
+      key: key === undefined ? null : topic.key.deserialize(key),
+      value: value === undefined ? null : topic.value.deserialize(value),
+      partition: batch.partition,
+      offset: cursor.offset,
+      timestampMs: cursor.timestampMs,
+    });
+  }
   return records;
 }
 
