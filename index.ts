@@ -47,7 +47,13 @@ export { memoryStores } from './state-stores/memory.ts';
 export type { Log, NewTopic } from './connectors/log.ts';
 
 export { defineProcessor } from './processors/processor.ts';
-export type { OutputRecord, ProcessorContext, ProcessorDefinition, StoreSpecs, StoreStates } from './processors/processor.ts';
+export type {
+  OutputRecord,
+  ProcessorContext,
+  ProcessorDefinition,
+  StoreSpecs,
+  StoreStates,
+} from './processors/processor.ts';
 export type { Cancellable, DropReason, Schedule } from './processors/node.ts';
 
 export { defineTopology, TopologyBuilder } from './topology/builder.ts';
@@ -60,4 +66,12 @@ export { createInstance } from './topology/runtime/stream-instance.ts';
 export type { StreamInstance } from './topology/runtime/stream-instance.ts';
 export type { Host } from './topology/runtime/host.ts';
 export type { InstanceOptions, ProcessingGuarantee } from './topology/runtime/options.ts';
-export type { InstanceState, InstanceView, MetricSample, Peer, StoreLocation, StoreView, TaskStatus } from './topology/runtime/view.ts';
+export type {
+  InstanceState,
+  InstanceView,
+  MetricSample,
+  Peer,
+  StoreLocation,
+  StoreView,
+  TaskStatus,
+} from './topology/runtime/view.ts';

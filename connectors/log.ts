@@ -59,7 +59,9 @@ export interface Admin {
   /** Names of all topics that the client may see. */
   listTopics(): Promise<readonly string[]>;
   /** Creates topics; one that exists is left alone and reported as `existing`. Resolves when all are usable. */
-  createTopics(topics: readonly NewTopic[]): Promise<{ readonly created: readonly string[]; readonly existing: readonly string[] }>;
+  createTopics(
+    topics: readonly NewTopic[],
+  ): Promise<{ readonly created: readonly string[]; readonly existing: readonly string[] }>;
   /** `undefined` for a topic that does not exist. */
   describeTopics(names: readonly string[]): Promise<ReadonlyMap<string, TopicDescription | undefined>>;
   /** Effective configuration of one topic. Rejects with `TOPIC_UNKNOWN`. */

@@ -22,7 +22,9 @@ export type TimestampExtractor = (record: FetchedRecordView, partitionTimeMs: nu
 /** The default: the record's own timestamp; a negative one is refused with `TIMESTAMP_INVALID`. */
 export const recordTimestamp: TimestampExtractor = (record) => {
   if (record.timestampMs < 0)
-    throw new StreamError('TIMESTAMP_INVALID', 'record has a negative timestamp', { facts: { timestampMs: record.timestampMs } });
+    throw new StreamError('TIMESTAMP_INVALID', 'record has a negative timestamp', {
+      facts: { timestampMs: record.timestampMs },
+    });
   return record.timestampMs;
 };
 

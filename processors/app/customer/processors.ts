@@ -32,7 +32,9 @@ export function decodeStep(source: SourceSystem) {
       const { key, value, headers, timestampMs } = record;
       const result = decodeChange({ source, key, value, headers, timestampMs });
       if (isRejection(result))
-        throw new StreamError('RECORD_INVALID', `not a customer change: ${result.detail}`, { facts: { reason: result.code } });
+        throw new StreamError('RECORD_INVALID', `not a customer change: ${result.detail}`, {
+          facts: { reason: result.code },
+        });
       if (result.kind === 'skip') {
         context.drop('refused');
         return;
