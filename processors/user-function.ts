@@ -10,37 +10,31 @@ export type UserFunction<A extends readonly unknown[], R> = { call(...args: A): 
 /** `result`, unless it is what a mistake looks like: a promise (steps are synchronous) or `undefined` (absence is `null`). */
 export function expectResult<T>(step: string, result: T): T {
   if (typeof result !== 'object') {
-    if (result === undefined) throw noResult(step);
-  } else if (isPromise(result)) throw promised(step);
+    if (result === undefined) throw noResult(step, 'null for no value');
+  } else expectNoPromise(step, result);
   return result;
 }
 
 /** The verdict of a predicate. */
 export function expectVerdict(step: string, result: unknown): boolean {
   if (typeof result === 'boolean') return result;
-  if (isPromise(result)) throw promised(step);
+  if (result === undefined) throw noResult(step, 'true or false');
+  expectNoPromise(step, result);
   return Boolean(result);
 }
 
 /** For functions without a result: anything may be returned but a promise. */
 export function expectNoPromise(step: string, result: unknown): void {
-  if (isPromise(result)) throw promised(step);
-}
-
-function isPromise(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function';
-}
-
-function promised(step: string): StreamError {
-  return new StreamError(
+  if (typeof result !== 'object' || result === null || !('then' in result) || typeof result.then !== 'function') return;
+  // What the promise has to say is lost with it; a rejection must not end the process.
+  Promise.resolve(result).catch(() => undefined);
+  throw new StreamError(
     'PROCESSING_FAILED',
     `step ${step} returned a promise: a step is synchronous; what must wait belongs into a connector`,
     { facts: { step } },
   );
 }
 
-function noResult(step: string): StreamError {
-  return new StreamError('PROCESSING_FAILED', `step ${step} returned undefined: return null for no value`, {
-    facts: { step },
-  });
+function noResult(step: string, due: string): StreamError {
+  return new StreamError('PROCESSING_FAILED', `step ${step} returned undefined: return ${due}`, { facts: { step } });
 }
