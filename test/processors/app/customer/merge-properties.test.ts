@@ -48,7 +48,7 @@ function expectGrounded(customer: CustomerMerged, { contributions, overrides }: 
 }
 
 const orders = fc.tuple(choices, choices);
-const runs = { numRuns: 300 };
+const runs = { numRuns: 200 };
 
 function published(merge: MergeFold): Map<string, string | null> {
   return new Map(
