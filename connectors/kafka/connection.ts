@@ -53,9 +53,9 @@ function kafkajsLogger(logger: Logger): ConnectionLogger {
 /** A failure to connect as the port knows it: what no retry can mend is refused. */
 function translate(error: unknown, broker: string): StreamError {
   if (error instanceof StreamError) return error;
-  const { name, code } = error as { readonly name?: string; readonly code?: unknown };
+  const { name, code, type } = error as { readonly name?: string; readonly code?: unknown; readonly type?: unknown };
   const facts = { broker };
-  if (name === 'KafkaJSSASLAuthenticationError')
+  if (name === 'KafkaJSSASLAuthenticationError' || (typeof type === 'string' && type.includes('SASL')))
     return new StreamError('LOG_REFUSED', 'the broker refused the credentials', { facts, cause: error });
   if (typeof code === 'string' && certificateErrors.test(code))
     return new StreamError('LOG_REFUSED', 'the TLS connection to the broker was refused', {
@@ -129,8 +129,7 @@ export class KafkaConnection {
     const { api } = request;
     const version = this.#versionOf(api);
     try {
-      if (!this.#connection.isAuthenticated() && this.#settings.sasl !== undefined)
-        await this.#connection.authenticate();
+      if (api !== apis.apiVersions) await this.#authenticate();
       const { payload } = await this.#exchange(request, version);
       return this.#read(request, payload, version);
     } catch (error) {
@@ -170,7 +169,12 @@ export class KafkaConnection {
     });
     this.#connection.setVersions(this.#versions);
     this.#connection.setSupportAuthenticationProtocol(true);
-    await this.#connection.authenticate();
+    await this.#authenticate();
+  }
+
+  /** A session may expire: then a request begins with a new one. */
+  async #authenticate(): Promise<void> {
+    if (this.#settings.sasl !== undefined && !this.#connection.isAuthenticated()) await this.#connection.authenticate();
   }
 
   #versionOf(api: Api): number {

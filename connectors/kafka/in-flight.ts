@@ -36,7 +36,9 @@ export class InFlight implements RequestQueue {
   }
 
   fulfillRequest(frame: ResponseFrame): void {
-    this.#take(frame.correlationId)?.entry.resolve(frame);
+    const entry = this.#take(frame.correlationId)?.entry;
+    // kafkajs, when it authenticates, wants to be told what the answer is to.
+    entry?.resolve({ ...frame, entry });
   }
 
   rejectAll(error: Error): void {

@@ -23,13 +23,15 @@ declare module 'kafkajs/src/network/connection.js' {
     readonly size: number;
   }
 
+  export interface RequestEntry {
+    readonly apiName: string;
+    readonly correlationId: number;
+    readonly resolve: (frame: ResponseFrame & { readonly entry: RequestEntry }) => void;
+    readonly reject: (error: Error) => void;
+  }
+
   export interface PushedRequest {
-    readonly entry: {
-      readonly apiName: string;
-      readonly correlationId: number;
-      readonly resolve: (frame: ResponseFrame) => void;
-      readonly reject: (error: Error) => void;
-    };
+    readonly entry: RequestEntry;
     readonly requestTimeout?: number | null;
     readonly sendRequest: () => void;
   }
