@@ -24,7 +24,8 @@ const layers = [
   ['topology', '^topology/(?!app/|runtime/)', topology],
   ['runtime', '^topology/runtime/', runtime],
   ['api', '^api/(?!app/)', api],
-  ['app', '(^|/)app/', ['index\\.ts$', '[^/]+/app/', 'app/']],
+  ['app', '^(schemas|processors|topology|connectors)/app/', ['index\\.ts$', '[^/]+/app/']],
+  ['api-app', '^api/app/', ['index\\.ts$', '[^/]+/app/', 'api/(?!app/)']],
 ];
 
 const ours = '^(?!node_modules/)[^/].*\\.(ts|js)$';

@@ -43,8 +43,16 @@ export type {
 export type { KeyValueState, OrderedState, Timestamped, TimestampedState } from './state-stores/typed-store.ts';
 export type { Entry, KeyValueStore, Range, Stores } from './state-stores/store.ts';
 export { memoryStores } from './state-stores/memory.ts';
+export { levelStores } from './state-stores/level.ts';
+export type { LevelStoresOptions } from './state-stores/level.ts';
 
 export type { Log, NewTopic } from './connectors/log.ts';
+export { embeddedLog } from './connectors/embedded/file-log.ts';
+export type { FileLogOptions } from './connectors/embedded/file-log.ts';
+export { kafkaLog } from './connectors/kafka/kafka-log.ts';
+export type { KafkaDeps, KafkaOptions } from './connectors/kafka/kafka-log.ts';
+export { createJsonLogger } from './json-logger.ts';
+export type { JsonLoggerOptions } from './json-logger.ts';
 
 export { defineProcessor } from './processors/processor.ts';
 export type {
