@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Header } from '../../index.ts';
 import type { SourceSystem } from '../../schemas/app/customer/fields.ts';
 import { isoFromMicros } from '../../schemas/app/customer/instant.ts';
-import captured from './fixtures/debezium-system-a.json' with { type: 'json' };
+import { capturedRecordsOfA } from './fixtures/debezium-system-a.ts';
 
 /** One record for a change topic. */
 export interface FeedRecord {
@@ -264,10 +264,9 @@ function moved(value: unknown, byMs: number): unknown {
  * merge must get right, and one truncation that belongs into the dead letters.
  */
 export function capturedRecords(endMs: number): readonly FeedRecord[] {
-  const { records } = captured;
-  const byMs = Math.floor(endMs) - Math.max(...records.map(({ timestampMs }) => timestampMs));
+  const byMs = Math.floor(endMs) - Math.max(...capturedRecordsOfA.map(({ timestampMs }) => timestampMs));
   const json = (value: unknown): Uint8Array | undefined => (value === null ? undefined : bytes(JSON.stringify(value)));
-  return records.map(({ key, value, headers, timestampMs }) => ({
+  return capturedRecordsOfA.map(({ key, value, headers, timestampMs }) => ({
     source: 'system_a',
     key: json(key),
     value: json(moved(value, byMs)),
