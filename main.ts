@@ -1,0 +1,335 @@
+/** Starts the application: the only file that chooses implementations. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { FastifyInstance } from 'fastify';
+import { customerRoutes } from './api/app/customer-routes.ts';
+import { isLoopback } from './api/access.ts';
+import { checkStoreNames } from './api/placement.ts';
+import type { Routes } from './api/routes.ts';
+import { createApi } from './api/server.ts';
+import { systemClock, systemRandom, type Logger } from './clock.ts';
+import { lockDirectory } from './connectors/embedded/directory-lock.ts';
+import { embeddedLog } from './connectors/embedded/file-log.ts';
+import { kafkaLog, type KafkaOptions } from './connectors/kafka/kafka-log.ts';
+import type { Log, NewTopic } from './connectors/log.ts';
+import { openDataDirectory, type DataDirectory } from './data-directory.ts';
+import { StreamError } from './errors.ts';
+import { createJsonLogger } from './json-logger.ts';
+import { customerStates } from './processors/app/customer/processors.ts';
+import { createProgress } from './progress.ts';
+import { defaultPolicy } from './schemas/app/customer/policy.ts';
+import { customerTopics } from './schemas/app/customer/topics.ts';
+import type { Topic } from './schemas/topic.ts';
+import { describeSettings, readSettings, type KafkaSettings, type Settings } from './settings.ts';
+import { Shutdown } from './shutdown.ts';
+import { levelStores } from './state-stores/level.ts';
+import { createTerminal, type Terminal } from './terminal.ts';
+import { customerMerge, customerMergeName } from './topology/app/customer-merge.ts';
+import type { Topology } from './topology/graph.ts';
+import { createInstance, type StreamInstance } from './topology/runtime/stream-instance.ts';
+
+const clock = systemClock;
+const random = systemRandom;
+
+/** From the first signal to the end of the process. */
+const shutdownMs = 10_000;
+/** Of that, for requests under way; and for all instances to commit and leave. */
+const apiCloseMs = 1_000;
+const instanceCloseMs = 8_000;
+const progressEveryMs = 500;
+/** Between attempts to reach the log at start. */
+const retryEveryMs = 2_000;
+
+/** A topology that can run here, with what belongs to it. */
+interface Application {
+  readonly name: string;
+  readonly topology: (topicPrefix: string) => Topology;
+  /** The topics it names, as they are to be created. */
+  readonly topics: (topicPrefix: string) => readonly NewTopic[];
+  readonly routes: Routes;
+  /** Paths worth a look. */
+  readonly examples: readonly string[];
+}
+
+const applications: readonly Application[] = [
+  {
+    name: customerMergeName,
+    topology: customerMerge,
+    topics: (topicPrefix) => Object.values<DeclaredTopic>({ ...customerTopics(topicPrefix) }).map(asNewTopic),
+    routes: customerRoutes({ states: customerStates, policy: defaultPolicy }),
+    examples: ['/customers?limit=5', '/customers?hasConflicts=true&limit=5', '/stores/customers?limit=1'],
+  },
+];
+
+type DeclaredTopic = Pick<Topic<unknown, unknown>, 'name' | 'create'>;
+
+function asNewTopic({ name, create = { partitions: 1 } }: DeclaredTopic): NewTopic {
+  return { name, ...create };
+}
+
+interface Surroundings {
+  readonly logger: Logger;
+  readonly terminal: Terminal;
+  readonly shutdown: Shutdown;
+}
+
+async function main(): Promise<void> {
+  // Whoever read our output may go away: that is no reason to stop.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+  const terminal = createTerminal(process.stdout, clock);
+  const settings = settingsOrExit(terminal);
+  const logger = createLogger(settings, terminal);
+  const shutdown = new Shutdown({ clock, timeoutMs: shutdownMs, exit: (code) => process.exit(code) });
+  endOnBugs(logger, terminal);
+  endOnSignals(shutdown, terminal);
+  try {
+    await run(settings, { logger, terminal, shutdown });
+  } catch (error) {
+    logger.error('stopped by an error', { error });
+    if (error instanceof StreamError) terminal.line(`rivulet: ${error.message}`);
+    shutdown.fail();
+  }
+  const { exitCode, problems } = await shutdown.finished();
+  if (problems.length > 0) logger.warn('not everything was closed', { problems });
+  logger.info('stopped', { exitCode });
+  terminal.close();
+  process.exit(exitCode);
+}
+
+/** Runs until the end is asked for; rejects with what makes going on impossible. */
+async function run(settings: Settings, surroundings: Surroundings): Promise<void> {
+  const { logger, terminal, shutdown } = surroundings;
+  logger.info('starting', { version: version(), settings: describeSettings(process.env) });
+  const directory = await openDataDirectory(settings.dataDir, {
+    lock: lockDirectory,
+    uuid: () => random.uuid(),
+    instanceId: settings.instanceId,
+  });
+  shutdown.add('data directory', () => directory.release());
+  const log = await openLog(settings, directory, logger);
+  shutdown.add('log', () => log.close());
+
+  const chosen = applications.filter(({ name }) => settings.topologies.includes(name));
+  const instances: StreamInstance[] = [];
+  shutdown.add('instances', () => closeAll(instances));
+  const api = openApi(settings, { chosen, instances, logger });
+  const listening = await api.listen({ host: settings.host, port: settings.port });
+  // Closed first: nobody asks instances that commit for the last time.
+  shutdown.add('api', () => closeApi(api));
+  terminal.line(`Rivulet ${version()}, instance ${directory.instanceId}, on ${describeLog(settings)}`);
+  terminal.line(`It listens on ${listening}/`);
+
+  if (settings.sampleFeed !== 'false') {
+    const topics = chosen.flatMap((application) => application.topics(settings.topicPrefix));
+    await createTopics(log, topics, surroundings);
+  }
+  if (shutdown.signal.aborted) return;
+  instances.push(...makeInstances(chosen, settings, { directory, log, logger, listening }));
+  checkStoreNames(instances);
+  printExamples(listening, chosen, terminal);
+  await Promise.all([...instances.map((instance) => instance.start()), watch(instances, terminal, shutdown.signal)]);
+}
+
+// ---- parts ----------------------------------------------------------------------------------------------------------
+
+async function openLog(settings: Settings, directory: DataDirectory, logger: Logger): Promise<Log> {
+  if (settings.kafka === undefined)
+    return embeddedLog({ directory: join(directory.path, 'log'), clock, random, logger });
+  const { kafka } = settings;
+  if (kafka.tls === undefined && !kafka.brokers.every(isLocalBroker))
+    logger.warn('records and credentials travel to Kafka in plain text: see KAFKA_SSL');
+  return kafkaLog({ clientId: directory.instanceId, ...kafkaOptions(kafka) }, { clock, random, logger });
+}
+
+function isLocalBroker(broker: string): boolean {
+  return isLoopback(broker.slice(0, broker.lastIndexOf(':')).replace(/^\[|\]$/g, ''));
+}
+
+function kafkaOptions({ brokers, tls, sasl }: KafkaSettings): Omit<KafkaOptions, 'clientId'> {
+  return {
+    brokers,
+    ...(tls === undefined
+      ? {}
+      : {
+          ssl: {
+            ...(tls.ca === undefined ? {} : { ca: [tls.ca] }),
+            ...(tls.cert === undefined ? {} : { cert: tls.cert, key: tls.key?.reveal() }),
+          },
+        }),
+    ...(sasl === undefined ? {} : { sasl: { ...sasl, password: sasl.password.reveal() } }),
+  };
+}
+
+interface ApiParts {
+  readonly chosen: readonly Application[];
+  readonly instances: readonly StreamInstance[];
+  readonly logger: Logger;
+}
+
+function openApi(settings: Settings, { chosen, instances, logger }: ApiParts): FastifyInstance {
+  const { host, advertisedUrl, peerHosts, allowInsecure, rateLimitPerSecond } = settings;
+  return createApi({
+    instances,
+    clock,
+    logger,
+    host,
+    routes: chosen.map(({ routes }) => routes),
+    apiToken: settings.apiToken?.reveal(),
+    adminToken: settings.adminToken?.reveal(),
+    allowInsecure,
+    peerHosts: advertisedUrl === undefined ? peerHosts : [...peerHosts, new URL(advertisedUrl).hostname],
+    rateLimitPerSecond,
+    version: version(),
+  });
+}
+
+interface InstanceParts {
+  readonly directory: DataDirectory;
+  readonly log: Log;
+  readonly logger: Logger;
+  readonly listening: string;
+}
+
+function makeInstances(
+  chosen: readonly Application[],
+  settings: Settings,
+  { directory, log, logger, listening }: InstanceParts,
+): readonly StreamInstance[] {
+  const { guarantee, commitIntervalMs, sessionTimeoutMs, transactionTimeoutMs } = settings;
+  const stores = levelStores({ directory: join(directory.path, 'state'), logger, random });
+  const isDefinite = settings.host !== '0.0.0.0' && settings.host !== '::';
+  const advertisedUrl = settings.advertisedUrl ?? (isDefinite ? listening : undefined);
+  if (advertisedUrl === undefined)
+    logger.warn('other instances cannot ask this one: HOST is no definite address, set ADVERTISED_URL');
+  return chosen.map(({ name, topology }) =>
+    createInstance({
+      applicationId: settings.applicationId === undefined ? name : `${settings.applicationId}-${name}`,
+      instanceId: directory.instanceId,
+      topology: topology(settings.topicPrefix),
+      host: { clock, random, log, stores, logger, fault: () => undefined, sometimes: () => undefined },
+      ...(advertisedUrl === undefined ? {} : { advertisedUrl }),
+      guarantee,
+      commitIntervalMs,
+      // Without a network between, waiting for more before a commit gains nothing.
+      ...(settings.kafka === undefined ? { commitGapMs: 0 } : {}),
+      sessionTimeoutMs,
+      transactionTimeoutMs,
+    }),
+  );
+}
+
+// ---- running --------------------------------------------------------------------------------------------------------
+
+/** Creates what is missing, however long the log cannot be reached; returns the names of what was. */
+async function createTopics(
+  log: Log,
+  topics: readonly NewTopic[],
+  { logger, terminal, shutdown }: Surroundings,
+): Promise<readonly string[]> {
+  while (!shutdown.signal.aborted) {
+    try {
+      const { created } = await log.admin.createTopics(topics);
+      if (created.length > 0) logger.info('topics created', { created });
+      return created;
+    } catch (error) {
+      if (!(error instanceof StreamError) || error.retry !== 'with-backoff') throw error;
+      logger.warn('topics cannot be created yet', { error });
+      terminal.status(`waiting for the log: ${error.message}`);
+      await clock.sleep(retryEveryMs, shutdown.signal);
+    }
+  }
+  return [];
+}
+
+/** Shows progress until the end is asked for; rejects once an instance has failed for good: a supervisor may start the process anew. */
+async function watch(instances: readonly StreamInstance[], terminal: Terminal, signal: AbortSignal): Promise<void> {
+  const progress = createProgress(instances, clock);
+  while (!signal.aborted) {
+    const failed = instances.find(({ state }) => state === 'failed');
+    if (failed !== undefined)
+      throw failed.failure ?? new StreamError('PROCESSING_FAILED', `${failed.applicationId} has failed`);
+    terminal.status(progress());
+    await clock.sleep(progressEveryMs, signal);
+  }
+}
+
+async function closeAll(instances: readonly StreamInstance[]): Promise<boolean> {
+  const closed = await Promise.all(instances.map((instance) => instance.close({ timeoutMs: instanceCloseMs })));
+  return closed.every((isClean) => isClean);
+}
+
+/** Lets answers that are under way go out, for a moment. */
+async function closeApi(api: FastifyInstance): Promise<void> {
+  const timer = clock.timer(apiCloseMs, () => api.server.closeAllConnections());
+  await api.close();
+  timer.cancel();
+}
+
+function endOnSignals(shutdown: Shutdown, terminal: Terminal): void {
+  for (const [signal, number] of [
+    ['SIGTERM', 15],
+    ['SIGINT', 2],
+  ] as const)
+    process.on(signal, () => {
+      terminal.line(`${signal}: stopping; once more to stop at once`);
+      shutdown.request(128 + number);
+    });
+}
+
+/** A promise nobody waits for has failed, or something threw where nobody catches: no state can be trusted. */
+function endOnBugs(logger: Logger, terminal: Terminal): void {
+  const end = (error: unknown): void => {
+    logger.error('stopped by a bug', { error });
+    terminal.close();
+    process.exit(1);
+  };
+  process.on('unhandledRejection', end);
+  process.on('uncaughtException', end);
+}
+
+// ---- for people -----------------------------------------------------------------------------------------------------
+
+function settingsOrExit(terminal: Terminal): Settings {
+  try {
+    return readSettings({ env: process.env, topologies: applications.map(({ name }) => name) });
+  } catch (error) {
+    terminal.line(`rivulet: ${error instanceof Error ? error.message : String(error)}`);
+    process.exit(1);
+  }
+}
+
+/** JSON lines to stderr. Someone who watches progress on a terminal sees warnings only, unless asked for more. */
+function createLogger({ logLevel }: Settings, terminal: Terminal): Logger {
+  const isWatched = process.stdout.isTTY && (process.env['LOG_LEVEL'] ?? '') === '';
+  return createJsonLogger({
+    level: isWatched ? 'warn' : logLevel,
+    clock,
+    write: (line) => terminal.around(() => process.stderr.write(`${line}\n`)),
+  });
+}
+
+function describeLog({ kafka, dataDir }: Settings): string {
+  return kafka === undefined ? `the embedded log in ${dataDir}` : `Kafka at ${kafka.brokers.join(', ')}`;
+}
+
+function printExamples(listening: string, chosen: readonly Application[], terminal: Terminal): void {
+  terminal.line('Try:');
+  const paths = [
+    ...chosen.flatMap(({ examples }) => examples),
+    '/admin/topology',
+    '/admin/tasks',
+    '/metrics',
+    '/openapi.json',
+  ];
+  for (const path of paths) terminal.line(`  ${listening}${path}`);
+}
+
+function version(): string {
+  const file = fileURLToPath(import.meta.resolve('rivulet/package.json'));
+  const parsed: unknown = JSON.parse(readFileSync(file, 'utf8'));
+  const isPackage = typeof parsed === 'object' && parsed !== null && 'version' in parsed;
+  return isPackage ? String(parsed.version) : '';
+}
+
+await main();

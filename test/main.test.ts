@@ -1,0 +1,160 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+let directory: string;
+
+interface Running {
+  readonly child: ChildProcess;
+  readonly stdout: () => string;
+  readonly stderr: () => string;
+  readonly ended: Promise<number | string>;
+  /** Of the API, once it listens. */
+  readonly url: Promise<string>;
+}
+
+const running: Running[] = [];
+
+function start(env: Readonly<Record<string, string>>): Running {
+  const child = spawn(process.execPath, ['--import', './test/support/typescript-loader.js', 'main.ts'], {
+    cwd: root,
+    env: { PATH: process.env['PATH'], PORT: '0', SAMPLE_FEED: 'false', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let [stdout, stderr] = ['', ''];
+  let hasUrl: (url: string) => void = () => undefined;
+  const url = new Promise<string>((resolve) => {
+    hasUrl = resolve;
+  });
+  child.stdout.on('data', (chunk: Buffer) => {
+    stdout += chunk.toString('utf8');
+    const found = /(http:\/\/127\.0\.0\.1:\d+)\//.exec(stdout)?.[1];
+    if (found !== undefined) hasUrl(found);
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString('utf8');
+  });
+  const ended = new Promise<number | string>((resolve) => {
+    child.on('exit', (code, signal) => resolve(code ?? signal ?? 'unknown'));
+  });
+  const entry = { child, stdout: () => stdout, stderr: () => stderr, ended, url };
+  running.push(entry);
+  return entry;
+}
+
+async function eventually<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
+  const untilMs = performance.now() + 40_000;
+  while (performance.now() < untilMs) {
+    const answer = await ask().catch(() => undefined);
+    if (answer !== undefined) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`waited in vain: ${what}`);
+}
+
+async function ready({ url }: Running): Promise<string> {
+  const base = await url;
+  await eventually('readiness', async () => ((await fetch(`${base}/health/ready`)).status === 200 ? true : undefined));
+  return base;
+}
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'rivulet-main-'));
+});
+
+afterEach(async () => {
+  for (const { child, ended } of running.splice(0)) {
+    child.kill('SIGKILL');
+    await ended;
+  }
+});
+
+afterAll(async () => {
+  await rm(directory, { recursive: true, force: true });
+});
+
+describe('the application on the embedded log', () => {
+  const topics = { SAMPLE_FEED: 'auto' };
+
+  test('becomes ready, keeps its directory to itself, and stops cleanly at once when asked', async () => {
+    const env = { DATA_DIR: join(directory, 'one'), ...topics };
+    const one = start(env);
+    const base = await ready(one);
+    expect((await fetch(`${base}/customers?limit=1`)).status).toBe(200);
+    expect((await stat(env.DATA_DIR)).mode & 0o077).toBe(0);
+
+    const two = start(env);
+    expect(await two.ended).toBe(1);
+    expect(two.stdout()).toMatch(/DATA_DIR .* is in use by process \d+: each process needs its own/);
+
+    const startMs = performance.now();
+    one.child.kill('SIGTERM');
+    expect(await one.ended).toBe(0);
+    expect(performance.now() - startMs).toBeLessThan(10_000);
+    expect(one.stdout()).toContain('SIGTERM: stopping');
+    for (const line of one.stderr().trim().split('\n')) expect(() => JSON.parse(line) as unknown).not.toThrow();
+    expect(existsSync(join(env.DATA_DIR, '~lock'))).toBe(false);
+  });
+
+  test('after kill -9 it starts again as the same instance', async () => {
+    const env = { DATA_DIR: join(directory, 'killed'), ...topics };
+    const one = start(env);
+    await ready(one);
+    const id = await readFile(join(env.DATA_DIR, 'instance-id'), 'utf8');
+    one.child.kill('SIGKILL');
+    expect(await one.ended).toBe('SIGKILL');
+    const again = start(env);
+    await ready(again);
+    expect(again.stdout()).toContain(`instance ${id.trim()}`);
+    expect(await readFile(join(env.DATA_DIR, 'instance-id'), 'utf8')).toBe(id);
+  });
+
+  test('SIGTERM while topics are missing ends it as well', async () => {
+    const one = start({ DATA_DIR: join(directory, 'waiting') });
+    const base = await one.url;
+    expect((await fetch(`${base}/health/live`)).status).toBe(200);
+    expect((await fetch(`${base}/health/ready`)).status).toBe(503);
+    expect((await fetch(`${base}/customers/ann@x.test`)).status).toBe(503);
+    one.child.kill('SIGTERM');
+    expect(await one.ended).toBe(0);
+  });
+});
+
+describe('a start that cannot be', () => {
+  test.each<readonly [string, Readonly<Record<string, string>>, RegExp]>([
+    ['a wrong port', { PORT: 'x' }, /^rivulet: PORT must be/],
+    ['a public address without a token', { HOST: '0.0.0.0' }, /^rivulet: HOST is not a loopback address/],
+    ['a directory that is a file', { DATA_DIR: fileURLToPath(import.meta.url) }, /DATA_DIR .* cannot be made/],
+  ])('%s: says which variable, and exits with 1', async (_name, env, message) => {
+    const one = start({ DATA_DIR: join(directory, 'never'), ...env });
+    expect(await one.ended).toBe(1);
+    expect(one.stdout()).toMatch(message);
+  });
+
+  test('credentials show nowhere', async () => {
+    const one = start({
+      DATA_DIR: join(directory, 'secret'),
+      API_TOKEN: 'canary-canary-canary',
+      KAFKA_BROKERS: '127.0.0.1:1',
+      KAFKA_SASL_MECHANISM: 'plain',
+      KAFKA_SASL_USERNAME: 'u',
+      KAFKA_SASL_PASSWORD: 'canary-password',
+      LOG_LEVEL: 'debug',
+    });
+    const base = await eventually(
+      'the address',
+      async () => /listens? on (http\S+)/.exec(one.stdout())?.[1] ?? undefined,
+    );
+    expect((await fetch(`${base}/health/ready`)).status).toBe(401);
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    one.child.kill('SIGTERM');
+    await one.ended;
+    expect(`${one.stdout()}${one.stderr()}`).not.toContain('canary');
+    expect(one.stderr()).toContain('"API_TOKEN":"***"');
+  });
+});
