@@ -19,7 +19,9 @@ export function copartitions(nodes: readonly GraphNode[]): readonly CopartitionG
       groups.set(store, group);
     }
   }
-  return [...groups.values()]
+  // Stores that the same topics reach say the same.
+  const distinct = new Map([...groups.values()].map((group) => [[...group.topics.keys()].sort().join(), group]));
+  return [...distinct.values()]
     .filter(({ topics }) => topics.size > 1)
     .map(({ step, topics }) => Object.freeze({ step, topics: Object.freeze([...topics.values()]) }));
 }
