@@ -56,6 +56,7 @@ export type { JsonLoggerOptions } from './json-logger.ts';
 
 export { defineProcessor } from './processors/processor.ts';
 export type {
+  NoStores,
   OutputRecord,
   ProcessorContext,
   ProcessorDefinition,

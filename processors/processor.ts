@@ -13,6 +13,9 @@ export interface OutputRecord<K, V> {
 
 export type StoreSpecs = Readonly<Record<string, AnyStoreSpec>>;
 
+/** Of a processor that remembers nothing. */
+export type NoStores = Readonly<Record<string, never>>;
+
 /** The typed handles of the declared stores, under the names of the declaration. */
 export type StoreStates<S extends StoreSpecs> = { readonly [N in keyof S]: StateOf<S[N]> };
 
@@ -48,7 +51,7 @@ export interface ProcessorDefinition<KIn, VIn, KOut, VOut, S extends StoreSpecs>
 }
 
 /** Declares a processor; types are inferred from `process` and `stores`. */
-export function defineProcessor<KIn, VIn, KOut, VOut, S extends StoreSpecs = Record<never, never>>(
+export function defineProcessor<KIn, VIn, KOut, VOut, S extends StoreSpecs = NoStores>(
   definition: ProcessorDefinition<KIn, VIn, KOut, VOut, S>,
 ): ProcessorDefinition<KIn, VIn, KOut, VOut, S> {
   return Object.freeze({ ...definition });

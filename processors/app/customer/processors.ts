@@ -1,6 +1,6 @@
 /** The steps of the customer merge: each takes the state of its key, asks a pure function, keeps the new state and forwards what follows. */
 import { StreamError, defineProcessor, defineStore, stringSerde } from '../../../index.ts';
-import type { ProcessorContext, StreamRecord } from '../../../index.ts';
+import type { NoStores, ProcessorContext, StreamRecord } from '../../../index.ts';
 import { changeRef, type SourceChange } from '../../../schemas/app/customer/change.ts';
 import type { ConflictEvent } from '../../../schemas/app/customer/conflict-event.ts';
 import type { ContributionChange } from '../../../schemas/app/customer/contribution.ts';
@@ -27,7 +27,7 @@ export function decodeStep(source: SourceSystem) {
     name: source === 'system_a' ? 'decode-a' : 'decode-b',
     process(
       record: StreamRecord<Uint8Array | null, Uint8Array | null>,
-      context: ProcessorContext<string, SourceChange, Record<never, never>>,
+      context: ProcessorContext<string, SourceChange, NoStores>,
     ) {
       const { key, value, headers, timestampMs } = record;
       const result = decodeChange({ source, key, value, headers, timestampMs });
