@@ -80,4 +80,117 @@ describe('a running instance', () => {
     await until('all counted by the survivor', async () => (await totalCounted()) === 1_500);
     expect(two.tasks()).toHaveLength(12);
   });
+
+  it('counts the same with at-least-once when nothing fails', async () => {
+    await setUp(3);
+    await produce(log, words, records(300, 5));
+    await start(log, wordCount, { guarantee: 'at_least_once' });
+    await until('all counted', async () => (await totalCounted()) === 300);
+  });
+
+  it('rebuilds its state from the changelog when the state directory is gone', async () => {
+    await setUp(3);
+    await produce(log, words, records(600, 9));
+    const first = await start(log.client(), wordCount);
+    await until('all counted', async () => (await totalCounted()) === 600);
+    await first.close();
+    // Stores in memory are gone with the instance that had them.
+    const second = await start(log.client(), wordCount);
+    await produce(log, words, records(300, 9));
+    await until('counting went on where it was', async () => (await totalCounted()) === 900);
+    expect(second.isReady).toBe(true);
+  });
+
+  it('stops with a clear error at a bad record under the policy fail, and commits nothing beyond it', async () => {
+    await setUp(1);
+    const strict = defineTopology('strict', (t) => {
+      t.stream(words)
+        .mapValues((word) => {
+          if (word === 'bad') throw new Error('cannot digest this');
+          return 1;
+        })
+        .to(counts);
+    });
+    await produce(log, words, [
+      { key: 'a', value: 'good' },
+      { key: 'b', value: 'bad' },
+      { key: 'c', value: 'good' },
+    ]);
+    const instance = await start(log, strict);
+    await until('failed', () => instance.state === 'failed');
+    expect(instance.failure).toMatchObject({
+      code: 'PROCESSING_FAILED',
+      facts: { topic: 'words', partition: 0, offset: 1 },
+    });
+    const [committed] = await log.admin.committed('strict', [{ topic: 'words', partition: 0 }], {
+      requireStable: true,
+    });
+    expect(committed?.offset ?? 0).toBeLessThanOrEqual(1);
+  });
+
+  it('dead-letters what fails and what is too large for its target, in order with the rest', async () => {
+    await setUp(1);
+    const dlq = defineTopic({ name: 'dlq', key: stringSerde, value: stringSerde });
+    await log.admin.createTopics([{ name: dlq.name, partitions: 1, configs: { 'max.message.bytes': '5000000' } }]);
+    const tolerant = defineTopology(
+      'tolerant',
+      (t) => {
+        t.stream(words)
+          .mapValues((word) => {
+            if (word === 'bad') throw new Error('cannot digest this');
+            return word === 'huge' ? 'x'.repeat(2_000_000) : word;
+          })
+          .to(defineTopic({ name: 'counts', key: stringSerde, value: stringSerde }));
+      },
+      { onError: 'dead-letter', deadLetterTopic: dlq.name },
+    );
+    await produce(log, words, [
+      { key: 'a', value: 'one' },
+      { key: 'b', value: 'bad' },
+      { key: 'c', value: 'huge' },
+      { key: null, value: 'without key' },
+      { key: '__proto__', value: 'two' },
+    ]);
+    const instance = await start(log, tolerant);
+    const output = defineTopic({ name: 'counts', key: stringSerde, value: stringSerde });
+    await until('all dealt with', async () => (await readAll(log, output)).length === 3);
+    expect((await readAll(log, output)).map(({ key, value }) => [key, value])).toEqual([
+      ['a', 'one'],
+      [null, 'without key'],
+      ['__proto__', 'two'],
+    ]);
+    expect((await readAll(log, dlq)).map(({ key, value }) => [key, value])).toEqual([
+      ['b', 'bad'],
+      ['c', 'huge'],
+    ]);
+    expect(instance.state).toBe('running');
+  });
+
+  it('waits for a source topic that does not exist yet, and says so', async () => {
+    log = memoryLog({ clock: systemClock, random: systemRandom });
+    const instance = testInstance(log, wordCount);
+    instances.push(instance);
+    const started = instance.start();
+    await until('says what is missing', () => instance.failure?.code === 'SOURCE_TOPIC_MISSING');
+    expect(instance.isReady).toBe(false);
+    await log.admin.createTopics([words, counts].map(({ name }) => ({ name, partitions: 2 })));
+    await started;
+    await until('ready', () => instance.isReady);
+    expect(instance.failure).toBeUndefined();
+  });
+
+  it('refuses to start over an internal topic that the topology does not know', async () => {
+    await setUp(1);
+    await log.admin.createTopics([{ name: 'word-count-old-store-changelog', partitions: 1 }]);
+    await expect(testInstance(log, wordCount).start()).rejects.toMatchObject({ code: 'INTERNAL_TOPIC_UNKNOWN' });
+    const again = defineTopology(
+      'word-count',
+      (t) => {
+        t.stream(words).groupByKey().count('n').toStream().to(counts);
+      },
+      { retired: ['old-store'] },
+    );
+    const instance = await start(log, again);
+    await until('ready', () => instance.isReady);
+  });
 });
