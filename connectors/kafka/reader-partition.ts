@@ -5,7 +5,6 @@ import type { FetchedBatch, ReaderPosition } from '../log.ts';
 export interface Failing {
   readonly error: StreamError;
   readonly nowMs: number;
-  readonly waitMs: number;
   /** The failure is kept to itself until it has lasted so long. */
   readonly silenceMs: number;
 }
@@ -25,7 +24,7 @@ export class FetchedPartition {
   #batch: FetchedBatch | undefined;
   #error: StreamError | undefined;
   #failingSinceMs: number | undefined;
-  #notBeforeMs = -Infinity;
+  #isResting = false;
 
   constructor(at: {
     readonly topic: string;
@@ -59,8 +58,8 @@ export class FetchedPartition {
     return !this.isPaused && (this.#batch !== undefined || this.#error !== undefined);
   }
 
-  wantsFetch(nowMs: number): boolean {
-    if (this.isPaused || this.#isBeingFetched || nowMs < this.#notBeforeMs) return false;
+  get wantsFetch(): boolean {
+    if (this.isPaused || this.#isBeingFetched || this.#isResting) return false;
     return this.#batch === undefined && this.#error === undefined;
   }
 
@@ -86,11 +85,16 @@ export class FetchedPartition {
     this.#fetchOffset = fetched.batch.nextOffset;
   }
 
-  fail({ error, nowMs, waitMs, silenceMs }: Failing): void {
+  /** It is left alone until `endRest`. */
+  fail({ error, nowMs, silenceMs }: Failing): void {
     this.#failingSinceMs ??= nowMs;
     this.failureCount += 1;
-    this.#notBeforeMs = nowMs + waitMs;
+    this.#isResting = true;
     if (nowMs - this.#failingSinceMs >= silenceMs) this.#error = error;
+  }
+
+  endRest(): void {
+    this.#isResting = false;
   }
 
   take(): { readonly batch: FetchedBatch | undefined; readonly error: StreamError | undefined } {

@@ -148,11 +148,10 @@ export class KafkaReader implements Reader {
   }
 
   #wanting(): { readonly homeless: FetchedPartition[]; readonly byLeader: ReadonlyMap<string, FetchedPartition[]> } {
-    const nowMs = this.#cluster.deps.clock.monotonicMs();
     const byLeader = new Map<string, FetchedPartition[]>();
     const homeless: FetchedPartition[] = [];
     for (const partition of this.#partitions.values()) {
-      if (!partition.wantsFetch(nowMs)) continue;
+      if (!partition.wantsFetch) continue;
       const leader = this.#cluster.knownLeader(partition);
       const group = leader === undefined ? homeless : (byLeader.get(leader) ?? []);
       group.push(partition);
@@ -268,11 +267,10 @@ export class KafkaReader implements Reader {
     if (attemptAgain(error) === 'moved') this.#cluster.forgetTopics([partition.topic]);
     const failure =
       error instanceof StreamError ? error : new StreamError('LOG_UNAVAILABLE', 'the fetch failed', { cause: error });
-    const nowMs = clock.monotonicMs();
-    const waitMs = backoff(random, partitionBackoffMs, partition.failureCount);
-    const isSilent = hasCode(failure, 'LOG_UNAVAILABLE') ? unavailableSilenceMs : 0;
-    partition.fail({ error: failure, nowMs, waitMs, silenceMs: isSilent });
-    clock.timer(waitMs, () => {
+    const silenceMs = hasCode(failure, 'LOG_UNAVAILABLE') ? unavailableSilenceMs : 0;
+    partition.fail({ error: failure, nowMs: clock.monotonicMs(), silenceMs });
+    clock.timer(backoff(random, partitionBackoffMs, partition.failureCount), () => {
+      partition.endRest();
       this.#fetchMore();
     });
     if (partition.isReady) this.#wake?.();
