@@ -1,5 +1,4 @@
 /** What to tell `customer.conflicts` about a change: the difference between two states. */
-import { canonicalJson } from '../../../index.ts';
 import type {
   ConflictEvent,
   DuplicateRecordEvent,
@@ -12,6 +11,7 @@ import {
   type SourceSystem,
 } from '../../../schemas/app/customer/fields.ts';
 import type { MergeState } from '../../../schemas/app/customer/merge-state.ts';
+import type { ConflictCandidate, FieldConflict } from '../../../schemas/app/customer/merged.ts';
 import type { StewardOverride } from '../../../schemas/app/customer/override.ts';
 
 export type ChangeCause = 'put' | 'retract' | 'override' | 'policy';
@@ -29,11 +29,42 @@ interface Occasion {
 }
 
 /** How something that was `before` is told now that it is `after`; `undefined` if it is the same. */
-function transition(before: unknown, after: unknown): 'opened' | 'changed' | 'resolved' | undefined {
+function transition<T>(
+  before: T | undefined,
+  after: T | undefined,
+  isSame: (before: T, after: T) => boolean,
+): 'opened' | 'changed' | 'resolved' | undefined {
   if (before === undefined) return after === undefined ? undefined : 'opened';
   if (after === undefined) return 'resolved';
-  return canonicalJson(before) === canonicalJson(after) ? undefined : 'changed';
+  return isSame(before, after) ? undefined : 'changed';
 }
+
+function isSameList<T>(before: readonly T[], after: readonly T[], isSame: (before: T, after: T) => boolean): boolean {
+  return (
+    before.length === after.length &&
+    before.every((entry, index) => {
+      const other = after[index];
+      return other !== undefined && isSame(entry, other);
+    })
+  );
+}
+
+function isSameCandidate(before: ConflictCandidate, after: ConflictCandidate): boolean {
+  return before.ref === after.ref && before.value === after.value && before.changedAt === after.changedAt;
+}
+
+function isSameConflict(before: FieldConflict, after: FieldConflict): boolean {
+  return (
+    before.chosen === after.chosen &&
+    before.rule === after.rule &&
+    before.newerSource === after.newerSource &&
+    before.since === after.since &&
+    isSameList(before.candidates, after.candidates, isSameCandidate)
+  );
+}
+
+const isSameRefs = (before: readonly string[], after: readonly string[]): boolean =>
+  isSameList(before, after, (left, right) => left === right);
 
 function fieldEvent(
   field: CustomerField,
@@ -41,7 +72,7 @@ function fieldEvent(
   after: MergeState,
   { cause, atMicros }: Occasion,
 ): FieldConflictEvent | undefined {
-  const type = transition(before.conflicts[field], after.conflicts[field]);
+  const type = transition(before.conflicts[field], after.conflicts[field], isSameConflict);
   const conflict = after.conflicts[field] ?? before.conflicts[field];
   if (type === undefined || conflict === undefined) return undefined;
   const { email, version } = after;
@@ -55,7 +86,7 @@ function duplicateEvent(
   after: MergeState,
   { atMicros }: Occasion,
 ): DuplicateRecordEvent | undefined {
-  const type = transition(before.duplicates[source], after.duplicates[source]);
+  const type = transition(before.duplicates[source], after.duplicates[source], isSameRefs);
   if (type === undefined) return undefined;
   const { email, version } = after;
   const refs = after.duplicates[source] ?? [];

@@ -1,5 +1,5 @@
 /** From the bytes of the change topics to changes: which form a record has, and what is none of a customer's. */
-import type { Header } from '../../../index.ts';
+import { stringSerde, type Header } from '../../../index.ts';
 import { parseSourceChange, type SourceChange } from '../../../schemas/app/customer/change.ts';
 import type { SourceSystem } from '../../../schemas/app/customer/fields.ts';
 import { microsFromRecordTime } from '../../../schemas/app/customer/instant.ts';
@@ -37,22 +37,19 @@ export interface RawRecord {
 const defaultMaxSkewMs = 300_000;
 const defaultTables = /customer/i;
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
 /** The first byte of Avro in the wire format of a schema registry. */
 const avroMagic = 0;
 
 function textOf(bytes: Uint8Array): string | Rejection {
   if (bytes[0] === avroMagic) return reject('unsupported_encoding', 'the bytes are not JSON but a registry format');
   try {
-    return utf8.decode(bytes);
+    return stringSerde.deserialize(bytes);
   } catch {
     return reject('invalid_utf8', 'the bytes are not UTF-8');
   }
 }
 
-function jsonOf(bytes: Uint8Array): unknown {
-  const text = textOf(bytes);
+function jsonOf(text: string | Rejection): unknown {
   if (isRejection(text)) return text;
   try {
     return JSON.parse(text) as unknown;
@@ -61,13 +58,13 @@ function jsonOf(bytes: Uint8Array): unknown {
   }
 }
 
-/** A key that is not JSON is text: pollers write bare addresses. */
+/** A key that is not JSON is text: pollers write bare addresses. Most can be told from JSON by how they begin, without a failed parse. */
 function keyOf(bytes: Uint8Array | null | undefined): unknown {
   if (bytes === undefined || bytes === null) return undefined;
   const text = textOf(bytes);
   if (isRejection(text)) return undefined;
-  const parsed = jsonOf(bytes);
-  return isRejection(parsed) ? text : parsed;
+  const parsed = /^\s*[{"\d[-]/.test(text) ? jsonOf(text) : undefined;
+  return parsed === undefined || isRejection(parsed) ? text : parsed;
 }
 
 /**
@@ -75,7 +72,7 @@ function keyOf(bytes: Uint8Array | null | undefined): unknown {
  * events, `CustomerChange` itself, and tombstones. Never throws, whatever the bytes.
  */
 export function decodeChange(record: RawRecord, options: DecodeOptions = {}): DecodeResult {
-  const value = record.value === undefined || record.value === null ? undefined : jsonOf(record.value);
+  const value = record.value === undefined || record.value === null ? undefined : jsonOf(textOf(record.value));
   if (isRejection(value)) return value;
   return decodeParsed({ ...record, key: keyOf(record.key), value }, options);
 }

@@ -8,17 +8,10 @@ import type { StewardOverride, StewardOverrides } from '../../../schemas/app/cus
 import type { CustomerPolicy } from '../../../schemas/app/customer/policy.ts';
 import { compareVersions } from '../../../schemas/app/customer/version.ts';
 import { conflictEvents, overrideEvents, type ChangeCause } from './conflict-events.ts';
-import {
-  attachedContributions,
-  conflictsOf,
-  detachedRecord,
-  detachedRefs,
-  duplicatesOf,
-  mergedRecord,
-} from './merged-record.ts';
+import { attachedContributions, detachedRecord, detachedRefs, mergedRecord } from './merged-record.ts';
 
-/** The most source records, living and gone, that one e-mail may have: the state must stay well below the largest message. */
-export const refsPerEmailMax = 1000;
+/** The most source records, living and gone, that one e-mail may have: a placeholder address must not outgrow the largest message. */
+export const refsPerEmailMax = 200;
 
 /** `refused`: an override that expected another version, or a record beyond `refsPerEmailMax`. */
 export type MergeOutcome = 'applied' | 'duplicate' | 'refused';
@@ -68,13 +61,12 @@ const unchanged = (outcome: MergeOutcome, state: MergeState | undefined): MergeR
 function settled({ before, after, cause, atMicros }: Step, policy: CustomerPolicy): MergeResult {
   const counted = { ...after, version: before.version + 1 };
   const merged = mergedRecord(counted, policy);
-  const attached = attachedContributions(counted);
-  const state = { ...counted, conflicts: conflictsOf(merged), duplicates: duplicatesOf(attached) };
-  const wasPublished = attachedContributions(before).length > 0;
+  const state = { ...counted, conflicts: merged?.conflicts ?? {}, duplicates: merged?.duplicates ?? {} };
+  const isPublished = merged !== null || attachedContributions(before).length > 0;
   return {
     outcome: 'applied',
     state,
-    ...(merged !== null || wasPublished ? { merged } : {}),
+    ...(isPublished ? { merged } : {}),
     events: conflictEvents(before, state, { cause, atMicros }),
     detached: detachedChanges(before, state, policy),
   };

@@ -14,7 +14,6 @@ import type {
   DetachedCustomer,
   DuplicateRefs,
   FieldConflict,
-  FieldConflicts,
   FieldMetadata,
 } from '../../../schemas/app/customer/merged.ts';
 import type { StewardOverrides } from '../../../schemas/app/customer/override.ts';
@@ -28,8 +27,11 @@ export type MergeInputs = Pick<
   'email' | 'version' | 'contributions' | 'graves' | 'overrides' | 'overridesAt'
 >;
 
+const noRefs: ReadonlySet<string> = new Set();
+
 /** The references a steward has taken out: those whose last decision was to detach them. */
 export function detachedRefs(overrides: StewardOverrides): ReadonlySet<string> {
+  if (overrides.length === 0) return noRefs;
   const detached = new Set<string>();
   for (const { action, ref } of overrides) {
     if (ref === undefined) continue;
@@ -91,7 +93,7 @@ function identities(contributions: readonly Contribution[]): Partial<CustomerMer
 }
 
 /** Systems that know the customer by several living records. */
-export function duplicatesOf(contributions: readonly Contribution[]): DuplicateRefs {
+function duplicatesOf(contributions: readonly Contribution[]): DuplicateRefs {
   const duplicates: { [S in SourceSystem]?: readonly string[] } = {};
   for (const source of sourceSystems) {
     const refs = contributions.filter((contribution) => contribution.source === source).map(({ ref }) => ref);
@@ -147,11 +149,6 @@ export function mergedRecord(inputs: MergeInputs, policy: CustomerPolicy): Custo
       contributions.map(({ ref, version }) => [ref, { ts: version.ts, seq: version.seq }] as const),
     ),
   };
-}
-
-/** The conflicts of a merged record; none if there is no record. */
-export function conflictsOf(merged: CustomerMerged | null): FieldConflicts {
-  return merged?.conflicts ?? {};
 }
 
 /** A contribution that was taken out, as a customer of its own. Its version counts its own changes, whatever else happens to the e-mail. */

@@ -4,21 +4,25 @@ import type { CustomerField, SourceSystem } from '../../../schemas/app/customer/
 import type { FieldConflict, FieldMetadata, NewerSource } from '../../../schemas/app/customer/merged.ts';
 import type { StewardOverride, StewardOverrides } from '../../../schemas/app/customer/override.ts';
 import type { FieldPolicy } from '../../../schemas/app/customer/policy.ts';
-import { compact } from '../../../schemas/app/customer/reader.ts';
 import { comparableForm, survivor, type Candidate, type Survivor } from './survivorship.ts';
 
 export interface Resolution {
-  /** Absent: the field has no value. */
-  readonly value?: string;
-  readonly metadata?: FieldMetadata;
-  readonly conflict?: FieldConflict;
-  /** What the policy chose, or would choose without the pin; absent if no source says anything. */
-  readonly survivor?: Survivor;
+  /** `undefined`: the field has no value. */
+  readonly value: string | undefined;
+  readonly metadata: FieldMetadata | undefined;
+  readonly conflict: FieldConflict | undefined;
+  /** What the policy chose, or would choose without the pin; `undefined` if no source says anything. */
+  readonly survivor: Survivor | undefined;
   /** The steward's decision in force. */
-  readonly decision?: StewardOverride;
+  readonly decision: StewardOverride | undefined;
   /** All that sources say, in order of references; removed values are `null`. */
   readonly candidates: readonly Candidate[];
 }
+
+/** A value and where it comes from. */
+type Answer = Pick<Resolution, 'value' | 'metadata'>;
+
+const noAnswer: Answer = { value: undefined, metadata: undefined };
 
 const fieldActions = new Set<StewardOverride['action']>(['PIN_VALUE', 'PIN_SOURCE', 'ACCEPT', 'RELEASE']);
 
@@ -52,6 +56,7 @@ export function newerSourceOf(candidates: readonly Candidate[]): NewerSource {
 
 function disputeOf(candidates: readonly Candidate[], chosen: Survivor, policy: FieldPolicy): FieldConflict | undefined {
   const told = candidates.filter(hasValue);
+  if (told.length < 2) return undefined;
   const forms = new Set(told.map(({ value }) => comparableForm(value ?? '', policy.equivalence)));
   if (forms.size < 2) return undefined;
   return {
@@ -63,28 +68,17 @@ function disputeOf(candidates: readonly Candidate[], chosen: Survivor, policy: F
   };
 }
 
-function pinnedValue(pin: StewardOverride, candidates: readonly Candidate[]): Resolution {
-  const metadata: FieldMetadata = {
-    source: 'steward',
-    ref: `steward:${pin.actorId}`,
-    changedAt: pin.at,
-    rule: 'pin_value',
-    pinned: true,
-  };
+function pinnedValue(pin: StewardOverride): Answer {
   const value = pin.value ?? undefined;
-  return value === undefined ? { candidates } : { value, metadata, candidates };
+  if (value === undefined) return noAnswer;
+  const ref = `steward:${pin.actorId}`;
+  return { value, metadata: { source: 'steward', ref, changedAt: pin.at, rule: 'pin_value', pinned: true } };
 }
 
-function chosenValue({ winner, value, rule }: Survivor, candidates: readonly Candidate[], pinned: boolean): Resolution {
-  if (value === null) return { candidates };
-  const metadata: FieldMetadata = {
-    source: winner.source,
-    ref: winner.ref,
-    changedAt: winner.clock.ts,
-    rule: pinned ? 'pin_source' : rule,
-    pinned,
-  };
-  return { value, metadata, candidates };
+function chosenValue({ winner, value, rule }: Survivor, pinned: boolean): Answer {
+  if (value === null) return noAnswer;
+  const { source, ref, clock } = winner;
+  return { value, metadata: { source, ref, changedAt: clock.ts, rule: pinned ? 'pin_source' : rule, pinned } };
 }
 
 /** What the pinned source says; `undefined` if none is pinned or it says nothing. */
@@ -93,14 +87,14 @@ function pinnedSource(
   field: CustomerField,
   candidates: readonly Candidate[],
   policy: FieldPolicy,
-): Resolution | undefined {
+): Answer | undefined {
   if (pin?.action !== 'PIN_SOURCE') return undefined;
   const wanted = candidates.filter(
     (candidate) =>
       hasValue(candidate) && (pin.ref === undefined ? candidate.source === pin.source : candidate.ref === pin.ref),
   );
   const chosen = survivor(field, wanted, policy);
-  return chosen === undefined ? undefined : chosenValue(chosen, candidates, true);
+  return chosen === undefined ? undefined : chosenValue(chosen, true);
 }
 
 /** Resolves a field from the contributions of one customer, given in order of references. */
@@ -113,13 +107,19 @@ export function resolveField(
   const candidates = candidatesFor(field, contributions);
   const decision = decisionOn(field, overrides);
   const chosen = survivor(field, policy.nullPolicy === 'clear' ? candidates : candidates.filter(hasValue), policy);
-  const shared = { survivor: chosen, decision };
-  if (decision?.action === 'PIN_VALUE') return compact({ ...pinnedValue(decision, candidates), ...shared });
+  const resolved = ({ value, metadata }: Answer, conflict?: FieldConflict): Resolution => ({
+    value,
+    metadata,
+    conflict,
+    survivor: chosen,
+    decision,
+    candidates,
+  });
+  if (decision?.action === 'PIN_VALUE') return resolved(pinnedValue(decision));
   const pinned = pinnedSource(decision, field, candidates, policy);
-  if (pinned !== undefined) return compact({ ...pinned, ...shared });
-  if (chosen === undefined) return compact({ candidates, decision });
-  const conflict = undecided(disputeOf(candidates, chosen, policy), decision);
-  return compact({ ...chosenValue(chosen, candidates, false), conflict, ...shared });
+  if (pinned !== undefined) return resolved(pinned);
+  if (chosen === undefined) return resolved(noAnswer);
+  return resolved(chosenValue(chosen, false), undecided(disputeOf(candidates, chosen, policy), decision));
 }
 
 /** A dispute that a steward accepted is none until a value changes after that. */

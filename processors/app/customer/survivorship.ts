@@ -119,6 +119,9 @@ export function survivor(
   candidates: readonly Candidate[],
   policy: FieldPolicy,
 ): Survivor | undefined {
+  const [only] = candidates;
+  if (only === undefined) return undefined;
+  if (candidates.length === 1) return { winner: only, value: only.value, rule: 'single-source', losers: [] };
   const all = [...candidates].sort((left, right) => compareText(left.ref, right.ref));
   const choice = { field, policy, all };
   let remaining: readonly Candidate[] = all;
@@ -142,8 +145,7 @@ export function survivor(
     keep(kept, ruleOf(step, remaining));
   }
   keep(remaining.slice(0, 1), 'source-order');
-  const winner = remaining[0];
-  if (winner === undefined) return undefined;
+  const winner = remaining[0] ?? only;
   losers.sort((left, right) => compareText(left.candidate.ref, right.candidate.ref));
   return { winner, value: aggregate === undefined ? winner.value : aggregate, rule, losers };
 }

@@ -81,7 +81,7 @@ const presentFields: readonly PresentField[] = [...customerFields, 'email'];
 export function parseSourceChange(value: unknown): SourceChange {
   const reader = readObject(value, 'change');
   const source = reader.oneOf('source', sourceSystems);
-  const sourceId = reader.object('sourceId', readId);
+  const sourceId = reader.with('sourceId', readId);
   const ingestedAt = reader.count('ingestedAt');
   const op = reader.oneOf('op', [...changeOps, 'TOMBSTONE']);
   if (op === 'TOMBSTONE') return { op, source, sourceId, ingestedAt };
@@ -90,14 +90,14 @@ export function parseSourceChange(value: unknown): SourceChange {
     source,
     sourceId,
     op,
-    version: reader.object('version', parseVersion),
+    version: reader.with('version', parseVersion),
     email: reader.optionalText('email', 254),
     emailRaw: reader.optionalText('emailRaw'),
-    image: reader.object('image', (image, where) => parseImage(image, source, where)),
+    image: reader.with('image', (image, where) => parseImage(image, source, where)),
     present: reader.list('present', (name, where) => readOneOf(name, where, presentFields)),
     updatedAt: reader.optionalCount('updatedAt'),
-    before: reader.optionalObject('before', parseBefore),
-    tombstoneFollows: reader.optionalBoolean('tombstoneFollows') === true ? (true as const) : undefined,
+    before: reader.optionalWith('before', parseBefore),
+    tombstoneFollows: reader.flag('tombstoneFollows') ? (true as const) : undefined,
     ingestedAt,
   });
 }

@@ -55,7 +55,7 @@ export function parseConflictEvent(value: unknown): ConflictEvent {
       kind,
       type: reader.oneOf('type', conflictStates),
       field: reader.oneOf('field', customerFields),
-      conflict: reader.object('conflict', parseFieldConflict),
+      conflict: reader.with('conflict', parseFieldConflict),
       resolvedBy: reader.optionalOneOf('resolvedBy', resolutions),
     });
   if (kind === 'duplicate_source_record')
@@ -64,13 +64,13 @@ export function parseConflictEvent(value: unknown): ConflictEvent {
       kind,
       type: reader.oneOf('type', conflictStates),
       source: reader.oneOf('source', sourceSystems),
-      refs: reader.object('refs', (refs, where) => readList(refs, where, readRef)),
+      refs: reader.with('refs', (refs, where) => readList(refs, where, readRef)),
     };
   return {
     ...base,
     kind,
     type: reader.oneOf('type', verdicts),
-    override: reader.object('override', parseStewardOverride),
+    override: reader.with('override', parseStewardOverride),
     versionBefore: reader.count('versionBefore'),
   };
 }

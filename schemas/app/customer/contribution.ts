@@ -43,11 +43,11 @@ export function parseContribution(value: unknown, where = 'contribution'): Contr
   const reader = readObject(value, where);
   const source = reader.oneOf('source', sourceSystems);
   return compact({
-    ref: reader.object('ref', readRef),
+    ref: reader.with('ref', readRef),
     source,
-    version: reader.object('version', parseVersion),
-    image: reader.object('image', (image, place) => parseImage(image, source, place)),
-    clocks: reader.object('clocks', (clocks, place) => parseClocks(clocks, source, place)),
+    version: reader.with('version', parseVersion),
+    image: reader.with('image', (image, place) => parseImage(image, source, place)),
+    clocks: reader.with('clocks', (clocks, place) => parseClocks(clocks, source, place)),
     firstSeen: reader.count('firstSeen'),
     acceptedCount: reader.count('acceptedCount'),
     updatedAt: reader.optionalCount('updatedAt'),
@@ -59,9 +59,9 @@ export function parseContribution(value: unknown, where = 'contribution'): Contr
 export function parseRetraction(value: unknown, where = 'retraction'): Retraction {
   const reader = readObject(value, where);
   return {
-    ref: reader.object('ref', readRef),
+    ref: reader.with('ref', readRef),
     source: reader.oneOf('source', sourceSystems),
-    version: reader.object('version', parseVersion),
+    version: reader.with('version', parseVersion),
     acceptedCount: reader.count('acceptedCount'),
     firstSeen: reader.count('firstSeen'),
     at: reader.count('at'),
@@ -75,8 +75,8 @@ export function parseContributionChange(value: unknown): ContributionChange {
   const kind = reader.oneOf('kind', ['put', 'retract']);
   const email = reader.text('email', 254);
   return kind === 'put'
-    ? { kind, email, contribution: reader.object('contribution', parseContribution) }
-    : { kind, email, retraction: reader.object('retraction', parseRetraction) };
+    ? { kind, email, contribution: reader.with('contribution', parseContribution) }
+    : { kind, email, retraction: reader.with('retraction', parseRetraction) };
 }
 
 export const contributionChangeSerde: Serde<ContributionChange> = canonicalJsonSerde(parseContributionChange);

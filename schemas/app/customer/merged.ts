@@ -83,7 +83,7 @@ function parseMetadata(value: unknown, where: string): FieldMetadata {
     ref: reader.text('ref', 300),
     changedAt: reader.count('changedAt'),
     rule: reader.text('rule', 100),
-    pinned: reader.optionalBoolean('pinned') ?? false,
+    pinned: reader.flag('pinned'),
   };
 }
 
@@ -92,7 +92,7 @@ export function parseCandidate(value: unknown, where: string): ConflictCandidate
   const reader = readObject(value, where);
   return compact({
     source: reader.oneOf('source', sourceSystems),
-    ref: reader.object('ref', readRef),
+    ref: reader.with('ref', readRef),
     value: reader.optionalText('value'),
     changedAt: reader.count('changedAt'),
   });
@@ -118,7 +118,7 @@ function readFields<T>(
   const reader = readObject(value, where);
   const found: { [F in CustomerField]?: T } = {};
   for (const field of customerFields) {
-    const parsed = reader.optionalObject(field, parse);
+    const parsed = reader.optionalWith(field, parse);
     if (parsed !== undefined) found[field] = parsed;
   }
   return found;
@@ -134,8 +134,8 @@ export function parseDuplicates(value: unknown, where: string): DuplicateRefs {
   const reader = readObject(value, where);
   const refs = (list: unknown, place: string): readonly string[] => readList(list, place, readRef);
   return compact({
-    system_a: reader.optionalObject('system_a', refs),
-    system_b: reader.optionalObject('system_b', refs),
+    system_a: reader.optionalWith('system_a', refs),
+    system_b: reader.optionalWith('system_b', refs),
   });
 }
 
@@ -158,22 +158,22 @@ export function parseCustomerMerged(value: unknown): CustomerMerged {
     systemAId: reader.optionalText('systemAId'),
     systemBUuid: reader.optionalText('systemBUuid'),
     sources: reader.list('sources', (system, where) => readOneOf(system, where, sourceSystems)),
-    isPartial: reader.optionalBoolean('isPartial') ?? false,
+    isPartial: reader.flag('isPartial'),
     version: reader.count('version'),
     createdAt: reader.count('createdAt'),
     lastMergedAt: reader.count('lastMergedAt'),
     systemAUpdated: reader.optionalCount('systemAUpdated'),
     systemBUpdated: reader.optionalCount('systemBUpdated'),
-    fieldMetadata: reader.object('fieldMetadata', (map, where) => readFields(map, where, parseMetadata)),
-    conflicts: reader.object('conflicts', parseFieldConflicts),
-    duplicates: reader.optionalObject('duplicates', parseDuplicates),
+    fieldMetadata: reader.with('fieldMetadata', (map, where) => readFields(map, where, parseMetadata)),
+    conflicts: reader.with('conflicts', parseFieldConflicts),
+    duplicates: reader.optionalWith('duplicates', parseDuplicates),
     vector: reader.map('vector', parsePosition),
   });
 }
 
 /** Throws `DESERIALIZATION_FAILED`. */
 export function parseDetachedCustomer(value: unknown): DetachedCustomer {
-  const ref = readObject(value, 'customer').object('ref', readRef);
+  const ref = readObject(value, 'customer').with('ref', readRef);
   return { ...parseCustomerMerged(value), detached: true, ref };
 }
 

@@ -42,11 +42,11 @@ export function parseStewardOverride(value: unknown, where = 'override'): Stewar
     field: needsRef ? reader.optionalOneOf('field', customerFields) : reader.oneOf('field', customerFields),
     value: given === null ? null : reader.optionalText('value'),
     source: reader.optionalOneOf('source', sourceSystems),
-    ref: needsRef ? reader.object('ref', readRef) : reader.optionalObject('ref', readRef),
+    ref: needsRef ? reader.with('ref', readRef) : reader.optionalWith('ref', readRef),
     expectedVersion: reader.optionalCount('expectedVersion'),
     actorId: reader.text('actorId', 200),
     reason: reader.optionalText('reason') ?? '',
-    at: reader.object('at', parseAt),
+    at: reader.with('at', parseAt),
   });
 }
 

@@ -73,7 +73,7 @@ export function parseFieldPolicy(value: unknown): FieldPolicy {
         : reader.list('priority', (system, where) => readOneOf(system, where, sourceSystems)),
     nullPolicy: reader.optionalOneOf('nullPolicy', ['ignore', 'clear']) ?? 'ignore',
     equivalence: reader.optionalOneOf('equivalence', equivalences) ?? 'exact',
-    trust: reader.optionalObject('trust', parseTrust),
+    trust: reader.optionalWith('trust', parseTrust),
     trustDecayPerDay: reader.optionalCount('trustDecayPerDay'),
   });
 }

@@ -31,24 +31,6 @@ export function isStorableText(text: string): boolean {
   return !text.includes('\u0000') && text.isWellFormed();
 }
 
-/** Reads the properties of one object; every method throws `DESERIALIZATION_FAILED`, naming the property but never its value. */
-export interface ObjectReader {
-  text(name: string, lengthMax?: number): string;
-  optionalText(name: string, lengthMax?: number): string | undefined;
-  /** A safe integer, at least 0. */
-  count(name: string): number;
-  optionalCount(name: string): number | undefined;
-  optionalBoolean(name: string): boolean | undefined;
-  oneOf<T extends string>(name: string, allowed: readonly T[]): T;
-  optionalOneOf<T extends string>(name: string, allowed: readonly T[]): T | undefined;
-  object<T>(name: string, parse: (value: unknown, where: string) => T): T;
-  optionalObject<T>(name: string, parse: (value: unknown, where: string) => T): T | undefined;
-  list<T>(name: string, parse: (value: unknown, where: string) => T): readonly T[];
-  /** An object as a map: every own property parsed, in order of names. */
-  map<T>(name: string, parse: (value: unknown, where: string) => T): Readonly<Record<string, T>>;
-  raw(name: string): unknown;
-}
-
 /** Text that can be stored and is not longer than `lengthMax` UTF-16 code units. */
 export function readText(value: unknown, where: string, lengthMax = textLengthMax): string {
   if (typeof value !== 'string') return refuse(where, 'not text');
@@ -97,34 +79,91 @@ export function readMap<T>(
   return Object.fromEntries(entries);
 }
 
+/** Reads the properties of one object; every method throws `DESERIALIZATION_FAILED`, naming the property but never its value. */
+export class ObjectReader {
+  readonly #object: object;
+  readonly #where: string;
+
+  constructor(object: object, where: string) {
+    this.#object = object;
+    this.#where = where;
+  }
+
+  raw(name: string): unknown {
+    return ownValue(this.#object, name);
+  }
+
+  text(name: string, lengthMax?: number): string {
+    return readText(this.raw(name), this.#at(name), lengthMax);
+  }
+
+  optionalText(name: string, lengthMax?: number): string | undefined {
+    const value = this.#given(name);
+    return value === undefined ? undefined : readText(value, this.#at(name), lengthMax);
+  }
+
+  /** A safe integer, at least 0. */
+  count(name: string): number {
+    return readCount(this.raw(name), this.#at(name));
+  }
+
+  optionalCount(name: string): number | undefined {
+    const value = this.#given(name);
+    return value === undefined ? undefined : readCount(value, this.#at(name));
+  }
+
+  /** False if absent. */
+  flag(name: string): boolean {
+    const value = this.#given(name);
+    return value !== undefined && readBoolean(value, this.#at(name));
+  }
+
+  oneOf<T extends string>(name: string, allowed: readonly T[]): T {
+    return readOneOf(this.raw(name), this.#at(name), allowed);
+  }
+
+  optionalOneOf<T extends string>(name: string, allowed: readonly T[]): T | undefined {
+    const value = this.#given(name);
+    return value === undefined ? undefined : readOneOf(value, this.#at(name), allowed);
+  }
+
+  with<T>(name: string, parse: (value: unknown, where: string) => T): T {
+    return parse(this.raw(name), this.#at(name));
+  }
+
+  optionalWith<T>(name: string, parse: (value: unknown, where: string) => T): T | undefined {
+    const value = this.#given(name);
+    return value === undefined ? undefined : parse(value, this.#at(name));
+  }
+
+  list<T>(name: string, parse: (value: unknown, where: string) => T): readonly T[] {
+    return readList(this.raw(name), this.#at(name), parse);
+  }
+
+  /** An object as a map: every own property parsed, in order of names. */
+  map<T>(name: string, parse: (value: unknown, where: string) => T): Readonly<Record<string, T>> {
+    return readMap(this.raw(name), this.#at(name), parse);
+  }
+
+  #at(name: string): string {
+    return `${this.#where}.${name}`;
+  }
+
+  #given(name: string): unknown {
+    return this.raw(name) ?? undefined;
+  }
+}
+
 /** Starts reading an object; throws `DESERIALIZATION_FAILED` if `value` is none. */
 export function readObject(value: unknown, where: string): ObjectReader {
-  if (!isObject(value)) return refuse(where, 'not an object');
-  const at = (name: string): string => `${where}.${name}`;
-  const raw = (name: string): unknown => ownValue(value, name);
-  const optional = <T>(name: string, read: (found: unknown, where: string) => T): T | undefined => {
-    const found = raw(name);
-    return found === undefined || found === null ? undefined : read(found, at(name));
-  };
-  return {
-    raw,
-    text: (name, lengthMax) => readText(raw(name), at(name), lengthMax),
-    optionalText: (name, lengthMax) => optional(name, (found, place) => readText(found, place, lengthMax)),
-    count: (name) => readCount(raw(name), at(name)),
-    optionalCount: (name) => optional(name, readCount),
-    optionalBoolean: (name) => optional(name, readBoolean),
-    oneOf: (name, allowed) => readOneOf(raw(name), at(name), allowed),
-    optionalOneOf: (name, allowed) => optional(name, (found, place) => readOneOf(found, place, allowed)),
-    object: (name, parse) => parse(raw(name), at(name)),
-    optionalObject: (name, parse) => optional(name, parse),
-    list: (name, parse) => readList(raw(name), at(name), parse),
-    map: (name, parse) => readMap(raw(name), at(name), parse),
-  };
+  return isObject(value) ? new ObjectReader(value, where) : refuse(where, 'not an object');
 }
 
 /** The object without its `undefined` properties, so that equal values have equal JSON and equal shapes. */
 export function compact<T extends object>(value: T): Compact<T> {
-  return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== undefined)) as Compact<T>;
+  const result: Partial<T> = {};
+  for (const name in value) if (value[name] !== undefined) result[name] = value[name];
+  return result as unknown as Compact<T>;
 }
 
 /** `T` with `undefined` taken out of its optional properties. */

@@ -36,7 +36,7 @@ export function parseClocks(value: unknown, source: SourceSystem, where: string)
   const reader = readObject(value, where);
   const clocks: { [F in CustomerField]?: FieldClock } = {};
   for (const field of contributedFields[source]) {
-    const clock = reader.optionalObject(field, parseClock);
+    const clock = reader.optionalWith(field, parseClock);
     if (clock !== undefined) clocks[field] = clock;
   }
   return clocks;
@@ -47,20 +47,20 @@ export function parseSourceRecord(value: unknown): SourceRecord {
   const reader = readObject(value, 'source record');
   const source = reader.oneOf('source', sourceSystems);
   return compact({
-    ref: reader.object('ref', readRef),
+    ref: reader.with('ref', readRef),
     source,
     email: reader.optionalText('email', 254),
     emailRaw: reader.optionalText('emailRaw'),
-    version: reader.object('version', parseVersion),
-    image: reader.object('image', (image, where) => parseImage(image, source, where)),
-    clocks: reader.object('clocks', (clocks, where) => parseClocks(clocks, source, where)),
-    deleted: reader.optionalBoolean('deleted') ?? false,
+    version: reader.with('version', parseVersion),
+    image: reader.with('image', (image, where) => parseImage(image, source, where)),
+    clocks: reader.with('clocks', (clocks, where) => parseClocks(clocks, source, where)),
+    deleted: reader.flag('deleted'),
     deletedAt: reader.optionalCount('deletedAt'),
     acceptedCount: reader.count('acceptedCount'),
     firstSeen: reader.count('firstSeen'),
     updatedAt: reader.optionalCount('updatedAt'),
     eventId: reader.text('eventId', 1000),
-    tombstoneDue: reader.optionalBoolean('tombstoneDue') === true ? (true as const) : undefined,
+    tombstoneDue: reader.flag('tombstoneDue') ? (true as const) : undefined,
   });
 }
 

@@ -34,6 +34,6 @@ export function parseClock(value: unknown, where: string): FieldClock {
   return compact({
     ts: reader.count('ts'),
     seq: reader.optionalCount('seq') ?? 0,
-    record: reader.optionalBoolean('record') === true ? (true as const) : undefined,
+    record: reader.flag('record') ? (true as const) : undefined,
   });
 }

@@ -10,7 +10,7 @@ import {
   parseCustomerMerged,
   parseDetachedCustomer,
 } from '../../../../schemas/app/customer/merged.ts';
-import { mergeStateSerde, parseMergeState } from '../../../../schemas/app/customer/merge-state.ts';
+import { mergeStateSerde } from '../../../../schemas/app/customer/merge-state.ts';
 import { parseStewardOverrides, stewardOverridesSerde } from '../../../../schemas/app/customer/override.ts';
 import { defaultPolicy, fieldPolicySerde, parseFieldPolicy } from '../../../../schemas/app/customer/policy.ts';
 import { parseSourceRecord, sourceRecordSerde } from '../../../../schemas/app/customer/source-record.ts';
@@ -138,7 +138,6 @@ const parsers = [
   parseStewardOverrides,
   parseFieldPolicy,
   parseContributionChange,
-  parseMergeState,
 ];
 
 describe('parsers', () => {
