@@ -39,7 +39,7 @@ export async function cleanPartition(log: PartitionLog, options: CleanOptions): 
     cleanable.filter((segment) => segment.nextOffset <= end),
     log.policy.segmentBytes,
   )) {
-    const isDone = await cleanGroup(log, group, options, (batch) => rewriteBatch(batch, rewrite));
+    const isDone = log.holds(group) && (await cleanGroup(log, group, options, (batch) => rewriteBatch(batch, rewrite)));
     if (!isDone) return cleanedTo;
   }
   log.producers.forgetAbortedBelow(end);
