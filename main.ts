@@ -5,10 +5,12 @@ import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 import { customerRoutes } from './api/app/customer-routes.ts';
 import { isLoopback } from './api/access.ts';
+import { isObject } from './api/peer-answer.ts';
 import { checkStoreNames } from './api/placement.ts';
 import type { Routes } from './api/routes.ts';
 import { createApi } from './api/server.ts';
 import { systemClock, systemRandom, type Logger } from './clock.ts';
+import { capturedRecords, sampleFeed, type FeedRecord } from './connectors/app/sample-feed.ts';
 import { lockDirectory } from './connectors/embedded/directory-lock.ts';
 import { embeddedLog } from './connectors/embedded/file-log.ts';
 import { kafkaLog, type KafkaOptions } from './connectors/kafka/kafka-log.ts';
@@ -18,16 +20,18 @@ import { StreamError } from './errors.ts';
 import { createJsonLogger } from './json-logger.ts';
 import { customerStates } from './processors/app/customer/processors.ts';
 import { createProgress } from './progress.ts';
+import { feedRecords, type OutgoingRecord } from './record-feed.ts';
 import { defaultPolicy } from './schemas/app/customer/policy.ts';
 import { customerTopics } from './schemas/app/customer/topics.ts';
 import type { Topic } from './schemas/topic.ts';
 import { describeSettings, readSettings, type KafkaSettings, type Settings } from './settings.ts';
-import { Shutdown } from './shutdown.ts';
+import { Shutdown, endOnBugs, endOnSignals } from './shutdown.ts';
 import { levelStores } from './state-stores/level.ts';
 import { createTerminal, type Terminal } from './terminal.ts';
 import { customerMerge, customerMergeName } from './topology/app/customer-merge.ts';
 import type { Topology } from './topology/graph.ts';
 import { createInstance, type StreamInstance } from './topology/runtime/stream-instance.ts';
+import { createTopics } from './user-topics.ts';
 
 const clock = systemClock;
 const random = systemRandom;
@@ -38,8 +42,8 @@ const shutdownMs = 10_000;
 const apiCloseMs = 1_000;
 const instanceCloseMs = 8_000;
 const progressEveryMs = 500;
-/** Between attempts to reach the log at start. */
-const retryEveryMs = 2_000;
+/** For samples to arrive and be merged. */
+const findingsMs = 20_000;
 
 /** A topology that can run here, with what belongs to it. */
 interface Application {
@@ -48,9 +52,16 @@ interface Application {
   /** The topics it names, as they are to be created. */
   readonly topics: (topicPrefix: string) => readonly NewTopic[];
   readonly routes: Routes;
+  /** Made-up records for some of the topics. */
+  readonly samples: (topicPrefix: string) => Iterator<OutgoingRecord>;
   /** Paths worth a look. */
   readonly examples: readonly string[];
+  /** Looks for something that is worth a closer look; empty while there is nothing. */
+  readonly findings: (ask: Ask) => Promise<readonly string[]>;
 }
+
+/** A GET of the API in this process; `undefined` unless it answers 200. */
+type Ask = (path: string) => Promise<unknown>;
 
 const applications: readonly Application[] = [
   {
@@ -58,7 +69,9 @@ const applications: readonly Application[] = [
     topology: customerMerge,
     topics: (topicPrefix) => Object.values<DeclaredTopic>({ ...customerTopics(topicPrefix) }).map(asNewTopic),
     routes: customerRoutes({ states: customerStates, policy: defaultPolicy }),
-    examples: ['/customers?limit=5', '/customers?hasConflicts=true&limit=5', '/stores/customers?limit=1'],
+    samples: customerSamples,
+    examples: ['/customers?limit=5', '/customers?hasConflicts=true&limit=5', '/stores/customers?prefix=a&limit=2'],
+    findings: findCustomer,
   },
 ];
 
@@ -66,6 +79,42 @@ type DeclaredTopic = Pick<Topic<unknown, unknown>, 'name' | 'create'>;
 
 function asNewTopic({ name, create = { partitions: 1 } }: DeclaredTopic): NewTopic {
   return { name, ...create };
+}
+
+/** The customers of every start are the same, so that a second start changes them instead of adding others. */
+const sampleSeed = 1;
+const sampleCustomers = 300;
+
+function* customerSamples(topicPrefix: string): Generator<OutgoingRecord> {
+  const { changesA, changesB } = customerTopics(topicPrefix);
+  const topicOf = ({ source, ...record }: FeedRecord): OutgoingRecord => ({
+    ...record,
+    topic: source === 'system_a' ? changesA.name : changesB.name,
+  });
+  for (const record of capturedRecords(clock.nowMs())) yield topicOf(record);
+  const feed = sampleFeed({ random: seededRandom(sampleSeed), nowMs: () => clock.nowMs(), customers: sampleCustomers });
+  for (const record of feed) yield topicOf(record);
+}
+
+/** One that the systems disagree on. */
+async function findCustomer(ask: Ask): Promise<readonly string[]> {
+  const answer = await ask('/customers?hasConflicts=true&limit=1');
+  const items: unknown = isObject(answer) ? answer['items'] : undefined;
+  const first: unknown = Array.isArray(items) ? items[0] : undefined;
+  if (!isObject(first) || typeof first['email'] !== 'string') return [];
+  const path = `/customers/${encodeURIComponent(first['email']).replaceAll('%40', '@')}`;
+  return [path, `${path}/lineage`, `${path}/conflicts`];
+}
+
+/** mulberry32: numbers that look random and are the same every time. */
+function seededRandom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000;
+  };
 }
 
 interface Surroundings {
@@ -81,8 +130,11 @@ async function main(): Promise<void> {
   const settings = settingsOrExit(terminal);
   const logger = createLogger(settings, terminal);
   const shutdown = new Shutdown({ clock, timeoutMs: shutdownMs, exit: (code) => process.exit(code) });
-  endOnBugs(logger, terminal);
-  endOnSignals(shutdown, terminal);
+  endOnBugs((error) => {
+    logger.error('stopped by a bug', { error });
+    terminal.close();
+  });
+  endOnSignals(shutdown, (signal) => terminal.line(`${signal}: stopping; once more to stop at once`));
   try {
     await run(settings, { logger, terminal, shutdown });
   } catch (error) {
@@ -120,15 +172,17 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
   terminal.line(`Rivulet ${version()}, instance ${directory.instanceId}, on ${describeLog(settings)}`);
   terminal.line(`It listens on ${listening}/`);
 
-  if (settings.sampleFeed !== 'false') {
-    const topics = chosen.flatMap((application) => application.topics(settings.topicPrefix));
-    await createTopics(log, topics, surroundings);
-  }
+  const feed = settings.sampleFeed === 'false' ? undefined : await prepareSamples(settings, chosen, log, surroundings);
   if (shutdown.signal.aborted) return;
   instances.push(...makeInstances(chosen, settings, { directory, log, logger, listening }));
   checkStoreNames(instances);
   printExamples(listening, chosen, terminal);
-  await Promise.all([...instances.map((instance) => instance.start()), watch(instances, terminal, shutdown.signal)]);
+  await Promise.all([
+    ...instances.map((instance) => instance.start()),
+    watch(instances, terminal, shutdown.signal),
+    feed?.(),
+    showFindings(listening, chosen, askerOf(api, settings), surroundings),
+  ]);
 }
 
 // ---- parts ----------------------------------------------------------------------------------------------------------
@@ -221,25 +275,28 @@ function makeInstances(
 
 // ---- running --------------------------------------------------------------------------------------------------------
 
-/** Creates what is missing, however long the log cannot be reached; returns the names of what was. */
-async function createTopics(
+/** Creates the topics that are missing, and returns what writes samples to them: if it is told to, or if nobody else can have written there. */
+async function prepareSamples(
+  settings: Settings,
+  chosen: readonly Application[],
   log: Log,
-  topics: readonly NewTopic[],
-  { logger, terminal, shutdown }: Surroundings,
-): Promise<readonly string[]> {
-  while (!shutdown.signal.aborted) {
-    try {
-      const { created } = await log.admin.createTopics(topics);
-      if (created.length > 0) logger.info('topics created', { created });
-      return created;
-    } catch (error) {
-      if (!(error instanceof StreamError) || error.retry !== 'with-backoff') throw error;
-      logger.warn('topics cannot be created yet', { error });
-      terminal.status(`waiting for the log: ${error.message}`);
-      await clock.sleep(retryEveryMs, shutdown.signal);
-    }
-  }
-  return [];
+  surroundings: Surroundings,
+): Promise<(() => Promise<void>) | undefined> {
+  const { topicPrefix, sampleFeed: wish, kafka } = settings;
+  const topics = chosen.flatMap((application) => application.topics(topicPrefix));
+  const { logger, terminal, shutdown } = surroundings;
+  const onWaiting = (reason: string): void => terminal.status(`waiting for the log: ${reason}`);
+  const created = await createTopics(log, topics, { clock, logger, signal: shutdown.signal, onWaiting });
+  if (wish === 'auto' && kafka !== undefined && created.length < topics.length) return undefined;
+  const partitions = new Map(topics.map((topic) => [topic.name, topic.partitions]));
+  return async () => {
+    const feeds = chosen.map(({ samples }) =>
+      feedRecords({ log, records: samples(topicPrefix), partitions, clock, logger, signal: shutdown.signal }),
+    );
+    const feeding = Promise.all(feeds);
+    shutdown.add('sample feed', () => feeding);
+    await feeding;
+  };
 }
 
 /** Shows progress until the end is asked for; rejects once an instance has failed for good: a supervisor may start the process anew. */
@@ -264,28 +321,6 @@ async function closeApi(api: FastifyInstance): Promise<void> {
   const timer = clock.timer(apiCloseMs, () => api.server.closeAllConnections());
   await api.close();
   timer.cancel();
-}
-
-function endOnSignals(shutdown: Shutdown, terminal: Terminal): void {
-  for (const [signal, number] of [
-    ['SIGTERM', 15],
-    ['SIGINT', 2],
-  ] as const)
-    process.on(signal, () => {
-      terminal.line(`${signal}: stopping; once more to stop at once`);
-      shutdown.request(128 + number);
-    });
-}
-
-/** A promise nobody waits for has failed, or something threw where nobody catches: no state can be trusted. */
-function endOnBugs(logger: Logger, terminal: Terminal): void {
-  const end = (error: unknown): void => {
-    logger.error('stopped by a bug', { error });
-    terminal.close();
-    process.exit(1);
-  };
-  process.on('unhandledRejection', end);
-  process.on('uncaughtException', end);
 }
 
 // ---- for people -----------------------------------------------------------------------------------------------------
@@ -323,6 +358,32 @@ function printExamples(listening: string, chosen: readonly Application[], termin
     '/openapi.json',
   ];
   for (const path of paths) terminal.line(`  ${listening}${path}`);
+}
+
+function askerOf(api: FastifyInstance, { apiToken }: Settings): Ask {
+  const headers = apiToken === undefined ? {} : { authorization: `Bearer ${apiToken.reveal()}` };
+  return async (path) => {
+    // While the API closes it answers nobody.
+    const response = await api.inject({ url: path, headers }).catch(() => undefined);
+    return response?.statusCode === 200 ? response.json<unknown>() : undefined;
+  };
+}
+
+/** Tries for a while. */
+async function showFindings(
+  listening: string,
+  chosen: readonly Application[],
+  ask: Ask,
+  { terminal, shutdown: { signal } }: Surroundings,
+): Promise<void> {
+  const untilMs = clock.monotonicMs() + findingsMs;
+  for (const { findings } of chosen)
+    while (!signal.aborted && clock.monotonicMs() < untilMs) {
+      const paths = await findings(ask);
+      for (const path of paths) terminal.line(`  ${listening}${path}`);
+      if (paths.length > 0) break;
+      await clock.sleep(progressEveryMs, signal);
+    }
 }
 
 function version(): string {

@@ -89,3 +89,25 @@ export class Shutdown {
     }
   }
 }
+
+/** SIGTERM and SIGINT ask for the end. */
+export function endOnSignals(shutdown: Shutdown, onSignal: (signal: string) => void): void {
+  for (const [signal, number] of [
+    ['SIGTERM', 15],
+    ['SIGINT', 2],
+  ] as const)
+    process.on(signal, () => {
+      onSignal(signal);
+      shutdown.request(128 + number);
+    });
+}
+
+/** A promise nobody waits for has failed, or something threw where nobody catches: no state can be trusted, the process ends. */
+export function endOnBugs(onBug: (error: unknown) => void): void {
+  const end = (error: unknown): void => {
+    onBug(error);
+    process.exit(1);
+  };
+  process.on('unhandledRejection', end);
+  process.on('uncaughtException', end);
+}

@@ -45,8 +45,9 @@ function rewriting(output: TextOutput): Terminal {
     line: (text) => around(() => output.write(`${visible(text)}\n`)),
     status: (text) => {
       erase();
-      // One column stays free: a full line would wrap and could not be erased.
-      shown = visible(text).slice(0, Math.max(0, (output.columns ?? 80) - 1));
+      // One column stays free: a full line would wrap and could not be erased. Some terminals do not tell their width.
+      const columns = output.columns === undefined || output.columns === 0 ? 80 : output.columns;
+      shown = visible(text).slice(0, columns - 1);
       output.write(shown);
     },
     around,

@@ -85,7 +85,11 @@ describe('the application on the embedded log', () => {
     const env = { DATA_DIR: join(directory, 'one'), ...topics };
     const one = start(env);
     const base = await ready(one);
-    expect((await fetch(`${base}/customers?limit=1`)).status).toBe(200);
+    const path = await eventually(
+      'a customer to look at',
+      async () => /(\/customers\/\S+\/lineage)/.exec(one.stdout())?.[1],
+    );
+    expect((await fetch(`${base}${path}`)).status).toBe(200);
     expect((await stat(env.DATA_DIR)).mode & 0o077).toBe(0);
 
     const two = start(env);
