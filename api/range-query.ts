@@ -99,10 +99,11 @@ async function openSources(dependencies: QueryDependencies, scan: Scan): Promise
   const { views, context, query } = scan;
   const all = ask(views, (view) => view.locateAll(query.store));
   const wanted = query.partitions === undefined ? all : selectPartitions(all, query.partitions);
+  // All places first: one that throws must not leave others half opened.
+  const places = wanted.map((location) => ({ location, place: placeOf(views, location, context) }));
   const opening: Promise<OpenedSource>[] = [];
   const byUrl = new Map<string, number[]>();
-  for (const location of wanted) {
-    const place = placeOf(views, location, context);
+  for (const { location, place } of places) {
     if (place.kind === 'local') opening.push(openLocal(dependencies, scan, place.view, location.partition));
     else byUrl.set(place.url, [...(byUrl.get(place.url) ?? []), location.partition]);
   }

@@ -310,6 +310,27 @@ describe('GET /stores/:store', () => {
     expect((await api.inject('/stores/words?partitions=9')).statusCode).toBe(400);
   });
 
+  test('a partition that moves away while another has no owner leaves nothing behind', async () => {
+    const cluster = filled(10);
+    const instance = new FakeInstance(cluster, 'one');
+    const api = serve(cluster, instance);
+    const unhandled: unknown[] = [];
+    const note = (error: unknown): void => {
+      unhandled.push(error);
+    };
+    process.on('unhandledRejection', note);
+    try {
+      // It believes in partition 0, which it does not run any more, and knows no owner of partition 3.
+      instance.believes = new Map([0, 1, 2].map((partition) => [partition, 'one']));
+      cluster.owners.delete(0);
+      expect((await api.inject('/stores/words')).json()).toMatchObject({ status: 503, code: 'store_not_ready' });
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    } finally {
+      process.off('unhandledRejection', note);
+    }
+    expect([unhandled, instance.openScans]).toEqual([[], 0]);
+  });
+
   test.each([
     'limit=0',
     'limit=1001',
