@@ -134,7 +134,7 @@ export class StreamHandle<K, V> implements KStream<K, V> {
     const node = state.declaration.processor({
       name: state.declaration.stepName('KSTREAM-MERGE', name),
       what: 'merge',
-      parents: [state.node, state.declaration.own('merge', other.state).node],
+      parents: [state.node, state.declaration.own(name ?? 'merge', other.state).node],
       create: stateless.passThrough(),
       onError: state.onError,
     });

@@ -138,7 +138,7 @@ describe('serdes', () => {
     ],
     [
       'an extracted topic',
-      (s) => void s.mapValues(same).to(() => 'anywhere', { name: 'sink' }),
+      (s) => s.mapValues(same).to(() => 'anywhere', { name: 'sink' }),
       /step sink needs a value serde/,
     ],
     [
