@@ -181,7 +181,7 @@ describe('settings', () => {
 
 describe('docs/settings.md', () => {
   const text = readFileSync(fileURLToPath(new URL('../docs/settings.md', import.meta.url)), 'utf8');
-  const rows = [...text.matchAll(/^\| `([A-Z_]+)` \| (?:`([^`]*)`)? ?\| /gm)].map(([, name, initial]) => [
+  const rows = [...text.matchAll(/^\| `([A-Z_]+)` *\| +(?:`([^`]*)` *)?\| /gm)].map(([, name, initial]) => [
     name,
     initial ?? '',
   ]);
