@@ -99,7 +99,11 @@ export class EmbeddedAdmin implements Admin {
   }
 
   fence(transactionalId: string): Promise<void> {
-    return this.#connection.request('init-producer', () => this.#connection.broker.transactions.fence(transactionalId));
+    const { broker } = this.#connection;
+    return this.#connection.request('init-producer', () => {
+      broker.checkOpen();
+      return broker.transactions.fence(transactionalId);
+    });
   }
 
   clusterId(): Promise<string> {

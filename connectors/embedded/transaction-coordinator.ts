@@ -11,6 +11,8 @@ import type { PartitionLog } from './partition-log.ts';
 const epochMax = 32_766;
 /** Producer ids are reserved in the journal by so many at once. */
 const producerIdBlock = 1000;
+/** For so long the next transaction waits for the markers of the last one. */
+const settleTimeoutMs = 30_000;
 /** A marker that could not be written (disk full) is tried again after this. */
 const markerRetryMs = 200;
 
@@ -91,13 +93,27 @@ export class TransactionCoordinator {
     await this.settled(id);
   }
 
-  /** Resolves when no decided transaction of the id lacks a marker. */
+  /** Resolves when no decided transaction of the id lacks a marker. Rejects with `LOG_UNAVAILABLE` if that takes too long. */
   async settled(id: string): Promise<void> {
     const transaction = this.#transactions.get(id);
-    while (transaction?.state === 'ending' && !this.#isClosed)
-      await new Promise<void>((resolve) => {
-        transaction.settled.push(resolve);
+    if (transaction?.state === 'ending') await this.#untilSettled(transaction);
+  }
+
+  async #untilSettled(transaction: Transaction): Promise<void> {
+    let timer: Timer | undefined;
+    const isSettled = await new Promise<boolean>((resolve) => {
+      transaction.settled.push(() => {
+        resolve(true);
       });
+      timer = this.#options.clock.timer(settleTimeoutMs, () => {
+        resolve(false);
+      });
+    });
+    timer?.cancel();
+    if (isSettled && !this.#isClosed) return;
+    throw new StreamError('LOG_UNAVAILABLE', 'the markers of the last transaction could not be written', {
+      facts: { transactionalId: transaction.id },
+    });
   }
 
   /** Before each append inside a transaction. Throws `PRODUCER_FENCED`. */

@@ -40,6 +40,7 @@ export class ManualClock implements Clock {
 
   /** Runs what becomes due, in order, and what that causes. */
   async advance(ms: number): Promise<void> {
+    await settle();
     const untilMs = this.#nowMs + ms;
     for (;;) {
       const [next] = [...this.#timers].filter(({ atMs }) => atMs <= untilMs).sort((a, b) => a.atMs - b.atMs);
@@ -52,6 +53,17 @@ export class ManualClock implements Clock {
     this.#nowMs = untilMs;
     await settle();
   }
+}
+
+/** Moves time on until the promise is settled. */
+export async function passing<T>(clock: ManualClock, promise: Promise<T>): Promise<T> {
+  const state = { isSettled: false };
+  const settled = promise.finally(() => {
+    state.isSettled = true;
+  });
+  settled.catch(() => undefined);
+  for (let turn = 0; !state.isSettled && turn < 1000; turn++) await clock.advance(100);
+  return settled;
 }
 
 /** Lets promises that are due run. */
