@@ -153,8 +153,9 @@ export class KafkaAdmin implements Admin {
 
   // ---- sending ------------------------------------------------------------------------------------------------------
 
+  /** The broker gives up before we stop listening. */
   get #timeoutMs(): number {
-    return this.#cluster.options.requestTimeoutMs;
+    return Math.floor(this.#cluster.options.requestTimeoutMs / 2);
   }
 
   #onController<T>(request: Request<T>): Promise<T> {

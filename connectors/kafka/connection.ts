@@ -30,7 +30,7 @@ export interface Request<T> {
   readonly api: Api;
   readonly encode: (writer: WireWriter, version: number) => void;
   readonly decode: (reader: WireReader, version: number) => T;
-  /** For calls that the broker holds back on purpose. */
+  /** Where it is not the usual one: for calls that the broker holds back on purpose, or that are of no use later. */
   readonly timeoutMs?: number;
 }
 

@@ -107,9 +107,10 @@ export function syncGroupRequest(
   };
 }
 
-export function heartbeatRequest(member: GroupMetadata): Request<void> {
+export function heartbeatRequest(member: GroupMetadata, timeoutMs: number): Request<void> {
   return {
     api: apis.heartbeat,
+    timeoutMs,
     encode: (writer) => {
       writer.string(member.groupId);
       writer.int32(member.generation);

@@ -13,27 +13,33 @@ export interface HeartbeatListener {
   expelled(error: StreamError): void;
 }
 
+export interface HeartbeatOptions {
+  readonly intervalMs: number;
+  /** A beat that is not answered by then is sent on a new connection: the session has not ended yet. */
+  readonly answerMs: number;
+}
+
 export class Heartbeat {
   readonly #cluster: Cluster;
   readonly #connections: Connections;
-  readonly #intervalMs: number;
+  readonly #options: HeartbeatOptions;
   readonly #listener: HeartbeatListener;
   #member: GroupMetadata | undefined;
   #timer: Timer | undefined;
   /** Answers to earlier beats are nobody's concern after a start or stop. */
   #run = 0;
 
-  constructor(cluster: Cluster, connections: Connections, intervalMs: number, listener: HeartbeatListener) {
+  constructor(cluster: Cluster, connections: Connections, options: HeartbeatOptions, listener: HeartbeatListener) {
     this.#cluster = cluster;
     this.#connections = connections;
-    this.#intervalMs = intervalMs;
+    this.#options = options;
     this.#listener = listener;
   }
 
   start(member: GroupMetadata): void {
     this.stop();
     this.#member = member;
-    this.#schedule(this.#intervalMs);
+    this.#schedule(this.#options.intervalMs);
   }
 
   stop(): void {
@@ -58,7 +64,7 @@ export class Heartbeat {
     if (member === undefined) return undefined;
     try {
       await this.#send(member);
-      return this.#intervalMs;
+      return this.#options.intervalMs;
     } catch (error) {
       return run === this.#run ? this.#judge(error) : undefined;
     }
@@ -67,19 +73,19 @@ export class Heartbeat {
   async #send(member: GroupMetadata): Promise<void> {
     const address = await this.#cluster.coordinator('group', member.groupId);
     const connection = await this.#connections.get(address);
-    await connection.request(heartbeatRequest(member));
+    await connection.request(heartbeatRequest(member, this.#options.answerMs));
   }
 
   #judge(error: unknown): number | undefined {
     if (hasCode(error, 'LOG_CLOSED')) return undefined;
     if (hasCode(error, 'REBALANCE_IN_PROGRESS')) {
       this.#listener.rebalancing();
-      return this.#intervalMs;
+      return this.#options.intervalMs;
     }
     const again = attemptAgain(error);
     if (again === 'moved' && this.#member !== undefined) this.#cluster.forgetCoordinator('group', this.#member.groupId);
     // Sooner than the interval: much of the session may be spent already.
-    if (again !== undefined) return Math.min(this.#intervalMs, backoffMs.max);
+    if (again !== undefined) return Math.min(this.#options.intervalMs, backoffMs.max);
     this.#listener.expelled(
       error instanceof StreamError ? error : new StreamError('LOG_UNAVAILABLE', 'heartbeats fail', { cause: error }),
     );

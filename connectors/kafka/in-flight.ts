@@ -26,7 +26,7 @@ export class InFlight implements RequestQueue {
 
   push(request: PushedRequest): void {
     const { clock, requestTimeoutMs, broker, onTimeout } = this.#options;
-    const timeoutMs = Math.max(requestTimeoutMs, request.requestTimeout ?? 0);
+    const timeoutMs = request.requestTimeout ?? requestTimeoutMs;
     const { apiName, correlationId } = request.entry;
     const timer = clock.timer(timeoutMs, () => {
       onTimeout(timeoutError(`${apiName} was not answered in time`, { broker, timeoutMs }));

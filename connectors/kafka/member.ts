@@ -47,7 +47,11 @@ export class KafkaMember implements Member {
     this.#listener = listener;
     this.#joinConnections = new Connections(cluster);
     this.#connections = new Connections(cluster);
-    this.#heartbeat = new Heartbeat(cluster, this.#connections, options.heartbeatIntervalMs, {
+    const beats = {
+      intervalMs: options.heartbeatIntervalMs,
+      answerMs: Math.min(cluster.options.requestTimeoutMs, options.sessionTimeoutMs / 2),
+    };
+    this.#heartbeat = new Heartbeat(cluster, this.#connections, beats, {
       rebalancing: () => {
         this.#dueFor('the group rebalances');
       },

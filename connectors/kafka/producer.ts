@@ -27,7 +27,7 @@ export class KafkaProducer implements Producer {
   #state: State = 'ready';
   /** What the log knows to be part of the open transaction. */
   readonly #partitionsInTransaction = new Set<string>();
-  #hasOffsetsInTransaction = false;
+  readonly #groupsInTransaction = new Set<string>();
   /** A failure inside the transaction: it can only be aborted. */
   #transactionFailure: StreamError | undefined;
   /** What the log has of this producer is not known: only a successor can go on. */
@@ -73,8 +73,10 @@ export class KafkaProducer implements Producer {
   async sendOffsets(offsets: readonly OffsetToCommit[], group: GroupMetadata): Promise<void> {
     const transaction = this.#transaction();
     await this.#failingTogether(async () => {
-      if (!this.#hasOffsetsInTransaction) await this.#onTransaction(addOffsetsRequest(transaction, group.groupId));
-      this.#hasOffsetsInTransaction = true;
+      const isKnown = this.#groupsInTransaction.has(group.groupId);
+      // Kept even if the answer is lost: then the transaction is not empty.
+      this.#groupsInTransaction.add(group.groupId);
+      if (!isKnown) await this.#onTransaction(addOffsetsRequest(transaction, group.groupId));
       if (offsets.length === 0) return;
       const at = { kind: 'group', key: group.groupId, connections: this.#connections } as const;
       const request = txnOffsetCommitRequest(transaction, offsets, group);
@@ -129,13 +131,13 @@ export class KafkaProducer implements Producer {
   }
 
   get #isEmpty(): boolean {
-    return this.#partitionsInTransaction.size === 0 && !this.#hasOffsetsInTransaction;
+    return this.#partitionsInTransaction.size === 0 && this.#groupsInTransaction.size === 0;
   }
 
   #endLocally(): void {
     this.#state = 'ready';
     this.#partitionsInTransaction.clear();
-    this.#hasOffsetsInTransaction = false;
+    this.#groupsInTransaction.clear();
     this.#transactionFailure = undefined;
   }
 

@@ -9,11 +9,10 @@ import { checkCode, kafkaCode, kafkaError } from './kafka-errors.ts';
 const brokersDefault = -1;
 const topicResource = 2;
 
-/** Returns the names that were there already. */
+/** Returns the names that were there already. `timeoutMs` is how long the broker may take, here and below. */
 export function createTopicsRequest(topics: readonly NewTopic[], timeoutMs: number): Request<readonly string[]> {
   return {
     api: apis.createTopics,
-    timeoutMs,
     encode: (writer) => {
       writer.array(topics, ({ name, partitions, replicationFactor, configs }) => {
         writer.string(name);
@@ -48,7 +47,6 @@ export function createTopicsRequest(topics: readonly NewTopic[], timeoutMs: numb
 export function deleteTopicsRequest(names: readonly string[], timeoutMs: number): Request<void> {
   return {
     api: apis.deleteTopics,
-    timeoutMs,
     encode: (writer) => {
       writer.array(names, (name) => {
         writer.string(name);
@@ -69,7 +67,6 @@ export function deleteTopicsRequest(names: readonly string[], timeoutMs: number)
 export function createPartitionsRequest(topic: string, partitions: number, timeoutMs: number): Request<void> {
   return {
     api: apis.createPartitions,
-    timeoutMs,
     encode: (writer) => {
       writer.array([topic], (name) => {
         writer.string(name);
@@ -102,7 +99,6 @@ export function deleteRecordsRequest(
 ): Request<readonly TopicPartition[]> {
   return {
     api: apis.deleteRecords,
-    timeoutMs,
     encode: (writer) => {
       writer.array([...byTopic(partitions)], ([topic, group]) => {
         writer.string(topic);
