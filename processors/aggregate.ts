@@ -1,7 +1,7 @@
 /** Aggregations by key into a timestamped store: of records (add) and of changing rows (subtract, then add). */
 import type { TimestampedState } from '../state-stores/typed-store.ts';
 import type { CreateNode } from './node.ts';
-import { changed, changeOf, putRow, rowState } from './table.ts';
+import { changed, changeOf, putRow, rowState, type RowState } from './table.ts';
 import { expectResult, type UserFunction } from './user-function.ts';
 
 type Combine = UserFunction<[aggregate: unknown, value: unknown, key: unknown], unknown>;
@@ -30,8 +30,9 @@ export function aggregateStream(step: string, { store, initial, add }: StreamAgg
         const row = state.get(key);
         const newValue = row === undefined ? first(value, key) : expectResult(step, add(row.value, value, key));
         const time = row === undefined ? timestampMs : Math.max(timestampMs, row.timestampMs);
+        const oldValue = row === undefined ? null : asStored(state, key, row.value, newValue);
         putRow(state, key, { value: newValue, timestampMs: time });
-        context.forward(changed(record, { newValue, oldValue: row === undefined ? null : row.value }, time));
+        context.forward(changed(record, { newValue, oldValue }, time));
       },
     };
   };
@@ -82,8 +83,7 @@ export function aggregateTable(step: string, how: TableAggregation): CreateNode 
         }
         const change = changeOf(record);
         const row = state.get(key);
-        const oldValue = row === undefined ? null : row.value;
-        let aggregate = oldValue;
+        let aggregate = row === undefined ? null : row.value;
         if (change.oldValue !== null && aggregate !== null)
           aggregate = expectResult(step, how.subtract(aggregate, change.oldValue, key));
         if (change.newValue !== null)
@@ -92,11 +92,18 @@ export function aggregateTable(step: string, how: TableAggregation): CreateNode 
               ? first(change.newValue, key)
               : expectResult(step, how.add(aggregate, change.newValue, key));
         const time = row === undefined ? timestampMs : Math.max(timestampMs, row.timestampMs);
+        const oldValue = row === undefined ? null : asStored(state, key, row.value, aggregate);
         putRow(state, key, { value: aggregate, timestampMs: time });
         context.forward(changed(record, { newValue: aggregate, oldValue }, time));
       },
     };
   };
+}
+
+/** What the row was, even if its author changed it in place: what the store shares is frozen, anything else it decodes anew. */
+function asStored(state: RowState, key: unknown, oldValue: unknown, newValue: unknown): unknown {
+  if (newValue !== oldValue || typeof oldValue !== 'object' || Object.isFrozen(oldValue)) return oldValue;
+  return state.get(key)?.value ?? null;
 }
 
 function firstAggregate(step: string, initial: Initial, add: Combine): (value: unknown, key: unknown) => unknown {

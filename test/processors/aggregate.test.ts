@@ -62,6 +62,22 @@ describe('aggregating a stream', () => {
     expect(briefChanges(harness.pipe('k', 'b', 2))).toEqual([['k', null, '>b', 2]]);
   });
 
+  test('an aggregate that its author changes in place was what the store says it was', () => {
+    const stored = new Map<unknown, readonly string[]>();
+    const state = {
+      get: (key: unknown) => {
+        const items = stored.get(key);
+        return items === undefined ? undefined : { value: new Set(items), timestampMs: 0 };
+      },
+      put: (key: unknown, value: Set<string>) => stored.set(key, [...value]),
+    };
+    const add = (aggregate: unknown, value: unknown): unknown => (aggregate as Set<unknown>).add(value);
+    const create = aggregateStream('step', { store: 'store', initial: () => new Set(), add });
+    const harness = new NodeHarness(create, { stores: { store: state } });
+    harness.pipe('k', 'a');
+    expect(briefChanges(harness.pipe('k', 'b'))).toEqual([['k', new Set(['a']), new Set(['a', 'b']), 0]]);
+  });
+
   test('undefined from an author is an error, from the initial value too', () => {
     const forgets = aggregateStream('mine', { store: 'store', initial: () => 0, add: () => undefined });
     const starts = aggregateStream('mine', { store: 'store', initial: () => undefined, add: sum });
