@@ -194,3 +194,39 @@ describe('docs/settings.md', () => {
     for (const { name } of variables.filter(({ isSecret }) => isSecret)) expect(text).toContain(`\`${name}_FILE\``);
   });
 });
+
+describe('files with settings', () => {
+  const known = variables.flatMap(({ name, isSecret }) => (isSecret === true ? [name, `${name}_FILE`] : [name]));
+  const textOf = (path: string): string => readFileSync(fileURLToPath(new URL(`../${path}`, import.meta.url)), 'utf8');
+  const pairsOf = (text: string, pattern: RegExp): readonly (readonly [name: string, value: string])[] =>
+    [...text.matchAll(pattern)].map(([, name = '', value = '']) => [name, value]);
+
+  test('.env.example names every variable once, and sets none to something other than its default', () => {
+    const text = textOf('.env.example');
+    const names = pairsOf(text, /^#?([A-Z][A-Z_]+)=/gm).map(([name]) => name);
+    expect(names.filter((name) => !known.includes(name))).toEqual([]);
+    expect(variables.filter(({ name }) => !names.some((given) => given === name || given === `${name}_FILE`))).toEqual(
+      [],
+    );
+    expect(new Set(names).size).toBe(names.length);
+    for (const [name, value] of pairsOf(text, /^([A-Z][A-Z_]+)=(.*)$/gm))
+      expect([name, value]).toEqual([name, variables.find((variable) => variable.name === name)?.initial]);
+  });
+
+  test('docker-compose.yml and the Dockerfile give the application settings that it accepts', () => {
+    const image = pairsOf(/^ENV .*$/m.exec(textOf('Dockerfile'))?.[0] ?? '', /([A-Z_]+)=(\S+)/g);
+    const services = [...textOf('docker-compose.yml').matchAll(/^ {2}app-\d:\n( {4}.*\n)+/gm)].map(
+      ([service]) => service,
+    );
+    expect(services).toHaveLength(2);
+    for (const service of services) {
+      const entries = [
+        ...image.filter(([name]) => name !== 'NODE_ENV'),
+        ...pairsOf(service, /^ {6}([A-Z][A-Z_]+): '?([^'\n]*)'?$/gm),
+      ];
+      expect(entries.map(([name]) => name).filter((name) => !known.includes(name))).toEqual([]);
+      const settings = read(Object.fromEntries(entries));
+      expect(settings.peerHosts).toContain(new URL(settings.advertisedUrl ?? '').hostname);
+    }
+  });
+});

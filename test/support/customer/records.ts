@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import type { CustomerChange, SourceChange } from '../../../schemas/app/customer/change.ts';
 import type { SourceSystem } from '../../../schemas/app/customer/fields.ts';
 import type { DecodeResult, ParsedRecord } from '../../../processors/app/customer/change-input.ts';
+import { canonicalJson } from '../../../schemas/serde.ts';
+import { isRejection } from '../../../processors/app/customer/rejection.ts';
 import { decodeChange, type DecodeOptions, type RawRecord } from '../../../processors/app/customer/decode.ts';
 
 /** One Kafka record of a captured sample. */
@@ -121,4 +123,26 @@ export function pollerEvent({ source = 'system_a', id, operation = 'UPDATE', ...
 /** The change that a poller's event means. */
 export function polled(event: RowEvent): CustomerChange {
   return changeOf(decodeWritten({ source: event.source ?? 'system_a', value: pollerEvent(event) }));
+}
+
+export interface WrittenChange {
+  readonly source: SourceSystem;
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | undefined;
+}
+
+/** As a source would write it: tombstones by key alone, everything else as canonical JSON. */
+export function written(change: SourceChange): WrittenChange {
+  const column = change.source === 'system_a' ? 'id' : 'uuid';
+  return {
+    source: change.source,
+    key: Buffer.from(JSON.stringify({ [column]: change.sourceId })),
+    value: change.op === 'TOMBSTONE' ? undefined : Buffer.from(canonicalJson(change) ?? ''),
+  };
+}
+
+/** What the merge makes of a written change; nothing if it is refused. */
+export function decoded(record: WrittenChange, timestampMs: number): readonly SourceChange[] {
+  const result = decodeChange({ ...record, headers: [], timestampMs });
+  return isRejection(result) || result.kind === 'skip' ? [] : result.changes;
 }

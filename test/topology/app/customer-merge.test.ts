@@ -1,42 +1,19 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { decodeChange } from '../../../processors/app/customer/decode.ts';
-import { isRejection } from '../../../processors/app/customer/rejection.ts';
-import type { SourceChange } from '../../../schemas/app/customer/change.ts';
 import { customerTopics } from '../../../schemas/app/customer/topics.ts';
 import { canonicalJson } from '../../../schemas/serde.ts';
 import { customerMerge } from '../../../topology/app/customer-merge.ts';
 import { describe as describeTopology } from '../../../topology/describe.ts';
 import { TestDriver } from '../../../topology/runtime/driver.ts';
 import { choices, histories, interleaved, overrideLists } from '../../support/customer/arbitraries.ts';
+import { decoded, written } from '../../support/customer/records.ts';
+import type { WrittenChange } from '../../support/customer/records.ts';
 import { referenceFold } from '../../support/customer/reference-fold.ts';
 
 const topics = customerTopics();
 const timestampMs = 1_767_225_600_000;
 
-interface Written {
-  readonly source: 'system_a' | 'system_b';
-  readonly key: Uint8Array;
-  readonly value: Uint8Array | undefined;
-}
-
-/** As a source would write it: tombstones by key alone, everything else as canonical JSON. */
-function written(change: SourceChange): Written {
-  const column = change.source === 'system_a' ? 'id' : 'uuid';
-  return {
-    source: change.source,
-    key: Buffer.from(JSON.stringify({ [column]: change.sourceId })),
-    value: change.op === 'TOMBSTONE' ? undefined : Buffer.from(JSON.stringify(change)),
-  };
-}
-
-function decoded(record: Written): readonly SourceChange[] {
-  const result = decodeChange({ ...record, headers: [], timestampMs });
-  if (isRejection(result) || result.kind === 'skip') return [];
-  return result.changes;
-}
-
-function pipe(driver: TestDriver, record: Written): void {
+function pipe(driver: TestDriver, record: WrittenChange): void {
   const topic = record.source === 'system_a' ? topics.changesA : topics.changesB;
   driver.pipeBytes(topic.name, record.key, record.value, { timestampMs });
 }
@@ -63,7 +40,10 @@ describe('the customer merge, run as a topology', () => {
           for (const { email, overrides: list } of overrides)
             driver.pipe(topics.overrides, email, list, { timestampMs });
           const merged = mergedIn(driver);
-          for (const [email, { json }] of referenceFold(inputs.flatMap(decoded), overrides))
+          for (const [email, { json }] of referenceFold(
+            inputs.flatMap((input) => decoded(input, timestampMs)),
+            overrides,
+          ))
             expect(merged.get(email) ?? null).toBe(json);
           expect(driver.read(topics.dlq)).toHaveLength(0);
         },
