@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { silentLogger, systemClock, systemRandom } from '../../../clock.ts';
 import { kafkaLog } from '../../../connectors/kafka/kafka-log.ts';
 import type { Log } from '../../../connectors/log.ts';
+import type { Topic } from '../../../schemas/topic.ts';
 import type { TopicPartition } from '../../../schemas/record.ts';
 import type { SourceChange } from '../../../schemas/app/customer/change.ts';
 import type { StewardOverride } from '../../../schemas/app/customer/override.ts';
@@ -116,7 +117,11 @@ describeKafka('the customer merge on Kafka', (brokers) => {
       return instance;
     };
     await log.admin.createTopics(
-      Object.values(topics).map(({ name, create }) => ({ name, partitions, ...(create ?? {}) })),
+      Object.values<Pick<Topic<unknown, unknown>, 'name' | 'create'>>(topics).map(({ name, create }) => ({
+        name,
+        partitions,
+        ...create,
+      })),
     );
     const given = inputs();
     await append(log, given);
