@@ -73,6 +73,16 @@ function inputs(): Inputs {
 
 const prefix = `merge-${systemRandom.uuid().slice(0, 8)}.`;
 const topics = customerTopics(prefix);
+const declared: readonly Pick<Topic<unknown, unknown>, 'name' | 'create'>[] = [
+  topics.changesA,
+  topics.changesB,
+  topics.overrides,
+  topics.sources,
+  topics.merged,
+  topics.conflicts,
+  topics.dlq,
+  topics.detached,
+];
 const sources = [topics.changesA, topics.changesB, topics.overrides];
 
 async function append(log: Log, { changes, overrides }: Inputs): Promise<void> {
@@ -116,13 +126,7 @@ describeKafka('the customer merge on Kafka', (brokers) => {
       await instance.start();
       return instance;
     };
-    await log.admin.createTopics(
-      Object.values<Pick<Topic<unknown, unknown>, 'name' | 'create'>>(topics).map(({ name, create }) => ({
-        name,
-        partitions,
-        ...create,
-      })),
-    );
+    await log.admin.createTopics(declared.map(({ name, create }) => ({ name, partitions, ...create })));
     const given = inputs();
     await append(log, given);
     const expected = new Map<string, string>();
