@@ -41,7 +41,6 @@ const errors = {
   QUERY_INVALID: { retry: 'never' },
   QUERY_TIMEOUT: { retry: 'with-backoff' },
   PEER_UNAVAILABLE: { retry: 'with-backoff' },
-  SHUTDOWN_TIMEOUT: { retry: 'never' },
 } as const satisfies Record<string, { retry: Retry }>;
 
 export type ErrorCode = keyof typeof errors;
