@@ -24,8 +24,9 @@ export type Place =
   | { readonly kind: 'local'; readonly view: InstanceView }
   | { readonly kind: 'peer'; readonly instanceId: string; readonly url: string };
 
-/** The instances of this process that know a store; they belong to one application. Throws `STORE_UNKNOWN`. */
+/** The instances of this process that know a store; they belong to one application. Throws `STORE_UNKNOWN`, `STORE_NOT_READY` while there are none yet. */
 export function viewsOf(instances: readonly InstanceView[], store: string): readonly InstanceView[] {
+  if (instances.length === 0) throw new StreamError('STORE_NOT_READY', 'this process is starting');
   const views = instances.filter((view) => view.storeNames().includes(store));
   if (views.length === 0) throw new StreamError('STORE_UNKNOWN', 'no such store');
   return views;

@@ -83,11 +83,17 @@ const rangeParameters = {
   partitions: { type: 'string', pattern: '^\\d{1,6}(,\\d{1,6}){0,999}$', description: 'only these partitions' },
 } as const;
 
-const queryProblems = {
+const metadataProblems = {
   400: ['request_invalid', 'query_invalid'],
   404: ['store_unknown'],
   414: ['key_too_long'],
+  503: ['store_not_ready'],
+};
+
+const queryProblems = {
+  ...metadataProblems,
   421: ['misdirected'],
+  500: ['value_undecodable'],
   503: ['store_not_ready', 'position_not_reached', 'peer_unavailable'],
 };
 
@@ -107,7 +113,7 @@ export function storeRoutes(scope: RouteScope, instances: readonly InstanceView[
       description: {
         summary: 'Which partition and instance a key lives on; without a key all partitions of the store',
         success: 'the partition, or all',
-        problems: queryProblems,
+        problems: metadataProblems,
       },
     },
     handler: async (request: MetadataRequest) => describePlace(instances, queries.spec(request.params.store), request),

@@ -36,13 +36,33 @@ type SearchRequest = FastifyRequest<{ Querystring: SearchParameters }>;
 const emailParams = { type: 'object', properties: { email: { type: 'string' } }, required: ['email'] };
 const waiting = queryString(waitParameter);
 
-const problems = {
+type Problems = NonNullable<RouteDescription['problems']>;
+
+const searchProblems: Problems = {
+  400: ['request_invalid', 'query_invalid'],
+  421: ['misdirected'],
+  503: ['store_not_ready', 'position_not_reached', 'peer_unavailable', 'too_many_scans'],
+};
+
+const customerProblems: Problems = {
   400: ['request_invalid', 'query_invalid', 'email_invalid'],
   404: ['customer_not_found'],
+  421: ['misdirected'],
   503: ['store_not_ready', 'position_not_reached', 'peer_unavailable'],
 };
 
-function described(summary: string, success: string): { readonly description: RouteDescription } {
+const syncProblems: Problems = {
+  ...customerProblems,
+  400: ['request_invalid', 'body_invalid', 'query_invalid', 'email_invalid'],
+  413: ['body_too_large'],
+  415: ['media_type_unsupported'],
+};
+
+function described(
+  summary: string,
+  success: string,
+  problems: Problems = customerProblems,
+): { readonly description: RouteDescription } {
   return { description: { summary, success, problems, isQuery: true } };
 }
 
@@ -57,7 +77,11 @@ export function customerRoutes(options: CustomerRouteOptions): Routes {
 function readRoutes({ app, queries }: RouteScope, { states, policy }: CustomerRouteOptions): void {
   app.get('/customers', {
     schema: { querystring: queryString({ ...waitParameter, ...searchParameters }) },
-    config: described('Customers in the order of their e-mails', 'customers, and the cursor of the next page'),
+    config: described(
+      'Customers in the order of their e-mails',
+      'customers, and the cursor of the next page',
+      searchProblems,
+    ),
     handler: async (request: SearchRequest, reply) => {
       const search = { queries, states, policy, context: contextOf(request) };
       const { items, next, provenance } = await searchCustomers(search, request.query);
@@ -113,6 +137,7 @@ function sourceRoutes({ app, queries }: RouteScope, { states, policy }: Customer
     config: described(
       'Compares the systems on one customer; changes nothing',
       'conflicts, and who changed each field last',
+      syncProblems,
     ),
     handler: async (request: SyncRequest, reply) => {
       const [, view] = await stateOf(request.body.email, contextOf(request), reply);

@@ -130,6 +130,13 @@ describe('GET /customers/:email', () => {
     expect([response.statusCode, response.json<{ code: string }>().code]).toEqual([400, 'email_invalid']);
   });
 
+  test('503, never 404, while the process has not made its instances yet', async () => {
+    const api = apiOf([], { routes });
+    apis.push(api);
+    for (const url of [`/customers/${ann}`, '/customers', '/stores/customers', `/stores/customers/${ann}`])
+      expect((await api.inject(url)).json()).toMatchObject({ status: 503, code: 'store_not_ready' });
+  });
+
   test('503, never 404, while the store is not ready', async () => {
     const { cluster } = clusterOf(annChanges);
     cluster.owners.clear();

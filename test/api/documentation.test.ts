@@ -1,0 +1,92 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { customerRoutes } from '../../api/app/customer-routes.ts';
+import { customerStates } from '../../processors/app/customer/processors.ts';
+import { defaultPolicy } from '../../schemas/app/customer/policy.ts';
+import { apiOf } from './fake-instance.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const text = readFileSync(`${root}docs/api-http.md`, 'utf8');
+
+interface Operation {
+  readonly parameters: readonly { readonly name: string; readonly in: string }[];
+  readonly responses: Readonly<Record<string, { readonly description: string }>>;
+}
+
+interface OpenApi {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+}
+
+const api = apiOf([], { routes: [customerRoutes({ states: customerStates, policy: defaultPolicy })] });
+afterAll(() => api.close());
+
+const described = await api.inject('/openapi.json');
+const operations = new Map(
+  Object.entries(described.json<OpenApi>().paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => [`${method.toUpperCase()} ${path}`, operation]),
+  ),
+);
+
+/** `GET /path` -> the text of its section. */
+const sections = new Map(
+  [...text.matchAll(/^### ((?:GET|POST|PUT|PATCH|DELETE) \S+)\n([^]*?)(?=^##|$(?![^]))/gm)].map(
+    ([, route = '', section = '']) => [route, section],
+  ),
+);
+
+const problemTable = new Map(
+  [...text.matchAll(/^\| `([a-z_]+)` +\| (\d{3}) +\|/gm)].map(([, code = '', status = '']) => [code, status]),
+);
+
+function problemsOf(section: string): readonly string[] {
+  const [paragraph = ''] = /^Problems: (?:.+\n)+/m.exec(section) ?? [];
+  return [...paragraph.matchAll(/(\d{3})\s`([a-z_]+)`/g)].map(
+    ([, status, code]) => `${String(status)} ${String(code)}`,
+  );
+}
+
+describe('docs/api-http.md', () => {
+  test('has one section for each route, and none for anything else', () => {
+    const headings = [...text.matchAll(/^### (.*)$/gm)].map(([, heading]) => heading);
+    expect([...headings].sort()).toEqual([...operations.keys()].sort());
+  });
+
+  test.each([...operations])('%s is documented with its parameters', (route, { parameters }) => {
+    const expected = parameters.filter((parameter) => parameter.in !== 'header');
+    const documented = [...(sections.get(route) ?? '').matchAll(/^\| `(\w+)` +\| (path|query) /gm)];
+    expect(documented.map(([, name, place]) => ({ name, in: place }))).toEqual(
+      expected.map(({ name, in: place }) => ({ name, in: place })),
+    );
+  });
+
+  test.each([...operations])('%s is documented with its own problems', (route, { responses }) => {
+    const expected = Object.entries(responses)
+      .filter(([status]) => /^[45]/.test(status))
+      .flatMap(([status, { description }]) => description.split(', ').map((code) => `${status} ${code}`));
+    expect([...problemsOf(sections.get(route) ?? '')].sort()).toEqual(expected.sort());
+  });
+
+  test('lists every problem that the code can answer with its status, and no other', () => {
+    const files = readdirSync(`${root}api`, { recursive: true, encoding: 'utf8' }).filter((path) =>
+      path.endsWith('.ts'),
+    );
+    const answered = files.flatMap((path) => {
+      const source = readFileSync(`${root}api/${path}`, 'utf8');
+      const direct = [...source.matchAll(/(\d{3}),\s*'([a-z]+(?:_[a-z]+)*)',/g)];
+      const later = [...source.matchAll(/unavailable\(\s*'([a-z_]+)'/g)];
+      return [
+        ...direct.map(([, status = '', code = '']) => [code, status] as const),
+        ...later.map(([, code = '']) => [code, '503'] as const),
+      ];
+    });
+    expect(new Map([...problemTable].sort())).toEqual(new Map(answered.sort()));
+  });
+
+  test('the problems of routes are in the list, with the same status', () => {
+    const unlisted = [...sections.values()]
+      .flatMap(problemsOf)
+      .filter((problem) => problemTable.get(problem.slice(4)) !== problem.slice(0, 3));
+    expect(unlisted).toEqual([]);
+  });
+});
