@@ -103,10 +103,12 @@ async function benchBytes(name: string, stores: Stores): Promise<void> {
   await store.close();
 }
 
+const cacheBytesMax = 16 * 1024 * 1024;
+
 async function benchTyped(): Promise<void> {
   const counts = defineStore('counts', { key: stringSerde, value: int64Serde });
   const store = await layered(await memoryStores().open(['a'], options), counts);
-  const state = counts.createState({ store, currentTimestampMs: () => 1 });
+  const state = counts.createState({ store, currentTimestampMs: () => 1, cacheBytesMax });
   const names = Array.from({ length: 1000 }, (_, index) => `customer-${String(index)}`);
   const count = (): void => {
     for (let index = 0; index < 1_000_000; index += 1) {
@@ -127,6 +129,7 @@ async function benchTyped(): Promise<void> {
     const balances = spec.createState({
       store: await layered(await memoryStores().open(['b'], options), spec),
       currentTimestampMs: () => 1,
+      cacheBytesMax,
     });
     const add = (): void => {
       for (let index = 0; index < 300_000; index += 1) {
@@ -141,7 +144,7 @@ async function benchTyped(): Promise<void> {
 
   const ordered = defineStore('ordered', { key: stringSerde, value: int64Serde, ordered: true });
   const orderedStore = await layered(await memoryStores().open(['c'], options), ordered);
-  const rows = ordered.createState({ store: orderedStore, currentTimestampMs: () => 1 });
+  const rows = ordered.createState({ store: orderedStore, currentTimestampMs: () => 1, cacheBytesMax });
   await measure('typed: put of a new key into an ordered store', keyCount, () => {
     for (let index = 0; index < keyCount; index += 1) rows.put(String(shuffled(index)).padStart(9, '0'), index);
   });

@@ -7,6 +7,24 @@ export interface CachedRow<T> {
   bytes: Uint8Array | undefined;
   /** The decoded value if it may be shared. */
   value: T | undefined;
+  /** Length of the value as stored. */
+  valueBytes: number;
+}
+
+export interface CacheBounds {
+  /** 0 keeps nothing. */
+  readonly entriesMax: number;
+  /** Of memory, estimated from what rows take as stored. */
+  readonly bytesMax: number;
+}
+
+/** What a row costs besides its value: the row, its key three times over and its place in the map. */
+const rowBytes = 256;
+/** A decoded value takes about this many times what it takes as stored. */
+const decodedFactor = 2;
+
+function weightOf(row: CachedRow<unknown>): number {
+  return rowBytes + decodedFactor * row.valueBytes;
 }
 
 /**
@@ -14,12 +32,14 @@ export interface CachedRow<T> {
  */
 export class ObjectCache<K, T> {
   readonly #generationMax: number;
+  readonly #generationBytesMax: number;
   #young = new Map<K, CachedRow<T>>();
   #old = new Map<K, CachedRow<T>>();
+  #youngBytes = 0;
 
-  /** `entriesMax` 0 keeps nothing. */
-  constructor(entriesMax: number) {
-    this.#generationMax = entriesMax >> 1;
+  constructor({ entriesMax, bytesMax }: CacheBounds) {
+    this.#generationMax = Math.floor(entriesMax / 2);
+    this.#generationBytesMax = Math.floor(bytesMax / 2);
   }
 
   get(key: K): CachedRow<T> | undefined {
@@ -31,16 +51,29 @@ export class ObjectCache<K, T> {
   }
 
   set(key: K, row: CachedRow<T>): void {
-    if (this.#generationMax === 0) return;
+    const weight = weightOf(row);
+    if (this.#generationMax === 0 || weight > this.#generationBytesMax) return;
     this.#young.set(key, row);
-    if (this.#young.size < this.#generationMax) return;
-    this.#old = this.#young;
-    this.#young = new Map();
+    this.#youngBytes += weight;
+    if (this.#young.size >= this.#generationMax || this.#youngBytes >= this.#generationBytesMax) this.#age();
+  }
+
+  /** To be told after the value of a row that `get` returned has become larger or smaller by so many bytes. */
+  resized(byBytes: number): void {
+    this.#youngBytes += decodedFactor * byBytes;
+    if (this.#youngBytes >= this.#generationBytesMax) this.#age();
   }
 
   clear(): void {
     this.#young.clear();
     this.#old.clear();
+    this.#youngBytes = 0;
+  }
+
+  #age(): void {
+    this.#old = this.#young;
+    this.#young = new Map();
+    this.#youngBytes = 0;
   }
 }
 

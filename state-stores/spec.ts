@@ -10,10 +10,8 @@ import {
   type KeyValueState,
   type OrderedState,
   type TimestampedState,
+  type TypedStoreOptions,
 } from './typed-store.ts';
-
-/** Values of each store and task that are kept decoded; at some 200 bytes and a value each. */
-export const defaultCacheEntriesMax = 10_000;
 
 /** How a row in the store and its record in the changelog become each other. */
 export interface StoreFormat {
@@ -30,6 +28,8 @@ export interface StateScope {
   readonly store: LayeredStore;
   /** Timestamp of the changelog records of writes that name none. */
   readonly currentTimestampMs: () => number;
+  /** Memory for decoded values. */
+  readonly cacheBytesMax: number;
 }
 
 /** A declared store. Frozen. `State` is what processors see of it. */
@@ -67,7 +67,7 @@ export interface StoreOptions<K, V> {
 }
 
 export interface CacheOptions {
-  /** Rows per task whose values are kept decoded; 0: none. */
+  /** Rows per task whose values are kept decoded; 0: none. By default as many as the instance's `cacheBytesMax` allows. */
   readonly entriesMax?: number;
   /**
    * Lets a read return the very value that was put (which is then deep-frozen) instead of decoding it. Only for a serde that gives back exactly what it
@@ -117,7 +117,7 @@ export function defineStore<K, V>(
     format: plainFormat,
     ordered,
     orderedKeysMax: checkBound(name, options.orderedKeysMax ?? defaultOrderedKeysMax),
-    createState: (scope: StateScope) => new TypedKeyValueStore({ ...scope, ...typed(options) }),
+    createState: (scope: StateScope) => new TypedKeyValueStore(typed(scope, options)),
   });
 }
 
@@ -132,7 +132,7 @@ export function defineTimestampedStore<K, V>(
     format: timestampedFormat,
     ordered: false,
     orderedKeysMax: defaultOrderedKeysMax,
-    createState: (scope: StateScope) => new TypedTimestampedStore({ ...scope, ...typed(options) }),
+    createState: (scope: StateScope) => new TypedTimestampedStore(typed(scope, options)),
   });
 }
 
@@ -140,7 +140,7 @@ function common<K, V>(
   name: string,
   options: StoreOptions<K, V>,
 ): Pick<StoreSpec<K, V, never>, 'name' | 'key' | 'value' | 'changelog'> {
-  checkBound(name, options.cache?.entriesMax ?? defaultCacheEntriesMax);
+  checkBound(name, options.cache?.entriesMax ?? 0);
   return {
     name: checkName('store', name),
     key: options.key,
@@ -149,20 +149,13 @@ function common<K, V>(
   };
 }
 
-function typed<K, V>({
-  key,
-  value,
-  cache = {},
-}: StoreOptions<K, V>): {
-  readonly key: Serde<K>;
-  readonly value: Serde<V>;
-  readonly cacheEntriesMax: number;
-  readonly keepsPutValues: boolean;
-} {
+function typed<K, V>(scope: StateScope, options: StoreOptions<K, V>): TypedStoreOptions<K, V> {
+  const { key, value, cache = {} } = options;
   return {
+    ...scope,
     key,
     value,
-    cacheEntriesMax: cache.entriesMax ?? defaultCacheEntriesMax,
+    cache: { entriesMax: cache.entriesMax ?? Infinity, bytesMax: scope.cacheBytesMax },
     keepsPutValues: cache.keepsPutValues ?? false,
   };
 }

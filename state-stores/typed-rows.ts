@@ -4,7 +4,7 @@ import { noHeaders } from '../schemas/record.ts';
 import { bigint64Serde, int16Serde, int32Serde, int64Serde, stringSerde, type Serde } from '../schemas/serde.ts';
 import { toBinaryKey } from './binary-key.ts';
 import type { LayeredStore } from './layered-store.ts';
-import { ObjectCache, freezePlain, type CachedRow } from './object-cache.ts';
+import { ObjectCache, freezePlain, type CacheBounds, type CachedRow } from './object-cache.ts';
 
 type SerdeFailure = 'SERIALIZATION_FAILED' | 'DESERIALIZATION_FAILED';
 
@@ -54,7 +54,7 @@ const injective: ReadonlySet<unknown> = new Set([stringSerde, int16Serde, int32S
 export interface TypedRowsOptions<K, T> {
   readonly store: LayeredStore;
   readonly key: Serde<K>;
-  readonly cacheEntriesMax: number;
+  readonly cache: CacheBounds;
   readonly keepsPutValues: boolean;
   readonly decode: (stored: Uint8Array) => T;
 }
@@ -78,13 +78,13 @@ export class TypedRows<K, T> {
   #generation: number;
 
   constructor(options: TypedRowsOptions<K, T>) {
-    assert(options.cacheEntriesMax >= 0, 'a cache has a size');
+    assert(options.cache.entriesMax >= 0 && options.cache.bytesMax >= 0, 'a cache has a size');
     this.#store = options.store;
     this.#key = options.key;
     this.#decode = options.decode;
     this.#keepsPutValues = options.keepsPutValues;
     this.#isInjective = injective.has(options.key);
-    this.#cache = new ObjectCache(options.cacheEntriesMax);
+    this.#cache = new ObjectCache(options.cache);
     this.#generation = options.store.generation;
   }
 
@@ -103,6 +103,8 @@ export class TypedRows<K, T> {
     const known = this.#cached(key);
     const row = known ?? this.#row(key);
     this.#store.putNamed(row.name, { key: row.key, value: stored, timestampMs, headers: noHeaders });
+    const grownBytes = (stored?.length ?? 0) - row.valueBytes;
+    row.valueBytes += grownBytes;
     row.bytes = stored;
     row.value = undefined;
     if (this.#keepsPutValues && value !== undefined && freezePlain(value)) {
@@ -110,6 +112,7 @@ export class TypedRows<K, T> {
       row.bytes = undefined;
     }
     if (known === undefined) this.#cache.set(this.#cacheKey(key, row), row);
+    else if (grownBytes !== 0) this.#cache.resized(grownBytes);
   }
 
   #cached(key: K): CachedRow<T> | undefined {
@@ -123,13 +126,14 @@ export class TypedRows<K, T> {
   #load(key: K): CachedRow<T> {
     const row = this.#row(key);
     row.bytes = this.#store.getNamed(row.name, row.key);
+    row.valueBytes = row.bytes?.length ?? 0;
     this.#cache.set(this.#cacheKey(key, row), row);
     return row;
   }
 
   #row(key: K): CachedRow<T> {
     const bytes = encodeKey(this.#store.name, this.#key, key);
-    return { key: bytes, name: toBinaryKey(bytes), bytes: undefined, value: undefined };
+    return { key: bytes, name: toBinaryKey(bytes), bytes: undefined, value: undefined, valueBytes: 0 };
   }
 
   #cacheKey(key: K, row: CachedRow<T>): K | string {

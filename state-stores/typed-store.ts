@@ -2,6 +2,7 @@
 import { StreamError } from '../errors.ts';
 import type { Serde } from '../schemas/serde.ts';
 import type { LayeredStore } from './layered-store.ts';
+import type { CacheBounds } from './object-cache.ts';
 import type { Entry } from './store.ts';
 import { timestampOf, valueOf, withTimestamp } from './timestamped-value.ts';
 import { TypedRows, decode, encodeKey, encodeValue } from './typed-rows.ts';
@@ -61,8 +62,7 @@ export interface TypedStoreOptions<K, V> {
   readonly store: LayeredStore;
   readonly key: Serde<K>;
   readonly value: Serde<V>;
-  /** Rows whose values are kept decoded. */
-  readonly cacheEntriesMax: number;
+  readonly cache: CacheBounds;
   /** Serves a value that was put (then frozen) instead of decoding it: only if the serde gives back exactly what it was given. */
   readonly keepsPutValues: boolean;
   /** Timestamp of the changelog records of writes that name none. */

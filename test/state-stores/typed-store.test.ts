@@ -26,9 +26,13 @@ interface Opened<S extends AnyStoreSpec> {
   readonly store: LayeredStore;
 }
 
-async function open<S extends AnyStoreSpec>(spec: S, currentTimestampMs = () => 5): Promise<Opened<S>> {
+async function open<S extends AnyStoreSpec>(
+  spec: S,
+  currentTimestampMs = () => 5,
+  cacheBytesMax = 1_000_000,
+): Promise<Opened<S>> {
   const store = await layered(await memoryStores().open(['0_0', spec.name], openOptions), spec);
-  return { store, state: spec.createState({ store, currentTimestampMs }) as StateOf<S> };
+  return { store, state: spec.createState({ store, currentTimestampMs, cacheBytesMax }) as StateOf<S> };
 }
 
 /** Counts how often values are decoded. */
@@ -271,6 +275,25 @@ describe('the object cache', () => {
     expect(integers.get(0)).toBe(2);
   });
 
+  test('keeps within its memory, also when values grow in place', async () => {
+    const value = counting(jsonSerde<string>());
+    const { state } = await open(defineStore('texts', { key: stringSerde, value }), () => 5, 100_000);
+    const keys = Array.from({ length: 100 }, (_, index) => `k${String(index)}`);
+    const readAll = (): number => {
+      const before = value.decoded;
+      for (const key of keys) state.get(key);
+      return value.decoded - before;
+    };
+    for (const key of keys) state.put(key, 'small');
+    expect([readAll(), readAll()]).toEqual([100, 0]);
+    for (const key of keys) state.put(key, 'x'.repeat(10_000));
+    readAll();
+    expect(readAll()).toBe(100);
+    for (const key of keys) state.put(key, 'small');
+    readAll();
+    expect(readAll()).toBe(0);
+  });
+
   test('never changes what is read, however small it is', () => {
     type Step = { readonly key: unknown; readonly value: number | undefined } | 'discard' | 'commit';
     const key = fc.oneof(fc.constantFrom('a', 'b', 'c', '"a"', 0, -0, 1, true), fc.record({ a: fc.nat(1) }));
@@ -279,37 +302,44 @@ describe('the object cache', () => {
       { weight: 1, arbitrary: fc.constantFrom<Step>('discard', 'commit') },
     );
     return fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 40 }), fc.constantFrom(0, 2, 4, 100), async (steps, entriesMax) => {
-        const keySerde = canonicalJsonSerde<unknown>();
-        const { state, store } = await open(
-          defineStore('any', { key: keySerde, value: int64Serde, cache: { entriesMax } }),
-        );
-        const nameOf = (one: unknown): string => Buffer.from(keySerde.serialize(one)).toString();
-        let committed = new Map<string, number>();
-        let latest = new Map<string, number>();
-        let position = 0;
-        for (const one of steps) {
-          if (one === 'discard') {
-            store.discard();
-            latest = new Map(committed);
-          } else if (one === 'commit') {
-            store.seal();
-            position += 1;
-            await store.apply(position);
-            committed = new Map(latest);
-          } else {
-            expect(state.get(one.key)).toBe(latest.get(nameOf(one.key)));
-            if (one.value === undefined) {
-              state.delete(one.key);
-              latest.delete(nameOf(one.key));
+      fc.asyncProperty(
+        fc.array(step, { maxLength: 40 }),
+        fc.constantFrom(0, 2, 4, 100),
+        fc.constantFrom(0, 600, 1_200, 100_000),
+        async (steps, entriesMax, bytesMax) => {
+          const keySerde = canonicalJsonSerde<unknown>();
+          const { state, store } = await open(
+            defineStore('any', { key: keySerde, value: int64Serde, cache: { entriesMax } }),
+            () => 5,
+            bytesMax,
+          );
+          const nameOf = (one: unknown): string => Buffer.from(keySerde.serialize(one)).toString();
+          let committed = new Map<string, number>();
+          let latest = new Map<string, number>();
+          let position = 0;
+          for (const one of steps) {
+            if (one === 'discard') {
+              store.discard();
+              latest = new Map(committed);
+            } else if (one === 'commit') {
+              store.seal();
+              position += 1;
+              await store.apply(position);
+              committed = new Map(latest);
             } else {
-              state.put(one.key, one.value);
-              latest.set(nameOf(one.key), one.value);
+              expect(state.get(one.key)).toBe(latest.get(nameOf(one.key)));
+              if (one.value === undefined) {
+                state.delete(one.key);
+                latest.delete(nameOf(one.key));
+              } else {
+                state.put(one.key, one.value);
+                latest.set(nameOf(one.key), one.value);
+              }
+              expect(state.get(one.key)).toBe(latest.get(nameOf(one.key)));
             }
-            expect(state.get(one.key)).toBe(latest.get(nameOf(one.key)));
           }
-        }
-      }),
+        },
+      ),
     );
   });
 });

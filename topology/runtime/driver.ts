@@ -287,10 +287,14 @@ function fetched(topic: string, at: { partition: number; offset: number; bytes: 
   };
 }
 
+/** Per store. */
+const cacheBytesMax = 1024 * 1024;
+
 function memoryTaskStore(planned: Plan['subTopologies'][number]['stores'][number]): TaskStore {
   const { name, ordered, orderedKeysMax } = planned.spec;
   const backing = new MemoryStore(name, () => undefined);
-  return new TaskStore(planned, backing, new LayeredStore(backing, { name, ordered, orderedKeysMax }));
+  const store = new LayeredStore(backing, { name, ordered, orderedKeysMax });
+  return new TaskStore(planned, backing, { store, cacheBytesMax });
 }
 
 function userPartitions(

@@ -31,6 +31,8 @@ export interface InstanceOptions {
   readonly transactionTimeoutMs?: number;
   /** Memory for unflushed writes over all stores of the instance. */
   readonly storesBytesMax?: number;
+  /** Memory for decoded values over all stores of the topology, estimated; 0 keeps none. */
+  readonly cacheBytesMax?: number;
   readonly compression?: Compression;
   /** Of internal topics; absent: the broker's default. */
   readonly replicationFactor?: number;
@@ -51,6 +53,7 @@ const limits = {
   rebalanceTimeoutMs: { default: 60_000, min: 100, max: 1_800_000 },
   transactionTimeoutMs: { default: 10_000, min: 100, max: 900_000 },
   storesBytesMax: { default: 256 * 1024 * 1024, min: 1024 * 1024, max: 64 * 1024 ** 3 },
+  cacheBytesMax: { default: 128 * 1024 * 1024, min: 0, max: 64 * 1024 ** 3 },
   repartitionPurgeIntervalMs: { default: 30_000, min: 100, max: 86_400_000 },
 } as const;
 
@@ -85,6 +88,7 @@ export function resolveOptions(options: InstanceOptions): ResolvedOptions {
     rebalanceTimeoutMs: number('rebalanceTimeoutMs'),
     transactionTimeoutMs: number('transactionTimeoutMs'),
     storesBytesMax: number('storesBytesMax'),
+    cacheBytesMax: number('cacheBytesMax'),
     repartitionPurgeIntervalMs: number('repartitionPurgeIntervalMs'),
   };
 }

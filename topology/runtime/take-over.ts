@@ -176,8 +176,8 @@ async function openStore(
     checkWanted(opening);
     try {
       const backing = await stores.open(path, { identity, writeBufferBytes: writeBufferBytes(scope) });
-      const bytesMax = changelogTopic === undefined ? Infinity : scope.messageBytesMax(changelogTopic);
-      return await TaskStore.open(planned, backing, bytesMax);
+      const messageBytesMax = changelogTopic === undefined ? Infinity : scope.messageBytesMax(changelogTopic);
+      return await TaskStore.open(planned, backing, { messageBytesMax, cacheBytesMax: cacheBytes(scope) });
     } catch (error) {
       if (hasCode(error, 'STORE_FOREIGN', 'STORE_CORRUPT') && attempt < 3) {
         logger.warn('store is foreign or damaged: rebuilding it from the changelog', { path, code: error.code });
@@ -189,10 +189,19 @@ async function openStore(
   }
 }
 
-function writeBufferBytes(scope: TakeOverScope): number {
+/** Stores of all tasks of the topology: an instance may come to own them all. */
+function storeCount({ prepared }: TakeOverScope): number {
   let count = 0;
-  for (const sub of scope.prepared.plan.subTopologies) count += sub.stores.length * sub.partitions;
-  const share = Math.floor(scope.options.storesBytesMax / Math.max(1, 2 * count));
+  for (const sub of prepared.plan.subTopologies) count += sub.stores.length * sub.partitions;
+  return Math.max(1, count);
+}
+
+function cacheBytes(scope: TakeOverScope): number {
+  return Math.floor(scope.options.cacheBytesMax / storeCount(scope));
+}
+
+function writeBufferBytes(scope: TakeOverScope): number {
+  const share = Math.floor(scope.options.storesBytesMax / (2 * storeCount(scope)));
   return Math.min(writeBuffer.max, Math.max(writeBuffer.min, share));
 }
 

@@ -17,6 +17,13 @@ const restoreBatchMax = 5_000;
 /** Framing of one changelog record in its batch. */
 const changelogOverheadBytes = 256;
 
+export interface TaskStoreBounds {
+  /** What the changelog takes in one record. */
+  readonly messageBytesMax: number;
+  /** Memory for decoded values. */
+  readonly cacheBytesMax: number;
+}
+
 export class TaskStore {
   readonly name: string;
   readonly planned: PlannedStore;
@@ -27,19 +34,21 @@ export class TaskStore {
   #context: WriteContext | undefined;
   #pending: { key: Uint8Array; value: Uint8Array | undefined }[] = [];
 
-  constructor(planned: PlannedStore, backing: KeyValueStore, store: LayeredStore) {
+  constructor(planned: PlannedStore, backing: KeyValueStore, opened: { store: LayeredStore; cacheBytesMax: number }) {
+    const { store, cacheBytesMax } = opened;
     this.name = planned.spec.name;
     this.planned = planned;
     this.#backing = backing;
     this.layered = store;
-    this.state = planned.spec.createState({ store, currentTimestampMs: () => this.#context?.writeTimestampMs ?? 0 });
+    const currentTimestampMs = (): number => this.#context?.writeTimestampMs ?? 0;
+    this.state = planned.spec.createState({ store, currentTimestampMs, cacheBytesMax });
   }
 
-  /** `messageBytesMax` is what the changelog takes in one record. */
-  static async open(planned: PlannedStore, backing: KeyValueStore, messageBytesMax: number): Promise<TaskStore> {
+  static async open(planned: PlannedStore, backing: KeyValueStore, bounds: TaskStoreBounds): Promise<TaskStore> {
     const { name, ordered, orderedKeysMax } = planned.spec;
-    const rowBytesMax = messageBytesMax - changelogOverheadBytes;
-    return new TaskStore(planned, backing, await layered(backing, { name, ordered, orderedKeysMax, rowBytesMax }));
+    const rowBytesMax = bounds.messageBytesMax - changelogOverheadBytes;
+    const store = await layered(backing, { name, ordered, orderedKeysMax, rowBytesMax });
+    return new TaskStore(planned, backing, { store, cacheBytesMax: bounds.cacheBytesMax });
   }
 
   bind(context: WriteContext): void {

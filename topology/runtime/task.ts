@@ -353,7 +353,8 @@ export class Task implements TaskScope {
       error,
       failedAtMs: this.wallClockMs,
     };
-    const record = { key, value, timestampMs: Math.max(0, timestampMs), headers: deadLetterHeaders(headers, cause) };
+    // Its own time: with the original one (in a header) the topic might refuse it, or drop it as long expired.
+    const record = { key, value, timestampMs: cause.failedAtMs, headers: deadLetterHeaders(headers, cause) };
     try {
       this.outputs.append(topic, this.partition % partitions, record);
     } catch (appendError) {

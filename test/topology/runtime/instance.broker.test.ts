@@ -67,9 +67,10 @@ describeKafka('instances on Kafka', (brokers) => {
     const dlq = defineTopic({ name: `dlq-${suffix}`, key: bytesSerde, value: bytesSerde });
     const big = { 'max.message.bytes': '5000000' };
     await log.admin.createTopics([
-      { name: given.name, partitions: 1, configs: { ...big, 'retention.ms': '-1' } },
+      // By default a broker refuses timestamps of more than an hour ahead; not all topics are so lucky.
+      { name: given.name, partitions: 1, configs: { ...big, 'message.timestamp.after.max.ms': '9223372036854775807' } },
       { name: sums.name, partitions: 1 },
-      { name: dlq.name, partitions: 1, configs: { ...big, 'retention.ms': '-1' } },
+      { name: dlq.name, partitions: 1, configs: big },
     ]);
     const topology = defineTopology(
       'sums',
@@ -113,6 +114,6 @@ describeKafka('instances on Kafka', (brokers) => {
       bad.map(([, key, value]) => [Buffer.from(key), Buffer.from(value)]),
     );
     expect(latest(await readAll(log, sums))).toEqual(new Map([['__proto__', bad.length]]));
-    expect(instance.state).toBe('running');
+    expect(instance.failure).toBeUndefined();
   }, 60_000);
 });
