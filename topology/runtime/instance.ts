@@ -1,14 +1,12 @@
 /** One member of the application's group: it joins, opens the tasks it is given, processes, commits, and recovers. */
-import type { Assignment, GroupListener, JoinedMember, Member, Reader } from '../../connectors/log.ts';
+import type { Reader } from '../../connectors/log.ts';
 import { StreamError, assert, hasCode } from '../../errors.ts';
 import { partitionId } from '../../schemas/record.ts';
-import { decodeAssignment } from './assignment.ts';
-import type { AssignmentData } from './assignment.ts';
 import { Commits } from './commits.ts';
 import { Committer } from './committer.ts';
 import { FenceStorm } from './fence-storm.ts';
-import { assignMembers, describeMember, refusalError } from './group-data.ts';
 import { Intake } from './intake.ts';
+import { Membership } from './membership.ts';
 import { backoffMs, resolveOptions } from './options.ts';
 import type { InstanceOptions, ResolvedOptions } from './options.ts';
 import { Outputs } from './outputs.ts';
@@ -26,30 +24,24 @@ import type { InstanceState } from './view.ts';
 const slice = { recordsMax: 500, ms: 20 } as const;
 /** Longest sleep of an idle loop. */
 const idleWaitMs = 500;
-const protocolName = 'rivulet';
 
-export class Runtime implements GroupListener {
+export class Runtime {
   readonly options: ResolvedOptions;
   readonly outputs = new Outputs();
   readonly commits: Commits;
+  readonly membership: Membership;
   state: InstanceState = 'created';
   failure: StreamError | undefined;
   prepared: Prepared | undefined;
-  assignment: AssignmentData | undefined;
   tasks: TaskSet | undefined;
   reader: Reader | undefined;
-  rebalances = 0;
   recoveries = 0;
 
   readonly #signal: Signal;
   readonly #exclusive = new Exclusive();
   readonly #committer: Committer;
-  readonly #startedAtMs: number;
   readonly #fences = new FenceStorm();
   #restorer: Restorer | undefined;
-  #member: Member | undefined;
-  #generation = -1;
-  #isMember = false;
   #error: StreamError | undefined;
   #loops: Promise<void>[] = [];
   #isClosing = false;
@@ -59,13 +51,12 @@ export class Runtime implements GroupListener {
     this.options = resolveOptions(options);
     this.#committer = new Committer(this.options);
     this.#signal = new Signal(options.host.clock);
-    this.#startedAtMs = options.host.clock.nowMs();
     this.commits = new Commits({
       options: this.options,
       outputs: this.outputs,
       committer: this.#committer,
       tasks: () => this.#running(),
-      member: () => this.#member,
+      member: () => this.membership.member,
       prepared: () => this.prepared,
       failed: (error) => {
         this.#raise(error);
@@ -74,13 +65,14 @@ export class Runtime implements GroupListener {
         this.#signal.notify();
       },
     });
+    this.membership = this.#makeMembership();
   }
 
   /** Resolves once the instance takes part in its group; waits for the log and for missing topics. Rejects for what waiting cannot mend. */
   async start(): Promise<void> {
     assert(this.state === 'created', 'an instance starts once');
     this.state = 'rebalancing';
-    const { host, applicationId, sessionTimeoutMs, rebalanceTimeoutMs, heartbeatIntervalMs } = this.options;
+    const { host } = this.options;
     const prepared = await this.#patiently('preparing topics', () => prepare(this.options, this.outputs));
     if (prepared === undefined) return;
     this.prepared = prepared;
@@ -90,19 +82,7 @@ export class Runtime implements GroupListener {
     this.tasks = this.#makeTasks(prepared, reader, this.#restorer);
     await this.#openCommitter();
     if (this.#isClosing) return;
-    const topics = [...new Set(prepared.plan.subTopologies.flatMap((sub) => sub.sourceTopics))];
-    this.#member = host.log.member(
-      {
-        groupId: applicationId,
-        protocol: protocolName,
-        topics,
-        sessionTimeoutMs,
-        rebalanceTimeoutMs,
-        heartbeatIntervalMs,
-      },
-      this,
-    );
-    this.#member.start();
+    this.membership.join(prepared, this.tasks);
     const intake = this.#makeIntake(reader);
     this.#loops = [this.#guard(this.#process(intake)), this.#guard(intake.run())];
   }
@@ -128,7 +108,7 @@ export class Runtime implements GroupListener {
       if (!isFailed && this.#error === undefined) await this.commits.now().catch(() => undefined);
       await this.tasks?.closeAll();
     });
-    await this.#member?.leave();
+    await this.membership.leave();
     await this.#restorer?.close();
     await this.reader?.close();
     await this.#committer.discard();
@@ -158,6 +138,31 @@ export class Runtime implements GroupListener {
     await this.#patiently('opening the producer', () => this.#committer.open());
   }
 
+  #makeMembership(): Membership {
+    return new Membership({
+      options: this.options,
+      commits: this.commits,
+      transactionalId: this.#committer.transactionalId,
+      exclusive: this.#exclusive,
+      isClosing: () => this.#isClosing,
+      hasFailed: () => this.#error !== undefined,
+      failed: (error) => {
+        this.#raise(error);
+      },
+      renew: async () => {
+        this.#error = undefined;
+        await this.#openCommitter();
+      },
+      refused: (error) => {
+        this.failure = error;
+      },
+      changed: () => {
+        this.#refreshState();
+        this.#signal.notify();
+      },
+    });
+  }
+
   #makeTasks(prepared: Prepared, reader: Reader, restorer: Restorer): TaskSet {
     return new TaskSet({
       options: this.options,
@@ -166,7 +171,7 @@ export class Runtime implements GroupListener {
       reader,
       outputs: this.outputs,
       messageBytesMax: (topic) => this.outputs.messageBytesMax(topic),
-      deadTransactionalIds: () => this.assignment?.deadTransactionalIds ?? [],
+      deadTransactionalIds: () => this.membership.assignment?.deadTransactionalIds ?? [],
       opened: (task) => {
         for (const { topic, partition, nextOffset } of task.queues)
           this.commits.offsets.set(partitionId(topic, partition), nextOffset);
@@ -205,90 +210,7 @@ export class Runtime implements GroupListener {
 
   #refreshState(): void {
     if (this.state !== 'rebalancing' && this.state !== 'running') return;
-    this.state = this.#isMember && this.tasks?.opening.size === 0 ? 'running' : 'rebalancing';
-  }
-
-  async joining(): Promise<Uint8Array> {
-    return await this.#exclusive.run(async () => {
-      this.commits.isAllowed = false;
-      await this.commits.settled();
-      return await describeMember(this.options, {
-        startedAtMs: this.#startedAtMs,
-        generation: this.#generation,
-        ownedTasks: this.tasks?.ids ?? [],
-        fingerprint: this.prepared?.fingerprint ?? '',
-        transactionalId: this.#committer.transactionalId,
-      });
-    });
-  }
-
-  assign(members: readonly JoinedMember[]): Promise<ReadonlyMap<string, Uint8Array>> {
-    const { prepared } = this;
-    assert(prepared !== undefined, 'a member that joined was prepared');
-    return Promise.resolve(assignMembers(members, prepared, this.assignment));
-  }
-
-  async assigned(assignment: Assignment): Promise<void> {
-    await this.#exclusive.run(async () => {
-      const data = decodeAssignment(assignment.userData) ?? { tasks: [], peers: [], deadTransactionalIds: [] };
-      this.rebalances += 1;
-      this.#generation = assignment.generation;
-      this.assignment = data;
-      this.#isMember = true;
-      this.#noteRefusal(data);
-      if (this.tasks !== undefined && !this.#isClosing) await this.#adopt(this.tasks, data.tasks);
-      this.commits.isAllowed = true;
-      this.#refreshState();
-      this.#signal.notify();
-    });
-  }
-
-  async #adopt(tasks: TaskSet, wanted: readonly string[]): Promise<void> {
-    const released = tasks.ids.filter((id) => !wanted.includes(id));
-    this.options.host.logger.info('assigned', {
-      generation: this.#generation,
-      tasks: wanted.length,
-      released: released.length,
-    });
-    if (released.length > 0) await this.#release(tasks, released);
-    if (this.#error === undefined) for (const id of wanted) tasks.open(id);
-  }
-
-  async lost(error: StreamError): Promise<void> {
-    await this.#exclusive.run(async () => {
-      this.options.host.logger.warn('membership lost', { code: error.code, error: error.message });
-      this.options.host.sometimes('membership-lost');
-      this.commits.isAllowed = false;
-      await this.commits.settled();
-      await this.tasks?.closeAll();
-      this.#error = undefined;
-      this.#isMember = false;
-      this.#generation = -1;
-      this.#refreshState();
-      await this.#openCommitter();
-    });
-  }
-
-  #noteRefusal({ refusal }: AssignmentData): void {
-    if (refusal === undefined) {
-      this.failure = undefined;
-      return;
-    }
-    this.failure = refusalError(refusal, this.options.instanceId);
-    this.options.host.logger.error(this.failure.message, this.failure.facts);
-  }
-
-  /** Hands tasks over: commits what they did, closes them, and asks for the rebalance that gives them to their new owners. */
-  async #release(tasks: TaskSet, released: readonly string[]): Promise<void> {
-    try {
-      await this.commits.settled();
-      if (this.#error === undefined) await this.commits.now();
-    } catch (error) {
-      this.#raise(error);
-      return;
-    }
-    for (const id of released) await tasks.close(id);
-    this.#member?.rejoin('tasks released');
+    this.state = this.membership.isMember && this.tasks?.opening.size === 0 ? 'running' : 'rebalancing';
   }
 
   async #guard(loop: Promise<void>): Promise<void> {
@@ -319,7 +241,7 @@ export class Runtime implements GroupListener {
     try {
       for (let turn = 0; turn < tasks.length; turn += 1) {
         const task = tasks[(this.#turn + turn) % tasks.length];
-        if (task === undefined) continue;
+        if (task === undefined || task.isSuspended) continue;
         if (clock.nowMs() >= task.nextPunctuationMs) processed += task.punctuate();
         processed += task.process(Math.ceil(slice.recordsMax / tasks.length), deadlineMs);
         intake.resume(task);
@@ -335,6 +257,7 @@ export class Runtime implements GroupListener {
     const nowMs = this.options.host.clock.nowMs();
     let dueMs: number = idleWaitMs;
     for (const task of this.#running()) {
+      if (task.isSuspended) continue;
       dueMs = Math.min(dueMs, task.nextPunctuationMs - nowMs);
       if (task.isDirty) dueMs = Math.min(dueMs, this.commits.gapLeftMs);
     }
@@ -370,8 +293,9 @@ export class Runtime implements GroupListener {
     if (hasCode(error, 'LOG_UNAVAILABLE', 'STORE_IO')) await this.options.host.clock.sleep(backoffMs(3));
     await this.#openCommitter();
     this.#error = undefined;
-    if (hasCode(error, 'MEMBER_FENCED', 'PRODUCER_FENCED', 'REBALANCE_IN_PROGRESS')) this.#member?.rejoin('recovering');
-    else for (const id of this.assignment?.tasks ?? []) this.tasks?.open(id);
+    if (hasCode(error, 'MEMBER_FENCED', 'PRODUCER_FENCED', 'REBALANCE_IN_PROGRESS'))
+      this.membership.member?.rejoin('recovering');
+    else for (const id of this.membership.assignment?.tasks ?? []) this.tasks?.open(id);
     this.#refreshState();
   }
 

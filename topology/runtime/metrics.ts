@@ -95,7 +95,7 @@ const instanceMetrics: readonly (Definition & { readonly read: (runtime: Runtime
     name: 'rivulet_rebalances_total',
     help: 'Assignments received',
     type: 'counter',
-    read: (runtime) => runtime.rebalances,
+    read: (runtime) => runtime.membership.rebalances,
   },
   {
     name: 'rivulet_recoveries_total',

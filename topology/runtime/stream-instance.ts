@@ -62,7 +62,7 @@ class Instance implements StreamInstance {
     for (const task of tasks?.running.values() ?? [])
       statuses.push({
         id: task.id,
-        state: 'running',
+        state: task.isSuspended ? 'suspended' : 'running',
         stores: [...task.stores.keys()],
         inputs: task.queues.map((queue) => {
           const end = reader?.position(queue)?.end;
@@ -82,7 +82,7 @@ class Instance implements StreamInstance {
   }
 
   peers(): readonly Peer[] {
-    const { assignment } = this.#runtime;
+    const { assignment } = this.#runtime.membership;
     return (assignment?.peers ?? []).map(({ instanceId, url, tasks }) => ({
       instanceId,
       url,

@@ -67,6 +67,14 @@ export class TaskSet {
     opening.done = this.#open(opening);
   }
 
+  /** These process nothing more; what they did can still be committed. */
+  suspend(taskIds: readonly string[]): void {
+    for (const taskId of taskIds) {
+      const task = this.#running.get(taskId);
+      if (task !== undefined) task.isSuspended = true;
+    }
+  }
+
   /** Commit before closing a task that did something. */
   async close(taskId: string): Promise<void> {
     const opening = this.#opening.get(taskId);

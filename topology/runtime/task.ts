@@ -48,6 +48,8 @@ export class Task implements TaskScope {
   readonly outputs: Outputs;
   /** Set by `context.requestCommit()`; cleared by the instance. */
   isCommitRequested = false;
+  /** Set for good when the task is to be handed over: it commits what it did and does nothing more. */
+  isSuspended = false;
   streamTimeMs = -1;
   wallClockMs: number;
 
