@@ -42,6 +42,17 @@ export const silentLogger: Logger = {
   error: () => undefined,
 };
 
+/** Warnings and errors on stderr; the default. */
+export const consoleLogger: Logger = {
+  ...silentLogger,
+  warn: (message, facts) => {
+    console.warn(message, facts ?? '');
+  },
+  error: (message, facts) => {
+    console.error(message, facts ?? '');
+  },
+};
+
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),

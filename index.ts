@@ -1,7 +1,7 @@
 /** The engine's public surface. Applications, its own included, see nothing else of it. */
 export { StreamError, errorTable, hasCode } from './errors.ts';
 export type { ErrorCode, Facts, Retry } from './errors.ts';
-export { silentLogger, systemClock, systemRandom } from './clock.ts';
+export { consoleLogger, silentLogger, systemClock, systemRandom } from './clock.ts';
 export type { Clock, LogFacts, LogLevel, Logger, Random, Timer } from './clock.ts';
 
 export { noHeaders } from './schemas/record.ts';

@@ -1,7 +1,7 @@
 /** Stores in LevelDB: one directory each, below one state directory. */
 import { lstat, mkdir, readdir, realpath, rm, rmdir } from 'node:fs/promises';
 import { join, sep } from 'node:path';
-import type { Logger, Random } from '../clock.ts';
+import { consoleLogger, systemRandom, type Logger, type Random } from '../clock.ts';
 import { StreamError, assert, type Facts } from '../errors.ts';
 import { checkName } from '../schemas/topic.ts';
 import { levelDatabase, type LevelDatabase } from './level-database.ts';
@@ -16,8 +16,8 @@ import type { KeyValueStore, StoreIdentity, StoreOpenOptions, Stores } from './s
 export interface LevelStoresOptions {
   /** The state directory; created, for its owner only, if it does not exist. */
   readonly directory: string;
-  readonly logger: Logger;
-  readonly random: Random;
+  readonly logger?: Logger;
+  readonly random?: Random;
   /**
    * Reads all files of a store when it is opened and refuses damaged ones, at the speed of the disk. Without it, damage to what is stored may show as missing
    * rows. On by default.
@@ -26,6 +26,8 @@ export interface LevelStoresOptions {
   /** LevelDB's cache of blocks per store, bytes. A cache smaller than what is hot is worth little. */
   readonly cacheBytes?: number;
 }
+
+type Resolved = LevelStoresOptions & Required<Pick<LevelStoresOptions, 'logger' | 'random'>>;
 
 export const defaultCacheBytes = 8 * 1024 * 1024;
 
@@ -40,7 +42,8 @@ const depthMax = 8;
 const openDirectories = new Set<string>();
 
 /** Opens stores below `directory`. Every directory on the way belongs to its owner only and may not be a symbolic link (`CONFIG_INVALID`). */
-export function levelStores(options: LevelStoresOptions): Stores {
+export function levelStores(given: LevelStoresOptions): Stores {
+  const options = { logger: consoleLogger, random: systemRandom, ...given };
   return {
     persistent: true,
     open: async (path, openOptions) => {
@@ -75,7 +78,7 @@ function checkPath(path: readonly string[]): readonly string[] {
 
 /** Takes the directory for this process, in memory and on disk, until `release`; gives it up if `action` fails. */
 async function withDirectory<T>(
-  { logger, random }: LevelStoresOptions,
+  { logger, random }: Resolved,
   directory: string,
   action: (release: () => Promise<void>) => Promise<T>,
 ): Promise<T> {
@@ -104,7 +107,7 @@ interface OpenRequest extends StoreOpenOptions {
   readonly release: () => Promise<void>;
 }
 
-async function openStore(options: LevelStoresOptions, request: OpenRequest): Promise<KeyValueStore> {
+async function openStore(options: Resolved, request: OpenRequest): Promise<KeyValueStore> {
   const { directory, identity, writeBufferBytes, release } = request;
   const location = join(directory, databaseName);
   const isNew = await makeNew(location);

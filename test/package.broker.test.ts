@@ -23,8 +23,7 @@ const topology = defineTopology('word-count-' + suffix, (t) => {
     .to(counts);
 });
 async function main() {
-  const deps = { clock: systemClock, random: systemRandom, logger: silentLogger };
-  const log = brokers ? kafkaLog({ brokers: [brokers], clientId: 'words' }, deps) : await embeddedLog({ directory: directory + '/log', ...deps });
+  const log = brokers ? kafkaLog({ brokers: [brokers], clientId: 'words' }) : await embeddedLog({ directory: directory + '/log' });
   await log.admin.createTopics([words, counts].map(({ name }) => ({ name, partitions: 3 })));
   const producer = await log.producer({});
   const records = new BatchBuilder();
@@ -32,9 +31,8 @@ async function main() {
   records.append(2, undefined, Buffer.from('jumps over the lazy dog'), []);
   await producer.send([{ topic: words.name, partition: 0, records }]);
   await producer.close();
-  const stores = levelStores({ directory: directory + '/state', logger: silentLogger, random: systemRandom });
-  const host = { ...deps, log, stores, fault() {}, sometimes() {} };
-  const instance = createInstance({ applicationId: topology.name, instanceId: 'one', topology, host });
+  const stores = levelStores({ directory: directory + '/state' });
+  const instance = createInstance({ applicationId: topology.name, instanceId: 'one', topology, host: { log, stores } });
   await instance.start();
   const reader = log.reader({ isolation: 'read_committed' });
   for (let partition = 0; partition < 3; partition += 1) reader.seek({ topic: counts.name, partition }, 0);
@@ -55,7 +53,7 @@ main().catch((error) => { console.error(error); process.exitCode = 1; });
 `;
 
 const names =
-  'BatchBuilder, createInstance, defineTopic, defineTopology, embeddedLog, int64Serde, kafkaLog, levelStores, silentLogger, stringSerde, systemClock, systemRandom';
+  'BatchBuilder, createInstance, defineTopic, defineTopology, embeddedLog, int64Serde, kafkaLog, levelStores, stringSerde';
 const parameters = 'const [suffix, directory, brokers] = process.argv.slice(2);';
 
 const expected = { brown: 1, dog: 1, fox: 1, jumps: 1, lazy: 1, over: 1, quick: 1, the: 2 };

@@ -1,5 +1,5 @@
 /** The embedded log: Kafka's semantics in this process, on files or in memory. */
-import { silentLogger, type Clock, type Logger, type Random } from '../../clock.ts';
+import { consoleLogger, systemClock, systemRandom, type Clock, type Logger, type Random } from '../../clock.ts';
 import type { Log } from '../log.ts';
 import { Broker, type BrokerOptions } from './broker.ts';
 import { Connection, direct, type Carrier } from './connection.ts';
@@ -19,8 +19,8 @@ export interface EmbeddedLog extends Log {
 }
 
 export interface EmbeddedLogOptions {
-  readonly clock: Clock;
-  readonly random: Random;
+  readonly clock?: Clock;
+  readonly random?: Random;
   readonly logger?: Logger;
   /** How often retention and compaction run; 30 s if absent. */
   readonly maintenanceIntervalMs?: number;
@@ -38,13 +38,13 @@ export interface MemoryLogOptions extends EmbeddedLogOptions {
 }
 
 /** A log in memory. */
-export function memoryLog(options: MemoryLogOptions): EmbeddedLog {
+export function memoryLog(options: MemoryLogOptions = {}): EmbeddedLog {
   return openLog(options.storage ?? new MemoryStorage(), 'on-roll', options);
 }
 
 /** Opens the log that a storage holds, or makes one. Throws `LOG_CORRUPT`, `LOG_UNAVAILABLE`. */
 export function openLog(storage: Storage, fsync: BrokerOptions['fsync'], options: EmbeddedLogOptions): EmbeddedLog {
-  const { clock, random, logger = silentLogger } = options;
+  const { clock = systemClock, random = systemRandom, logger = consoleLogger } = options;
   const broker = new Broker({
     storage,
     clock,

@@ -1,3 +1,4 @@
+import { systemRandom } from '../../clock.ts';
 import { openLog, type EmbeddedLog, type EmbeddedLogOptions } from './embedded-log.ts';
 import { openFileStorage } from './file-storage.ts';
 
@@ -18,7 +19,7 @@ export interface FileLogOptions extends EmbeddedLogOptions {
  * if something other than the unfinished end of a write is damaged, `LOG_UNAVAILABLE`. Opening reads all of the log once to check it.
  */
 export async function embeddedLog(options: FileLogOptions): Promise<EmbeddedLog> {
-  const storage = openFileStorage(options.directory, options.random.uuid());
+  const storage = openFileStorage(options.directory, (options.random ?? systemRandom).uuid());
   try {
     return openLog(storage, options.fsync ?? 'on-roll', options);
   } catch (error) {

@@ -1,4 +1,5 @@
 /** The log on a real Kafka cluster, 2.5 or later. */
+import { consoleLogger, systemClock, systemRandom } from '../../clock.ts';
 import type { Clock, Logger, Random } from '../../clock.ts';
 import { StreamError } from '../../errors.ts';
 import type { Log } from '../log.ts';
@@ -30,7 +31,7 @@ export interface KafkaDeps {
 }
 
 /** Connects when first used. Throws `CONFIG_INVALID` without brokers. */
-export function kafkaLog(options: KafkaOptions, deps: KafkaDeps): Log {
+export function kafkaLog(options: KafkaOptions, deps: Partial<KafkaDeps> = {}): Log {
   if (options.brokers.length === 0) throw new StreamError('CONFIG_INVALID', 'at least one broker must be given');
   const cluster = new Cluster(
     {
@@ -39,7 +40,7 @@ export function kafkaLog(options: KafkaOptions, deps: KafkaDeps): Log {
       connectTimeoutMs: options.connectTimeoutMs ?? connectTimeoutMsDefault,
       operationTimeoutMs: options.operationTimeoutMs ?? operationTimeoutMsDefault,
     },
-    deps,
+    { clock: systemClock, random: systemRandom, logger: consoleLogger, ...deps },
   );
   const admin = new KafkaAdmin(cluster);
   return {

@@ -50,7 +50,7 @@ export class Runtime {
   constructor(options: InstanceOptions) {
     this.options = resolveOptions(options);
     this.#committer = new Committer(this.options);
-    this.#signal = new Signal(options.host.clock);
+    this.#signal = new Signal(this.options.host.clock);
     this.commits = new Commits({
       options: this.options,
       outputs: this.outputs,

@@ -3,7 +3,8 @@ import type { Compression } from '../../connectors/log.ts';
 import { StreamError } from '../../errors.ts';
 import { checkName } from '../../schemas/topic.ts';
 import type { Topology } from '../graph.ts';
-import type { Host } from './host.ts';
+import { resolveHost } from './host.ts';
+import type { Host, HostOptions } from './host.ts';
 
 export type ProcessingGuarantee = 'exactly_once' | 'at_least_once';
 
@@ -13,7 +14,7 @@ export interface InstanceOptions {
   /** Unique among the instances that run at one time, kept over restarts. */
   readonly instanceId: string;
   readonly topology: Topology;
-  readonly host: Host;
+  readonly host: HostOptions;
   /** Where other instances reach this one's API. */
   readonly advertisedUrl?: string;
   readonly guarantee?: ProcessingGuarantee;
@@ -40,8 +41,8 @@ export interface InstanceOptions {
   readonly repartitionPurgeIntervalMs?: number;
 }
 
-export type ResolvedOptions = Required<Omit<InstanceOptions, 'advertisedUrl' | 'replicationFactor'>> &
-  Pick<InstanceOptions, 'advertisedUrl' | 'replicationFactor'>;
+export type ResolvedOptions = Required<Omit<InstanceOptions, 'advertisedUrl' | 'replicationFactor' | 'host'>> &
+  Pick<InstanceOptions, 'advertisedUrl' | 'replicationFactor'> & { readonly host: Host };
 
 const limits = {
   commitIntervalMs: { default: 100, min: 1, max: 600_000 },
@@ -77,6 +78,7 @@ export function resolveOptions(options: InstanceOptions): ResolvedOptions {
   const sessionTimeoutMs = number('sessionTimeoutMs');
   return {
     ...options,
+    host: resolveHost(options.host),
     guarantee: options.guarantee ?? 'exactly_once',
     compression: options.compression ?? 'none',
     commitIntervalMs: number('commitIntervalMs'),
