@@ -16,6 +16,7 @@ export type DropReason =
   | 'stale'
   | 'duplicate'
   | 'no-branch'
+  | 'unkeyed'
   | 'expired'
   | 'undecodable'
   | 'invalid-timestamp'

@@ -108,11 +108,11 @@ export function branch(step: string, branches: readonly Branch[]): CreateNode {
   });
 }
 
-/** Keeps records without a key from a step that groups by key. */
+/** Keeps records without a key out of a repartition topic. */
 export function requireKey(): CreateNode {
   return (context) => ({
     process: (record) => {
-      if (record.key === null) context.drop('null-key');
+      if (record.key === null) context.drop('unkeyed');
       else context.forward(record);
     },
   });

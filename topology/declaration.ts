@@ -14,6 +14,7 @@ import type {
   Topology,
   TopologySettings,
 } from './graph.ts';
+import { stepsBefore } from './null-keys.ts';
 
 /** What a processor node is made of. */
 export interface Step {
@@ -26,6 +27,8 @@ export interface Step {
   /** Names of stores of earlier steps. */
   readonly reads?: readonly string[];
   readonly onError?: ErrorPolicy | undefined;
+  /** It has a use for records without a key: topics on their way to it let them pass. */
+  readonly takesNullKeys?: boolean;
 }
 
 interface Owner {
@@ -43,6 +46,8 @@ export class Declaration {
   readonly #owners = new Map<string, Owner>();
   readonly #stores = new Map<string, StoreOwner>();
   readonly #repartitions = new Map<string, RepartitionTopic & Owner>();
+  readonly #takingNullKeys = new Set<string>();
+  #beforeNullKeys: ReadonlySet<string> = new Set();
   #nameCount = 0;
   #isOpen = true;
 
@@ -80,7 +85,13 @@ export class Declaration {
       ...(step.onError === undefined ? {} : { onError: step.onError }),
     };
     this.#add(node, step.what);
+    if (step.takesNullKeys === true) this.#takingNullKeys.add(step.name);
     return step.name;
+  }
+
+  /** Whether a later step has a use for records without a key. Known once all is declared. */
+  passesNullKeys(step: string): boolean {
+    return this.#beforeNullKeys.has(step);
   }
 
   /** Gives an earlier processor a store that a later step needs. */
@@ -127,6 +138,7 @@ export class Declaration {
     if (usesDeadLetters && settings.deadLetterTopic === undefined)
       throw this.#invalid('an error policy is dead-letter, but the settings name no deadLetterTopic');
     const nodes = Object.freeze(this.#nodes.map((node) => Object.freeze(node)));
+    this.#beforeNullKeys = stepsBefore(nodes, this.#takingNullKeys);
     return Object.freeze({
       name: this.topology,
       nodes,

@@ -9,7 +9,7 @@
  */
 import type { ProcessorDefinition, StoreSpecs } from '../processors/processor.ts';
 import type { UserFunction } from '../processors/user-function.ts';
-import type { RecordMetadata, StreamRecord } from '../schemas/record.ts';
+import type { Change, RecordMetadata, StreamRecord } from '../schemas/record.ts';
 import type { Serde } from '../schemas/serde.ts';
 import type { ErrorPolicy } from './graph.ts';
 import type { GroupedState, GroupedTableState, StreamState, TableState } from './handle-state.ts';
@@ -194,6 +194,8 @@ export interface KTable<in out K, out V> {
   materialize(store: TableStoreSpec<K, V>): KTable<K, V>;
   /** Every change as a record; a delete has the value null. */
   toStream(name?: string): KStream<K, V | null>;
+  /** Every change as a record that says what the row is and what it was; the table's rows are kept for it. */
+  toChanges(name?: string): KStream<K, Change<V>>;
   /**
    * Groups rows by a new key, through the repartition topic `name`; both the old and the new row travel. A null pair, group key or value
    * leaves the row out.

@@ -53,7 +53,7 @@ export class GroupedStreamHandle<K, V> implements KGroupedStream<K, V> {
 
   #aggregate<A>({ what, store, valueSerde, isExact = false, create }: Aggregator<K, A>): KTable<K, A> {
     const name = storeName(store);
-    const stream = byKey(this.state, { name, what, requiresKey: true });
+    const stream = byKey(this.state, { name, what });
     const { declaration, onError } = stream;
     const spec = tableStore(store, { declaration, key: stream.key, value: valueSerde, isExact });
     const node = declaration.processor({

@@ -198,7 +198,7 @@ export class StreamHandle<K, V> implements KStream<K, V> {
   groupByKey(options: SerdeOptions<K, Present<V>> & { readonly name?: string } = {}): KGroupedStream<K, Present<V>> {
     const { name } = options;
     const { state } = this.withSerdes(options);
-    const grouped = name === undefined ? state : byKey(state, { name, what: 'groupByKey', requiresKey: true });
+    const grouped = name === undefined ? state : byKey(state, { name, what: 'groupByKey' });
     return this.#handles.groupedStream({ ...grouped, value: assumeSerde<Present<V>>(grouped.value) });
   }
 
@@ -210,7 +210,7 @@ export class StreamHandle<K, V> implements KStream<K, V> {
     const known = keySerde ?? assumeSerde<K2>(this.state.key);
     const { state } = this.#rekeyed<K2>({ what: 'groupBy', name: selectorOf(name), key }, known);
     const value = assumeSerde<Present<V>>(valueSerde ?? state.value);
-    return this.#handles.groupedStream(repartition({ ...state, value }, { name, what: 'groupBy', requiresKey: true }));
+    return this.#handles.groupedStream(repartition({ ...state, value }, { name, what: 'groupBy' }));
   }
 
   toTable(store: TableStore<K, Present<V>>): KTable<K, Present<V>> {
@@ -249,7 +249,8 @@ export class StreamHandle<K, V> implements KStream<K, V> {
     table: KTable<K, VT>,
     joiner: (value: Present<V>, row: VT | null, key: K) => VR,
   ): KStream<K, VR> {
-    return this.#join({ name, what: 'leftJoin', table, create: streamTableLeftJoin(name, table.state.view, joiner) });
+    const create = streamTableLeftJoin(name, table.state.view, joiner);
+    return this.#join({ name, what: 'leftJoin', table, create, takesNullKeys: true });
   }
 
   process<KIn, VIn, KOut, VOut, S extends StoreSpecs>(
@@ -332,8 +333,9 @@ export class StreamHandle<K, V> implements KStream<K, V> {
     readonly what: string;
     readonly table: KTable<K, VT>;
     readonly create: CreateNode;
+    readonly takesNullKeys?: boolean;
   }): KStream<K, VR> {
-    const { name, what, table, create } = step;
+    const { name, what, table, create, takesNullKeys = false } = step;
     const stream = byKey(this.state, { name, what });
     const { declaration } = stream;
     const { keep, view } = declaration.own(name, table.state);
@@ -345,6 +347,7 @@ export class StreamHandle<K, V> implements KStream<K, V> {
       create,
       reads: view.stores,
       onError: stream.onError,
+      takesNullKeys,
     });
     return this.#handles.stream({ ...stream, node, value: undefined });
   }

@@ -4,6 +4,7 @@ import type { CreateNode } from '../processors/node.ts';
 import { passThrough } from '../processors/stateless.ts';
 import * as tables from '../processors/table.ts';
 import type { TableView } from '../processors/table.ts';
+import type { Change } from '../schemas/record.ts';
 import type { Serde } from '../schemas/serde.ts';
 import { changeSerde } from '../processors/change-serde.ts';
 import { assumeSerde, isKept, type TableState } from './handle-state.ts';
@@ -85,6 +86,19 @@ export class TableHandle<K, V> implements KTable<K, V> {
     return this.#handles.stream<K, V | null>({ declaration, onError, node, key, value, keyChanged: false });
   }
 
+  toChanges(name?: string): KStream<K, Change<V>> {
+    const { declaration, onError, key, node: parent, keep } = this.state;
+    keep();
+    const node = declaration.processor({
+      name: declaration.stepName('KTABLE-TOCHANGES', name),
+      what: 'toChanges',
+      parents: [parent],
+      create: passThrough(),
+      onError,
+    });
+    return this.#handles.stream<K, Change<V>>({ declaration, onError, node, key, value: undefined, keyChanged: false });
+  }
+
   groupBy<K2, V2>(
     name: string,
     mapper: (value: V, key: K) => readonly [K2 | null, V2 | null] | null,
@@ -101,7 +115,7 @@ export class TableHandle<K, V> implements KTable<K, V> {
       onError,
     });
     const changes = { declaration, onError, node, key: keySerde, value: changeSerde(valueSerde), keyChanged: true };
-    const grouped = repartition(changes, { name, what: 'groupBy' });
+    const grouped = repartition(changes, { name, what: 'groupBy', isKeyed: true });
     return this.#handles.groupedTable({ ...grouped, value: valueSerde });
   }
 

@@ -1,5 +1,5 @@
 /** Sends a stream through an internal topic, so that equal keys meet in one task. */
-import { requireKey } from '../processors/stateless.ts';
+import { passThrough, requireKey } from '../processors/stateless.ts';
 import { recordTimestamp } from '../schemas/timestamp.ts';
 import type { Serde } from '../schemas/serde.ts';
 import type { UserFunction } from '../processors/user-function.ts';
@@ -14,8 +14,8 @@ export interface Repartition {
   readonly what: string;
   readonly partitions?: number | undefined;
   readonly partitioner?: PartitionerFunction | undefined;
-  /** Drops records without a key before the topic. */
-  readonly requiresKey?: boolean;
+  /** No record comes here without a key. */
+  readonly isKeyed?: boolean;
 }
 
 /** Both serdes of a stream; throws `TOPOLOGY_INVALID` naming the step that needs them. */
@@ -46,7 +46,7 @@ export function repartition<K, V>(stream: StreamState<K, V>, how: Repartition): 
   declaration.repartition({ name: how.name, ...(partitions === undefined ? {} : { partitions }) }, how.what);
   const topic = Object.freeze({ name: how.name, internal: 'repartition' as const });
   const prefix = `${how.name}-repartition`;
-  const parent = how.requiresKey === true ? keyFilter(stream, prefix, how.what) : stream.node;
+  const parent = how.isKeyed === true ? stream.node : keyFilter(stream, prefix, how.what);
   declaration.sink({
     kind: 'sink',
     name: declaration.stepName('KSTREAM-SINK', `${prefix}-sink`),
@@ -71,13 +71,15 @@ export function repartition<K, V>(stream: StreamState<K, V>, how: Repartition): 
   return { ...stream, node, keyChanged: false };
 }
 
+/** Keeps records without a key out of the topic, unless a later step has a use for them. */
 function keyFilter(stream: StreamState<unknown, unknown>, prefix: string, what: string): string {
   const { declaration } = stream;
+  const name = declaration.stepName('KSTREAM-FILTER', `${prefix}-filter`);
   return declaration.processor({
-    name: declaration.stepName('KSTREAM-FILTER', `${prefix}-filter`),
+    name,
     what: `the repartition of ${what}`,
     parents: [stream.node],
-    create: requireKey(),
+    create: (context) => (declaration.passesNullKeys(name) ? passThrough() : requireKey())(context),
     onError: stream.onError,
   });
 }

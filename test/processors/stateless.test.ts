@@ -98,7 +98,7 @@ describe('stateless steps', () => {
     const harness = new NodeHarness(requireKey());
     expect(harness.pipe(null, 'v')).toEqual([]);
     expect(harness.pipe('k', null)).toHaveLength(1);
-    expect(harness.drops).toEqual(['null-key']);
+    expect(harness.drops).toEqual(['unkeyed']);
   });
 
   /** What an async function gives where its type would not do. */

@@ -5,6 +5,7 @@ import { defineProcessor } from '../../processors/processor.ts';
 import { int64Serde, stringSerde } from '../../schemas/serde.ts';
 import { defineStore, defineTimestampedStore } from '../../state-stores/spec.ts';
 import { failureOf } from '../support/node-harness.ts';
+import { TestDriver } from '../../testing.ts';
 import { numbers, remember, texts } from '../support/sample-topologies.ts';
 
 const serdes = { keySerde: stringSerde, valueSerde: stringSerde };
@@ -253,13 +254,24 @@ describe('repartitioning', () => {
     ).toEqual(['by-key', 'by-value']);
   });
 
-  test('records without a key are kept from a group, not from a join', () => {
-    const names = namesOf((t) => {
-      const changed = t.stream(texts('input')).selectKey(same).withSerdes(serdes);
+  test('records without a key pass a repartition only where a later step has a use for them', () => {
+    const out = texts('out');
+    const topology = defineTopology('null-keys', (t) => {
+      const changed = t
+        .stream(texts('input'))
+        .selectKey((): string => null as never)
+        .withSerdes(serdes);
       changed.groupByKey().count('counts');
-      changed.leftJoin('joined', t.table(texts('t')), same);
+      changed.repartition('moved').to(out);
+      changed
+        .leftJoin('joined', t.table(texts('t')), same)
+        .withSerdes(serdes)
+        .to(out);
     });
-    expect(names.filter((name) => name.endsWith('-filter'))).toEqual(['counts-repartition-filter']);
+    const driver = new TestDriver(topology);
+    driver.pipe(texts('input'), 'key', 'value');
+    expect(driver.read(out)).toMatchObject([{ key: null, value: 'value' }]);
+    expect(driver.drops()).toEqual(new Map([['unkeyed', 2]]));
   });
 
   test('a partition count that is none is refused', () => {

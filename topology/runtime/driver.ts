@@ -27,6 +27,8 @@ export interface DriverOptions {
   readonly partitions?: number | Readonly<Record<string, number>>;
   /** Wall clock at the start, epoch ms. */
   readonly wallClockMs?: number;
+  /** `false`: only `commit` commits. What is written to internal topics goes on from there, as in an instance. Default: after each record. */
+  readonly commitsEachRecord?: boolean;
   readonly logger?: Logger;
 }
 
@@ -40,6 +42,14 @@ export interface DriverRecord<K, V> {
 
 export interface DriverOutput<K, V> extends DriverRecord<K, V> {
   readonly partition: number;
+}
+
+/** A row of a store. */
+export interface DriverRow<K, V> {
+  readonly key: K;
+  readonly value: V;
+  /** The event time that the row reflects; 0 in a store that keeps none. */
+  readonly timestampMs: number;
 }
 
 export interface InputOptions {
@@ -62,8 +72,8 @@ interface Appended {
 const recordsMax = 1_000_000;
 
 /**
- * Each piped record is processed to its end, internal topics included, and committed before `pipe` returns. Wall-clock punctuators run only in
- * `advanceWallClock`. Throws what an instance would stop with.
+ * Each piped record is processed to its end, internal topics included, and committed before `pipe` returns (see `commitsEachRecord`). Wall-clock
+ * punctuators run only in `advanceWallClock`. Throws what an instance would stop with.
  */
 export class TestDriver {
   readonly plan: Plan;
@@ -71,11 +81,13 @@ export class TestDriver {
   readonly #outputs = new Outputs();
   readonly #produced = new Map<string, Appended[]>();
   readonly #ends = new Map<string, number>();
+  readonly #commitsEachRecord: boolean;
   #nowMs: number;
   #appliedPosition = 0;
 
   constructor(topology: Topology, options: DriverOptions = {}) {
     this.#nowMs = options.wallClockMs ?? 0;
+    this.#commitsEachRecord = options.commitsEachRecord ?? true;
     const partitions = userPartitions(topology, options.partitions ?? 1);
     this.plan = planTopology(topology, { applicationId: options.applicationId ?? topology.name, partitions });
     const clock = this.#clock();
@@ -131,6 +143,11 @@ export class TestDriver {
       timestampMs: options.timestampMs ?? this.#nowMs,
       headers: options.headers ?? noHeaders,
     });
+    this.#run();
+  }
+
+  /** Commits what is uncommitted and processes everything that this lets go on. */
+  commit(): void {
     this.#settle();
   }
 
@@ -138,7 +155,7 @@ export class TestDriver {
   advanceWallClock(ms: number): void {
     this.#nowMs += ms;
     for (const task of this.#tasks.values()) task.punctuate();
-    this.#settle();
+    this.#run();
   }
 
   get wallClockMs(): number {
@@ -178,16 +195,15 @@ export class TestDriver {
   }
 
   /** Committed rows of a store over all partitions, decoded, in key order per partition. */
-  async rows<K, V, S>(spec: StoreSpec<K, V, S>): Promise<readonly { readonly key: K; readonly value: V }[]> {
-    const rows: { key: K; value: V }[] = [];
+  async rows<K, V, S>(spec: StoreSpec<K, V, S>): Promise<readonly DriverRow<K, V>[]> {
+    const rows: DriverRow<K, V>[] = [];
     for (const task of this.#tasks.values()) {
       const opened = task.stores.get(spec.name);
       if (opened === undefined) continue;
-      for await (const [key, stored] of opened.layered.committedScan({}))
-        rows.push({
-          key: spec.key.deserialize(key),
-          value: spec.value.deserialize(spec.format.toChangelog(stored, 0).value),
-        });
+      for await (const [key, stored] of opened.layered.committedScan({})) {
+        const { value, timestampMs } = spec.format.toChangelog(stored, 0);
+        rows.push({ key: spec.key.deserialize(key), value: spec.value.deserialize(value), timestampMs });
+      }
     }
     return rows;
   }
@@ -211,6 +227,11 @@ export class TestDriver {
       if (opened !== undefined && task.partition === partition) return opened;
     }
     throw new StreamError('STORE_UNKNOWN', 'no store of that name and partition', { facts: { store, partition } });
+  }
+
+  #run(): void {
+    if (this.#commitsEachRecord) this.#settle();
+    else for (const task of this.#tasks.values()) task.process(recordsMax, Infinity);
   }
 
   #settle(): void {

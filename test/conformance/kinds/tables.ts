@@ -1,0 +1,120 @@
+import type { AnyTable, Kit } from '../kit.ts';
+import { watchedStore } from '../kit.ts';
+import { anySerde } from '../serdes.ts';
+import { Pending, type Kinds } from './kinds.ts';
+
+export const tables: Kinds = {
+  'ktable-aggregate': (kit) => {
+    grouped(kit, tableOf(kit, kit.onlyTopic.name, kit.params.table));
+  },
+  'ktable-count': (kit) => {
+    grouped(kit, tableOf(kit, kit.onlyTopic.name, kit.params.table));
+  },
+  'ktable-reduce': (kit) => {
+    grouped(kit, tableOf(kit, kit.onlyTopic.name, kit.params.table));
+  },
+  'ktable-filter-aggregate': (kit) => {
+    grouped(kit, filtered(kit, tableOf(kit, kit.onlyTopic.name, kit.params.table)));
+  },
+  'ktable-source': (kit) => {
+    kit.watch('out', tableOf(kit, kit.onlyTopic.name, kit.params.table));
+  },
+  'ktable-source-ooo': (kit) => {
+    kit.watch('out', tableOf(kit, kit.onlyTopic.name, kit.params.table));
+  },
+  'ktable-source-store': watchedSource,
+  'ktable-source-ooo-store': watchedSource,
+  'ktable-filter': (kit) => {
+    const table = tableOf(kit, kit.onlyTopic.name, kit.params.table);
+    const predicate = kit.functions.get('predicate') as (value: unknown, key: unknown) => boolean;
+    const byValue = (value: unknown, key: unknown): boolean => predicate(key, value);
+    const kept = table.filter('filtered', byValue);
+    const left = table.filterNot('filtered-not', byValue);
+    const isKept = kit.params.materialized === true;
+    kit.watch('filtered', isKept ? kept.materialize('filtered-store') : kept);
+    kit.watch('filteredNot', isKept ? left.materialize('filtered-not-store') : left);
+  },
+  'ktable-mapvalues': (kit) => {
+    mapped(kit, tableOf(kit, kit.onlyTopic.name, kit.params.table));
+  },
+  'ktable-filter-mapvalues': (kit) => {
+    mapped(kit, filtered(kit, tableOf(kit, kit.onlyTopic.name, kit.params.table)));
+  },
+  'to-table': (kit) => {
+    if (kit.params.table === 'versioned') throw new Pending('versioned stores');
+    kit.watch('out', kit.stream(kit.onlyTopic.name, kit.params.ops).toTable(watchedStore));
+  },
+  'kstream-aggregate': (kit) => {
+    const { functions } = kit;
+    const stream = kit.stream(kit.onlyTopic.name);
+    const groupBy = functions.has('groupBy') ? functions.get('groupBy') : undefined;
+    const groups =
+      groupBy === undefined
+        ? stream.groupByKey()
+        : stream.groupBy('grouped', (value, key) => groupBy(key, value), { keySerde: kit.madeKey });
+    if (functions.isCount) kit.watch('out', groups.count(watchedStore));
+    else if (functions.has('reducer')) kit.watch('out', groups.reduce(watchedStore, functions.get('reducer')));
+    else {
+      const aggregator = functions.get('aggregator');
+      kit.watch(
+        'out',
+        groups.aggregate(watchedStore, {
+          initial: functions.get('initializer'),
+          add: (aggregate, value, key) => aggregator(key, value, aggregate),
+          valueSerde: anySerde,
+        }),
+      );
+    }
+  },
+};
+
+/** A topic's table, in a store of the kind that the case names. */
+export function tableOf(kit: Kit, topic: string, kind: string | undefined, store?: string): AnyTable {
+  if (kind === 'versioned') throw new Pending('versioned stores');
+  return kit.t.table(kit.topic(topic), store === undefined ? {} : { store });
+}
+
+function watchedSource(kit: Kit): void {
+  kit.watch('out', tableOf(kit, kit.onlyTopic.name, kit.params.table, watchedStore));
+}
+
+function filtered(kit: Kit, table: AnyTable): AnyTable {
+  const predicate = kit.functions.get('predicate') as (key: unknown, value: unknown) => boolean;
+  return table.filter('filtered', (value, key) => predicate(key, value));
+}
+
+function mapped(kit: Kit, table: AnyTable): void {
+  const mapper = kit.functions.get('mapper');
+  const result: AnyTable = table.mapValues('mapped', (value, key) => mapper(key, value));
+  kit.watch(
+    'out',
+    kit.params.materialized === true ? result.materialize(watchedStore, { valueSerde: anySerde }) : result,
+  );
+}
+
+function grouped(kit: Kit, table: AnyTable): void {
+  const { functions } = kit;
+  const groupBy = functions.get('groupBy') as (key: unknown, value: unknown) => readonly [unknown, unknown];
+  const groups = table.groupBy('grouped', (value, key) => groupBy(key, value), {
+    keySerde: kit.madeKey,
+    valueSerde: anySerde,
+  });
+  if (functions.isCount) kit.watch('out', groups.count(watchedStore));
+  else if (functions.has('initializer')) {
+    const add = functions.get('adder');
+    const subtract = functions.get('subtractor');
+    kit.watch(
+      'out',
+      groups.aggregate(watchedStore, {
+        initial: functions.get('initializer'),
+        add: (aggregate, value, key) => add(key, value, aggregate),
+        subtract: (aggregate, value, key) => subtract(key, value, aggregate),
+        valueSerde: anySerde,
+      }),
+    );
+  } else
+    kit.watch(
+      'out',
+      groups.reduce(watchedStore, { add: functions.reducer('adder'), subtract: functions.reducer('subtractor') }),
+    );
+}
