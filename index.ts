@@ -68,7 +68,8 @@ export type { Cancellable, DropReason, Schedule } from './processors/node.ts';
 export { defineTopology, TopologyBuilder } from './topology/builder.ts';
 export type { SourceOptions, TableOptions } from './topology/builder.ts';
 export type { KGroupedStream, KGroupedTable, KStream, KTable } from './topology/handles.ts';
-export type { ErrorPolicy, OffsetReset, Topology, TopologySettings } from './topology/graph.ts';
+export type { ErrorPolicy, FinalPolicy, RetryPolicy, RetrySchedule } from './topology/error-policy.ts';
+export type { OffsetReset, Topology, TopologySettings } from './topology/graph.ts';
 export type { Plan, SubTopology } from './topology/plan.ts';
 
 export { createInstance } from './topology/runtime/stream-instance.ts';

@@ -28,6 +28,14 @@ export interface ProducerIdentity {
   readonly isTransactional: boolean;
 }
 
+/** A state of a batch in the making to go back to. */
+export interface BatchMark {
+  readonly count: number;
+  readonly position: number;
+  readonly baseTimestampMs: number;
+  readonly maxTimestampMs: number;
+}
+
 const initialBytes = 1024;
 const batchBytesMax = 0x7fff_ffff - 1024;
 /** Below this a loop copies faster than a call into the runtime does. */
@@ -86,6 +94,23 @@ export class BatchBuilder {
     if (index === 0 || timestampMs > this.#maxTimestampMs) this.#maxTimestampMs = timestampMs;
     this.#count = index + 1;
     return index;
+  }
+
+  mark(): BatchMark {
+    return {
+      count: this.#count,
+      position: this.#position,
+      baseTimestampMs: this.#baseTimestampMs,
+      maxTimestampMs: this.#maxTimestampMs,
+    };
+  }
+
+  /** Forgets the records appended since `mark`. */
+  rewind(mark: BatchMark): void {
+    this.#count = mark.count;
+    this.#position = mark.position;
+    this.#baseTimestampMs = mark.baseTimestampMs;
+    this.#maxTimestampMs = mark.maxTimestampMs;
   }
 
   /** The whole batch with base offset 0 and its CRC-32C, in bytes of its own. May be called again (a retry gives the same bytes). */

@@ -3,7 +3,7 @@ import { noHeaders, type Header } from '../schemas/record.ts';
 import { afterPrefix, fromBinaryKey, toBinaryKey } from './binary-key.ts';
 import { KeyIndex } from './key-index.ts';
 import type { Entry, KeyValueStore, Position, Range } from './store.ts';
-import { WriteSet, type SealedWrite } from './write-set.ts';
+import { WriteSet, type ReplacedWrite, type SealedWrite } from './write-set.ts';
 
 /** Keys an ordered store may hold per task: at some 100 bytes of heap each this is 100 MB. */
 export const defaultOrderedKeysMax = 1_000_000;
@@ -49,6 +49,8 @@ export class LayeredStore {
   #sealed: WriteSet | undefined;
   #isApplying = false;
   #generation = 0;
+  /** Puts since `beginAttempt`; `undefined` outside of attempts. */
+  #attempt: ReplacedWrite[] | undefined;
 
   /** Use `layered`, which also builds the index. */
   constructor(backing: KeyValueStore, options: LayeredStoreOptions) {
@@ -118,7 +120,31 @@ export class LayeredStore {
     let wasIndexed = false;
     if (index !== undefined)
       wasIndexed = write.value === undefined ? index.delete(name) : !this.#addToIndex(index, name);
+    this.#attempt?.push(this.#uncommitted.replaced(name, wasIndexed));
     this.#uncommitted.put(name, write, wasIndexed);
+  }
+
+  /** From here on puts can be undone, until `endAttempt`. */
+  beginAttempt(): void {
+    this.#attempt ??= [];
+    this.#attempt.length = 0;
+  }
+
+  endAttempt(): void {
+    this.#attempt = undefined;
+  }
+
+  /** Takes back everything put since `beginAttempt`. */
+  undoAttempt(): void {
+    const puts = this.#attempt ?? [];
+    this.#attempt = undefined;
+    if (puts.length === 0) return;
+    this.#generation += 1;
+    for (const put of puts.toReversed()) {
+      this.#uncommitted.undo(put);
+      if (put.wasIndexed) this.#index?.add(put.name);
+      else this.#index?.delete(put.name);
+    }
   }
 
   /**

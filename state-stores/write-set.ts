@@ -1,3 +1,4 @@
+import { assert } from '../errors.ts';
 import type { Header } from '../schemas/record.ts';
 
 /** One write as the changelog gets it. The arrays stay untouched until it is applied. */
@@ -27,6 +28,15 @@ class Write implements SealedWrite {
     this.headers = write.headers;
     this.wasIndexed = wasIndexed;
   }
+}
+
+/** What a write replaced, to undo it. */
+export interface ReplacedWrite {
+  readonly name: string;
+  /** Whether the ordered index held the key just before. */
+  readonly wasIndexed: boolean;
+  /** The write of the same key in the same set, and the one before it in order; `undefined` if the key was new to the set. */
+  readonly before: (SealedWrite & { readonly previous: unknown }) | undefined;
 }
 
 function headerBytes(headers: readonly Header[]): number {
@@ -78,6 +88,33 @@ export class WriteSet {
     this.#append(known);
   }
 
+  /** What a `put` of this key would replace; for `undo`. */
+  replaced(name: string, wasIndexed: boolean): ReplacedWrite {
+    const known = this.#byKey.get(name);
+    if (known === undefined) return { name, wasIndexed, before: undefined };
+    const { key, value, timestampMs, headers, previous } = known;
+    return { name, wasIndexed, before: { key, value, timestampMs, headers, previous } };
+  }
+
+  /** Takes the latest put back; several in the reverse order of their puts. */
+  undo({ name, before }: ReplacedWrite): void {
+    const write = this.#byKey.get(name);
+    assert(write !== undefined && write === this.#last, 'what is undone was written last');
+    this.#bytes -= sizeOf(write);
+    this.#last = write.previous;
+    if (write.previous === undefined) this.#first = undefined;
+    else write.previous.next = undefined;
+    if (before === undefined) {
+      this.#byKey.delete(name);
+      return;
+    }
+    write.value = before.value;
+    write.timestampMs = before.timestampMs;
+    write.headers = before.headers;
+    this.#bytes += sizeOf(write);
+    this.#insertAfter(before.previous instanceof Write ? before.previous : undefined, write);
+  }
+
   /** In last-write order. */
   writes(): readonly SealedWrite[] {
     const writes: SealedWrite[] = [];
@@ -96,6 +133,16 @@ export class WriteSet {
     if (this.#last === undefined) this.#first = write;
     else this.#last.next = write;
     this.#last = write;
+  }
+
+  #insertAfter(previous: Write | undefined, write: Write): void {
+    const next = previous === undefined ? this.#first : previous.next;
+    write.previous = previous;
+    write.next = next;
+    if (previous === undefined) this.#first = write;
+    else previous.next = write;
+    if (next === undefined) this.#last = write;
+    else next.previous = write;
   }
 
   /** Of a write that is not the last. */

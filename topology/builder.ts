@@ -3,7 +3,8 @@ import { storeView, tableSource, unkeptTableSource } from '../processors/table.t
 import { recordTimestamp, type TimestampExtractor } from '../schemas/timestamp.ts';
 import type { Topic } from '../schemas/topic.ts';
 import { Declaration } from './declaration.ts';
-import type { ErrorPolicy, OffsetReset, Topology, TopologySettings } from './graph.ts';
+import type { ErrorPolicy } from './error-policy.ts';
+import type { OffsetReset, Topology, TopologySettings } from './graph.ts';
 import type { Handles, KStream, KTable } from './handles.ts';
 import { GroupedStreamHandle } from './kgrouped-stream.ts';
 import { GroupedTableHandle } from './kgrouped-table.ts';

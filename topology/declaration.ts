@@ -4,8 +4,8 @@ import type { CreateNode } from '../processors/node.ts';
 import { checkName } from '../schemas/topic.ts';
 import type { AnyStoreSpec } from '../state-stores/spec.ts';
 import { copartitions } from './copartition.ts';
+import { finalPolicy, policyProblem, type ErrorPolicy } from './error-policy.ts';
 import type {
-  ErrorPolicy,
   GraphNode,
   ProcessorNode,
   RepartitionTopic,
@@ -132,11 +132,7 @@ export class Declaration {
   freeze(settings: TopologySettings): Topology {
     this.#isOpen = false;
     if (this.#nodes.length === 0) throw this.#invalid('declares nothing');
-    const usesDeadLetters =
-      settings.onError === 'dead-letter' ||
-      this.#nodes.some((node) => node.kind !== 'sink' && node.onError === 'dead-letter');
-    if (usesDeadLetters && settings.deadLetterTopic === undefined)
-      throw this.#invalid('an error policy is dead-letter, but the settings name no deadLetterTopic');
+    this.#checkPolicies(settings);
     const nodes = Object.freeze(this.#nodes.map((node) => Object.freeze(node)));
     this.#beforeNullKeys = stepsBefore(nodes, this.#takingNullKeys);
     return Object.freeze({
@@ -149,6 +145,20 @@ export class Declaration {
       copartitions: Object.freeze(copartitions(nodes)),
       settings: Object.freeze({ ...settings, retired: Object.freeze([...settings.retired]) }),
     });
+  }
+
+  #checkPolicies({ onError, deadLetterTopic }: TopologySettings): void {
+    const policies = [
+      ['the settings', onError] as const,
+      ...this.#nodes.map((node) => [`step ${node.name}`, node.kind === 'sink' ? undefined : node.onError] as const),
+    ];
+    for (const [where, policy] of policies) {
+      if (policy === undefined) continue;
+      const problem = policyProblem(policy);
+      if (problem !== undefined) throw this.#invalid(`the error policy of ${where} is none: ${problem}`);
+      if (finalPolicy(policy) === 'dead-letter' && deadLetterTopic === undefined)
+        throw this.#invalid('an error policy is dead-letter, but the settings name no deadLetterTopic');
+    }
   }
 
   #store(spec: AnyStoreSpec, what: string): void {

@@ -4,6 +4,7 @@ import type { RecordMetadata } from '../schemas/record.ts';
 import type { Serde } from '../schemas/serde.ts';
 import type { AnyStoreSpec } from '../state-stores/spec.ts';
 import type { CreateNode } from '../processors/node.ts';
+import type { ErrorPolicy } from './error-policy.ts';
 
 /** A topic as a topology names it. An internal one gets its physical name from the application id when the plan is made. */
 export interface TopicReference {
@@ -11,9 +12,6 @@ export interface TopicReference {
   /** Present for a topic the engine owns: `<application.id>-<name>-repartition`. */
   readonly internal?: 'repartition';
 }
-
-/** What happens to a record that a step cannot handle. `dead-letter` needs a dead-letter topic in the settings of the topology. */
-export type ErrorPolicy = 'fail' | 'skip' | 'dead-letter';
 
 export type OffsetReset = 'earliest' | 'latest';
 

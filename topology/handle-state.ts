@@ -2,7 +2,7 @@
 import type { TableView } from '../processors/table.ts';
 import type { Serde } from '../schemas/serde.ts';
 import type { Declaration } from './declaration.ts';
-import type { ErrorPolicy } from './graph.ts';
+import type { ErrorPolicy } from './error-policy.ts';
 
 /** What every handle has: the step its records come from, and what is known of them. */
 interface HandleState<K, V> {

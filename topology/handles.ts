@@ -11,7 +11,7 @@ import type { ProcessorDefinition, StoreSpecs } from '../processors/processor.ts
 import type { UserFunction } from '../processors/user-function.ts';
 import type { Change, RecordMetadata, StreamRecord } from '../schemas/record.ts';
 import type { Serde } from '../schemas/serde.ts';
-import type { ErrorPolicy } from './graph.ts';
+import type { ErrorPolicy } from './error-policy.ts';
 import type { GroupedState, GroupedTableState, StreamState, TableState } from './handle-state.ts';
 import type { TableStoreSpec } from './table-store.ts';
 

@@ -8,7 +8,7 @@ import { userProcessor } from '../processors/user-processor.ts';
 import type { UserFunction } from '../processors/user-function.ts';
 import type { RecordMetadata } from '../schemas/record.ts';
 import type { Serde } from '../schemas/serde.ts';
-import type { ErrorPolicy } from './graph.ts';
+import type { ErrorPolicy } from './error-policy.ts';
 import { assumeSerde, isKept, type StreamState } from './handle-state.ts';
 import type {
   Accepts,

@@ -11,6 +11,8 @@ export interface TaskCounters {
   skipped: number;
   deadLettered: number;
   forwarded: number;
+  /** Tries of records after their first. */
+  retries: number;
   punctuations: number;
 }
 
@@ -23,6 +25,7 @@ export function newCounters(): TaskCounters {
     skipped: 0,
     deadLettered: 0,
     forwarded: 0,
+    retries: 0,
     punctuations: 0,
   };
 }

@@ -1,5 +1,5 @@
 /** Runs a topology in this thread, synchronously, under virtual time: for tests of topologies, with any test runner or none. */
-import type { Clock, Logger } from '../../clock.ts';
+import type { Clock, Logger, Random } from '../../clock.ts';
 import { silentLogger } from '../../clock.ts';
 import type { FetchedBatch } from '../../connectors/log.ts';
 import { StreamError } from '../../errors.ts';
@@ -68,6 +68,9 @@ interface Appended {
   readonly headers: readonly Header[];
 }
 
+/** The driver leaves nothing to chance. */
+const fixedChance: Random = { next: () => 0.5, uuid: () => '00000000-0000-4000-8000-000000000000' };
+
 /** Records one run may cause before it is taken for endless. */
 const recordsMax = 1_000_000;
 
@@ -101,6 +104,7 @@ export class TestDriver {
           stores: new Map(sub.stores.map((planned) => [planned.spec.name, memoryTaskStore(planned)])),
           outputs: this.#outputs,
           clock,
+          random: fixedChance,
           logger: options.logger ?? silentLogger,
           start: new Map(
             sourceTopicsOfPartition(this.plan, sub, partition).map((topic) => [

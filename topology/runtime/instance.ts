@@ -258,7 +258,7 @@ export class Runtime {
     let dueMs: number = idleWaitMs;
     for (const task of this.#running()) {
       if (task.isSuspended) continue;
-      dueMs = Math.min(dueMs, task.nextPunctuationMs - nowMs);
+      dueMs = Math.min(dueMs, task.nextPunctuationMs - nowMs, task.retryInMs);
       if (task.isDirty) dueMs = Math.min(dueMs, this.commits.gapLeftMs);
     }
     return Math.max(1, dueMs);

@@ -41,6 +41,18 @@ const taskMetrics: readonly (Definition & { readonly read: (task: Task) => numbe
     read: (task) => task.counters.deadLettered,
   },
   {
+    name: 'rivulet_record_retries_total',
+    help: 'Tries of bad input records after the first',
+    type: 'counter',
+    read: (task) => task.counters.retries,
+  },
+  {
+    name: 'rivulet_task_held',
+    help: '1 while a bad record holds the task back: until its next try, or for good by the policy stop',
+    type: 'gauge',
+    read: (task) => (task.hold === undefined ? 0 : 1),
+  },
+  {
     name: 'rivulet_punctuations_total',
     help: 'Scheduled callbacks run',
     type: 'counter',

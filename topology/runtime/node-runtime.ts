@@ -3,7 +3,8 @@ import { StreamError } from '../../errors.ts';
 import type { AnyRecord, Cancellable, DropReason, Node, NodeContext, Schedule } from '../../processors/node.ts';
 import { partitionForKey } from '../../schemas/murmur2.ts';
 import type { RecordMetadata } from '../../schemas/record.ts';
-import type { ErrorPolicy, ProcessorNode, SinkNode } from '../graph.ts';
+import type { ErrorPolicy } from '../error-policy.ts';
+import type { ProcessorNode, SinkNode } from '../graph.ts';
 import type { Outputs } from './outputs.ts';
 
 /** What a running node needs of its task. */
@@ -22,11 +23,11 @@ export interface TaskScope {
   drop(reason: DropReason): void;
   schedule(node: RuntimeNode, schedule: Schedule, run: (timestampMs: number) => void): Cancellable;
   requestCommit(): void;
-  /** Decides by the policy; returns when processing of the record may go on, throws otherwise. */
-  failed(node: RuntimeNode, error: unknown): void;
+  /** Ends the attempt at the record: throws what no step above may handle. */
+  failed(node: RuntimeNode, error: unknown): never;
 }
 
-/** One node at run time. `run` never throws unless the task must stop. */
+/** One node at run time. What `run` throws is a `RecordFailure`. */
 export interface RuntimeNode {
   readonly name: string;
   readonly onError: ErrorPolicy | undefined;
@@ -35,12 +36,16 @@ export interface RuntimeNode {
   close?(): void;
 }
 
-/** A failure that an error policy already decided on; passes through all parents unchanged and never leaves the task. */
-export class DecidedFailure extends Error {
-  readonly error: StreamError;
+/** A record failed in a step; passes through all parents unchanged and never leaves the task. */
+export class RecordFailure extends Error {
+  readonly node: string;
+  readonly onError: ErrorPolicy | undefined;
+  readonly error: unknown;
 
-  constructor(error: StreamError) {
-    super(error.message, { cause: error });
+  constructor({ name, onError }: Pick<RuntimeNode, 'name' | 'onError'>, error: unknown) {
+    super(`step ${name} failed`, { cause: error });
+    this.node = name;
+    this.onError = onError;
     this.error = error;
   }
 }

@@ -2,7 +2,7 @@
 import { StreamError } from '../../errors.ts';
 import type { OutgoingBatch } from '../../connectors/log.ts';
 import type { Header } from '../../schemas/record.ts';
-import { BatchBuilder } from '../../schemas/record-batch.ts';
+import { BatchBuilder, type BatchMark } from '../../schemas/record-batch.ts';
 
 /** Kafka's default of `max.message.bytes`, assumed where the topic's own is not known. */
 const defaultMessageBytesMax = 1_048_588;
@@ -15,6 +15,21 @@ interface OpenBatch {
   builder: BatchBuilder;
 }
 
+/** What an append met: which batch was open for its partition, and how far that one was. */
+interface MetBatch {
+  readonly partitions: (OpenBatch | undefined)[];
+  readonly partition: number;
+  readonly open: OpenBatch | undefined;
+  readonly mark: BatchMark | undefined;
+}
+
+interface Attempt {
+  readonly met: MetBatch[];
+  readonly closedCount: number;
+  readonly sizeBytes: number;
+  readonly count: number;
+}
+
 /** Collects records per topic partition in order. One per instance: all its tasks commit together. */
 export class Outputs {
   #closed: OutgoingBatch[] = [];
@@ -22,6 +37,7 @@ export class Outputs {
   readonly #bytesMax = new Map<string, number>();
   #sizeBytes = 0;
   #count = 0;
+  #attempt: Attempt | undefined;
 
   /** Tells the topic's own limit, so that a record too large fails when it is forwarded, not at the commit. */
   setMessageBytesMax(topic: string, bytesMax: number): void {
@@ -64,6 +80,29 @@ export class Outputs {
     this.#count += 1;
   }
 
+  /** From here on what is appended can be undone, until `endAttempt`. */
+  beginAttempt(): void {
+    this.#attempt = { met: [], closedCount: this.#closed.length, sizeBytes: this.#sizeBytes, count: this.#count };
+  }
+
+  endAttempt(): void {
+    this.#attempt = undefined;
+  }
+
+  /** Takes back everything appended since `beginAttempt`. */
+  undoAttempt(): void {
+    const attempt = this.#attempt;
+    this.#attempt = undefined;
+    if (attempt === undefined) return;
+    for (const { partitions, partition, open, mark } of attempt.met.toReversed()) {
+      partitions[partition] = open;
+      if (mark !== undefined) open?.builder.rewind(mark);
+    }
+    this.#closed.length = attempt.closedCount;
+    this.#sizeBytes = attempt.sizeBytes;
+    this.#count = attempt.count;
+  }
+
   /** Hands over everything so far, in order per partition, and starts anew. */
   take(): readonly OutgoingBatch[] {
     for (const [topic, partitions] of this.#open)
@@ -87,14 +126,15 @@ export class Outputs {
       partitions = [];
       this.#open.set(topic, partitions);
     }
+    // Arrays stay dense enough: partitions are small numbers of a topic that exists.
+    while (partitions.length <= partition) partitions.push(undefined);
     const open = partitions[partition];
+    this.#attempt?.met.push({ partitions, partition, open, mark: open?.builder.mark() });
     if (open !== undefined) {
       if (open.builder.sizeBytes + bytes + recordOverheadBytes <= limit) return open.builder;
       this.#closed.push({ topic, partition, records: open.builder });
     }
     const builder = new BatchBuilder();
-    // Arrays stay dense enough: partitions are small numbers of a topic that exists.
-    while (partitions.length <= partition) partitions.push(undefined);
     partitions[partition] = { builder };
     return builder;
   }

@@ -3,7 +3,7 @@ import { StreamError, assert } from '../../errors.ts';
 import type { FetchedBatch } from '../../connectors/log.ts';
 import type { RecordCursor } from '../../schemas/record-batch.ts';
 import { partitionId } from '../../schemas/record.ts';
-import type { StreamRecord } from '../../schemas/record.ts';
+import type { Header, StreamRecord } from '../../schemas/record.ts';
 import type { SourceNode } from '../graph.ts';
 import type { Plan, SubTopology } from '../plan.ts';
 import { physicalTopicName } from './plan-tasks.ts';
@@ -13,6 +13,14 @@ export type HeadRecord = StreamRecord<unknown, unknown>;
 /** A head record that could not be decoded or has no valid timestamp, with its bytes as they came. */
 export interface RefusedRecord {
   readonly error: StreamError;
+}
+
+/** A record as it lies in the log. */
+export interface RawRecord {
+  readonly key: Uint8Array | undefined;
+  readonly value: Uint8Array | undefined;
+  readonly headers: readonly Header[];
+  readonly timestampMs: number;
 }
 
 /**
@@ -63,12 +71,7 @@ export class PartitionQueue {
   }
 
   /** The head's bytes as they lie in the log, for dead letters. */
-  raw(): {
-    key: Uint8Array | undefined;
-    value: Uint8Array | undefined;
-    headers: ReturnType<RecordCursor['headers']>;
-    timestampMs: number;
-  } {
+  raw(): RawRecord {
     const cursor = this.#cursor;
     if (cursor === undefined) return { key: undefined, value: undefined, headers: [], timestampMs: 0 };
     return { key: cursor.key(), value: cursor.value(), headers: cursor.headers(), timestampMs: cursor.timestampMs };

@@ -3,6 +3,7 @@ import { StreamError } from '../../errors.ts';
 import { partitionForKey } from '../../schemas/murmur2.ts';
 import { partitionId } from '../../schemas/record.ts';
 import type { AnyStoreSpec } from '../../state-stores/spec.ts';
+import type { Hold } from './failed-records.ts';
 import { Runtime } from './instance.ts';
 import { collectMetrics } from './metrics.ts';
 import type { InstanceOptions } from './options.ts';
@@ -47,7 +48,10 @@ class Instance implements StreamInstance {
     return this.#runtime.state;
   }
   get failure(): StreamError | undefined {
-    return this.#runtime.failure;
+    const { failure, tasks } = this.#runtime;
+    if (failure !== undefined) return failure;
+    const stopped = [...(tasks?.running.values() ?? [])].find((task) => task.hold?.dueMs === Infinity);
+    return stopped?.hold?.failure;
   }
   get plan(): InstanceView['plan'] {
     return this.#runtime.prepared?.plan;
@@ -64,6 +68,7 @@ class Instance implements StreamInstance {
         id: task.id,
         state: task.isSuspended ? 'suspended' : 'running',
         stores: [...task.stores.keys()],
+        ...(task.hold === undefined ? {} : { hold: describeHold(task.hold, task.retryInMs) }),
         inputs: task.queues.map((queue) => {
           const end = reader?.position(queue)?.end;
           const lag = end === undefined ? undefined : Math.max(0, end - queue.nextOffset);
@@ -152,4 +157,15 @@ class Instance implements StreamInstance {
     const id = taskId(sub.id, partition);
     return { partition, taskId: id, owner: this.peers().find((peer) => peer.activeTasks.includes(id)) };
   }
+}
+
+function describeHold({ queue, offset, tries, failure }: Hold, retryInMs: number): NonNullable<TaskStatus['hold']> {
+  return {
+    topic: queue.topic,
+    partition: queue.partition,
+    offset,
+    tries,
+    retryInMs: retryInMs === Infinity ? undefined : Math.max(0, Math.round(retryInMs)),
+    code: failure.code,
+  };
 }

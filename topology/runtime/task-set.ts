@@ -150,6 +150,7 @@ export class TaskSet {
         outputs,
         start,
         clock: host.clock,
+        random: host.random,
         logger: host.logger,
         isCaughtUp: (queue) => isCaughtUp(reader, queue),
       });

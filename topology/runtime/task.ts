@@ -1,15 +1,17 @@
 /** One sub-topology for one partition: its queues, its nodes, its stores. Synchronous; the instance decides when it runs and commits. */
-import type { Clock, Logger } from '../../clock.ts';
+import type { Clock, Logger, Random } from '../../clock.ts';
 import type { FetchedBatch, OffsetToCommit } from '../../connectors/log.ts';
-import { StreamError, assert, hasCode } from '../../errors.ts';
+import { StreamError, assert } from '../../errors.ts';
 import type { Cancellable, DropReason, Schedule } from '../../processors/node.ts';
 import type { RecordMetadata } from '../../schemas/record.ts';
-import type { ErrorPolicy, TopicReference } from '../graph.ts';
+import type { TopicReference } from '../graph.ts';
 import type { Plan, SubTopology } from '../plan.ts';
+import { Attempt } from './attempt.ts';
 import { encodePartitionTime } from './commit-metadata.ts';
 import { newCounters } from './counters.ts';
-import { deadLetterHeaders } from './dead-letter.ts';
-import { DecidedFailure, RuntimeProcessor, RuntimeSink, RuntimeSource } from './node-runtime.ts';
+import { FailedRecords } from './failed-records.ts';
+import type { Hold } from './failed-records.ts';
+import { RecordFailure, RuntimeProcessor, RuntimeSink, RuntimeSource } from './node-runtime.ts';
 import type { RuntimeNode, TaskScope } from './node-runtime.ts';
 import type { Outputs } from './outputs.ts';
 import { queuesOf } from './partition-queue.ts';
@@ -26,6 +28,7 @@ export interface TaskOptions {
   readonly stores: ReadonlyMap<string, TaskStore>;
   readonly outputs: Outputs;
   readonly clock: Clock;
+  readonly random: Random;
   readonly logger: Logger;
   /** Where to start per input topic, and the partition's time so far. */
   readonly start: ReadonlyMap<string, { readonly offset: number; readonly partitionTimeMs: number }>;
@@ -61,6 +64,9 @@ export class Task implements TaskScope {
   readonly #committed = new Map<string, number>();
   #current: PartitionQueue | undefined;
   #outcome: Outcome = 'applied';
+  readonly #attempt: Attempt;
+  readonly #failed: FailedRecords;
+  #failure: RecordFailure | undefined;
   #hasWritten = false;
   #isOpen = false;
 
@@ -78,6 +84,9 @@ export class Task implements TaskScope {
       this.#committed.set(queue.topic, queue.nextOffset);
     }
     for (const store of this.stores.values()) store.bind(this);
+    this.#failed = new FailedRecords(this, options);
+    const layers = [...this.stores.values()].map(({ layered }) => layered);
+    this.#attempt = new Attempt(goesOnAfterFailures(options) ? [...layers, options.outputs] : []);
   }
 
   get taskId(): string {
@@ -132,8 +141,7 @@ export class Task implements TaskScope {
     let processed = 0;
     while (processed < recordsMax) {
       const queue = this.#choose();
-      if (queue === undefined) break;
-      this.#processHead(queue);
+      if (queue === undefined || !this.#processHead(queue)) break;
       processed += 1;
       if (processed % recordsPerClockRead === 0 && clock.monotonicMs() >= deadlineMs) break;
     }
@@ -153,6 +161,16 @@ export class Task implements TaskScope {
       this.#punctuate(run, this.wallClockMs);
     });
     return fired;
+  }
+
+  /** The record that keeps the task from going on, if one does. */
+  get hold(): Hold | undefined {
+    return this.#failed.hold;
+  }
+
+  /** Until a record that failed is tried again, ms; Infinity if none waits for that. */
+  get retryInMs(): number {
+    return this.#failed.retryInMs;
   }
 
   /** When the next wall-clock punctuator is due, epoch ms. */
@@ -229,7 +247,7 @@ export class Task implements TaskScope {
   }
 
   drop(reason: DropReason): void {
-    this.counters.dropped.set(reason, (this.counters.dropped.get(reason) ?? 0) + 1);
+    this.#attempt.drops.push(reason);
     this.#outcome = 'dropped';
   }
 
@@ -249,15 +267,21 @@ export class Task implements TaskScope {
     this.isCommitRequested = true;
   }
 
-  failed(node: RuntimeNode, error: unknown): void {
-    if (error instanceof DecidedFailure) throw error;
-    if (isNotOfTheRecord(error)) throw new DecidedFailure(error);
-    this.#decide(node.onError, node.name, error);
+  failed(node: RuntimeNode, error: unknown): never {
+    // The first counts, even if a step above handles it: what was undone cannot go on.
+    this.#failure ??= error instanceof RecordFailure ? error : new RecordFailure(node, error);
+    throw this.#failure;
   }
 
   // ---- the record path ------------------------------------------------------------------------------------------------
 
   #choose(): PartitionQueue | undefined {
+    const { hold } = this.#failed;
+    if (hold !== undefined) return this.retryInMs > 0 ? undefined : hold.queue;
+    return this.#earliest();
+  }
+
+  #earliest(): PartitionQueue | undefined {
     const { queues } = this;
     if (queues.length === 1) {
       const only = queues[0];
@@ -272,23 +296,41 @@ export class Task implements TaskScope {
     return chosen;
   }
 
-  #processHead(queue: PartitionQueue): void {
-    const { counters } = this;
+  /** Whether the head was dealt with; false if it holds the task back. */
+  #processHead(queue: PartitionQueue): boolean {
     this.#current = queue;
     this.#outcome = 'applied';
-    counters.consumed += 1;
-    try {
-      if (queue.head === undefined) this.#refuse(queue);
-      else {
-        if (queue.headTimestampMs > this.streamTimeMs) this.streamTimeMs = queue.headTimestampMs;
-        this.#sources.get(queue.topic)?.run(queue.head);
-      }
-    } catch (error) {
-      throw error instanceof DecidedFailure ? error.error : error;
+    const failure = this.#try(queue);
+    if (failure === undefined) this.#failed.hold = undefined;
+    else {
+      const end = this.#failed.settle(queue, failure);
+      if (end === 'held') return false;
+      this.#outcome = end;
     }
+    this.counters.consumed += 1;
     this.#account();
     queue.advance();
     if (this.streamTimeMs >= this.#streamPunctuators.nextMs) this.#fireStreamPunctuators();
+    return true;
+  }
+
+  /** All effects of the head, or none and why. */
+  #try(queue: PartitionQueue): RecordFailure | undefined {
+    const { source, head, refused } = queue;
+    if (refused !== undefined) return new RecordFailure({ name: source.name, onError: source.onError }, refused.error);
+    assert(head !== undefined, 'a queue that is not empty has a head or a refusal');
+    if (queue.headTimestampMs > this.streamTimeMs) this.streamTimeMs = queue.headTimestampMs;
+    this.#attempt.begin();
+    try {
+      this.#sources.get(queue.topic)?.run(head);
+    } catch (error) {
+      if (!(error instanceof RecordFailure)) throw error;
+    }
+    const failure = this.#failure;
+    if (failure === undefined) this.#attempt.end(this.counters);
+    else this.#attempt.undo();
+    this.#failure = undefined;
+    return failure;
   }
 
   #account(): void {
@@ -310,82 +352,20 @@ export class Task implements TaskScope {
     this.#current = undefined;
     this.#hasWritten = true;
     this.counters.punctuations += 1;
+    this.#attempt.drops.length = 0;
     try {
       run(timestampMs);
     } catch (error) {
-      throw error instanceof DecidedFailure ? error.error : error;
+      if (!(error instanceof RecordFailure)) throw error;
     }
-  }
-
-  #refuse(queue: PartitionQueue): void {
-    const { refused, source } = queue;
-    assert(refused !== undefined, 'a queue that is not empty has a head or a refusal');
-    this.#decide(source.onError, source.name, refused.error);
-  }
-
-  #decide(policy: ErrorPolicy | undefined, node: string, error: unknown): void {
-    const chosen = policy ?? this.#options.plan.topology.settings.onError;
-    const queue = this.#current;
-    if (chosen === 'skip' && queue !== undefined) {
-      this.#outcome = 'skipped';
-      this.#options.logger.warn('record skipped', this.#facts(node, error));
-      return;
-    }
-    if (chosen === 'dead-letter' && queue !== undefined) {
-      if (this.#outcome !== 'dead-lettered') this.#deadLetter(queue, node, error);
-      this.#outcome = 'dead-lettered';
-      return;
-    }
-    throw new DecidedFailure(this.#failure(node, error));
-  }
-
-  #deadLetter(queue: PartitionQueue, node: string, error: unknown): void {
-    const topic = this.#options.plan.topology.settings.deadLetterTopic;
-    const partitions = topic === undefined ? undefined : this.partitionsOf(topic);
-    if (topic === undefined || partitions === undefined) throw new DecidedFailure(this.#failure(node, error));
-    const { key, value, headers, timestampMs } = queue.raw();
-    const cause = {
-      applicationId: this.applicationId,
-      taskId: this.id,
-      node,
-      topic: queue.topic,
-      partition: queue.partition,
-      offset: queue.headOffset,
-      timestampMs,
-      error,
-      failedAtMs: this.wallClockMs,
-    };
-    // Its own time: with the original one (in a header) the topic might refuse it, or drop it as long expired.
-    const record = { key, value, timestampMs: cause.failedAtMs, headers: deadLetterHeaders(headers, cause) };
-    try {
-      this.outputs.append(topic, this.partition % partitions, record);
-    } catch (appendError) {
-      throw new DecidedFailure(this.#failure(node, new AggregateError([error, appendError], 'dead letter refused')));
-    }
-    this.#options.logger.warn('record dead-lettered', this.#facts(node, error));
-  }
-
-  #failure(node: string, cause: unknown): StreamError {
-    const facts = { taskId: this.id, node, ...this.metadata };
-    if (cause instanceof StreamError)
-      return new StreamError(cause.code, cause.message, { facts: { ...cause.facts, ...facts }, cause });
-    return new StreamError('PROCESSING_FAILED', `step ${node} failed`, { facts, cause });
-  }
-
-  #facts(node: string, error: unknown): Record<string, unknown> {
-    return {
-      taskId: this.id,
-      node,
-      ...this.metadata,
-      code: error instanceof StreamError ? error.code : 'PROCESSING_FAILED',
-    };
+    // There is no record to skip or to put aside: whatever the policy, it cannot go on.
+    if (this.#failure !== undefined) throw this.#failed.fatal(this.#failure);
+    this.#attempt.end(this.counters);
   }
 }
 
-/** Failures of the machinery, not of the record: no error policy applies. */
-function isNotOfTheRecord(error: unknown): error is StreamError {
-  if (!(error instanceof StreamError)) return false;
-  return (
-    error.retry !== 'never' || hasCode(error, 'STORE_NOT_OPEN', 'STORE_CORRUPT', 'STORE_UNKNOWN', 'TOPOLOGY_INVALID')
-  );
+/** Whether anything in a task lets it go on after a record that failed: only then is there something to undo. */
+function goesOnAfterFailures({ plan, subTopology }: TaskOptions): boolean {
+  const { onError } = plan.topology.settings;
+  return subTopology.nodes.some((node) => ((node.kind === 'sink' ? undefined : node.onError) ?? onError) !== 'fail');
 }

@@ -21,6 +21,17 @@ export interface TaskStatus {
   /** Present while restoring. */
   readonly restore?: { readonly restored: number; readonly total: number };
   readonly stores: readonly string[];
+  /** Present while a record that failed holds the task back. */
+  readonly hold?: {
+    readonly topic: string;
+    readonly partition: number;
+    readonly offset: number;
+    /** How often it was tried. */
+    readonly tries: number;
+    /** Until it is tried again; `undefined`: not while the task stays open here. */
+    readonly retryInMs: number | undefined;
+    readonly code: string;
+  };
 }
 
 /** A member of the group as the last assignment describes it. */
