@@ -78,8 +78,8 @@ describe('a record that fails half way', () => {
       driver.pipe(input, 'b', 'bad too');
       expect(driver.read(output)).toEqual([]);
       expect(await driver.rows(seen)).toEqual([
-        { key: 'a', value: 'one' },
-        { key: 'last', value: 'a' },
+        { key: 'a', value: 'one', timestampMs: 0 },
+        { key: 'last', value: 'a', timestampMs: 0 },
       ]);
       driver.pipe(input, 'c', 'two');
       expect(values(driver)).toEqual(['two seen', 'a-one,c-two']);
