@@ -19,11 +19,19 @@ export {
   int64Serde,
   jsonSerde,
   stringSerde,
+  validatedSerde,
 } from './schemas/serde.ts';
-export type { Serde, SerdeType } from './schemas/serde.ts';
+export type { StandardIssue, StandardResult, StandardSchema } from './schemas/standard-schema.ts';
+export type { Parse, Serde, SerdeType } from './schemas/serde.ts';
 export { defineTopic } from './schemas/topic.ts';
 export type { Topic, TopicSettings } from './schemas/topic.ts';
-export { partitionTimestamp, recordTimestamp, timestampUpTo } from './schemas/timestamp.ts';
+export {
+  partitionTimestamp,
+  recordTimestamp,
+  recordTimestampOrDrop,
+  timestampUpTo,
+  wallClockTimestamp,
+} from './schemas/timestamp.ts';
 export type { FetchedRecordView, TimestampExtractor } from './schemas/timestamp.ts';
 export { BatchBuilder } from './schemas/record-batch.ts';
 export type { RecordCursor } from './schemas/record-batch.ts';
@@ -54,6 +62,9 @@ export type { KafkaDeps, KafkaOptions } from './connectors/kafka/kafka-log.ts';
 export { createJsonLogger } from './json-logger.ts';
 export type { JsonLoggerOptions } from './json-logger.ts';
 
+export { defineFixedKeyProcessor } from './processors/fixed-key-processor.ts';
+export type { FixedKeyContext, FixedKeyDefinition, FixedKeyOutput } from './processors/fixed-key-processor.ts';
+export type { AsyncCall, AsyncFailure } from './processors/map-async.ts';
 export { defineProcessor } from './processors/processor.ts';
 export type {
   NoStores,
@@ -67,7 +78,7 @@ export type { Cancellable, DropReason, Schedule } from './processors/node.ts';
 
 export { defineTopology, TopologyBuilder } from './topology/builder.ts';
 export type { SourceOptions, TableOptions } from './topology/builder.ts';
-export type { KGroupedStream, KGroupedTable, KStream, KTable } from './topology/handles.ts';
+export type { AsyncOptions, KGroupedStream, KGroupedTable, KStream, KTable } from './topology/handles.ts';
 export type { ErrorPolicy, FinalPolicy, RetryPolicy, RetrySchedule } from './topology/error-policy.ts';
 export type { OffsetReset, Topology, TopologySettings } from './topology/graph.ts';
 export type { Plan, SubTopology } from './topology/plan.ts';

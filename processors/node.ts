@@ -58,10 +58,18 @@ export interface NodeContext {
   schedule(schedule: Schedule, run: (timestampMs: number) => void): Cancellable;
   /** Asks for an early commit; it happens at the end of the current slice. */
   requestCommit(): void;
+  /** Runs `run` between two records of this task, soon; callable at any time, without effect once the task closed. */
+  post(run: () => void): void;
+  /** As `post`, after `ms`. */
+  after(ms: number, run: () => void): Cancellable;
+  /** While a step holds, its task takes no further records from its inputs. */
+  hold(isHeld: boolean): void;
 }
 
 export interface Node {
   process(record: AnyRecord): void;
+  /** Records it took in and is not done with. */
+  pendingCount?(): number;
   close?(): void;
 }
 

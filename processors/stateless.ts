@@ -122,13 +122,15 @@ function withValue(record: AnyRecord, value: unknown): AnyRecord {
   return { key: record.key, value, timestampMs: record.timestampMs, headers: record.headers };
 }
 
-function fromPair(step: string, record: AnyRecord, pair: Pair): AnyRecord {
-  if (!Array.isArray(expectResult(step, pair)))
+/** The record of a key and a value; `pair` is what an author's function returned. */
+export function fromPair(step: string, record: AnyRecord, pair: unknown): AnyRecord {
+  const made = expectResult(step, pair);
+  if (!Array.isArray(made))
     throw new StreamError('PROCESSING_FAILED', `step ${step} returned something else than a pair [key, value]`, {
       facts: { step },
     });
-  const key = expectResult(step, pair[0]);
-  const value = expectResult(step, pair[1]);
+  const key: unknown = expectResult(step, made[0]);
+  const value: unknown = expectResult(step, made[1]);
   return { key, value, timestampMs: record.timestampMs, headers: record.headers };
 }
 

@@ -1,4 +1,5 @@
 import { StreamError } from '../errors.ts';
+import { parserOf, type StandardSchema } from './standard-schema.ts';
 
 /**
  * Turns values of one type into bytes and back.
@@ -140,24 +141,31 @@ export const booleanSerde: Serde<boolean> = {
   },
 };
 
+/** Checks what was read and gives it its type. */
+export type Parse<T> = ((value: unknown) => T) | StandardSchema<T>;
+
 /**
  * JSON in UTF-8, keys in insertion order. For values; as a key or wherever equal values must be equal bytes, use `canonicalJsonSerde`.
- * `parse` may narrow what was read (a validator that throws). `undefined` has no JSON form and is refused.
+ * `parse` may narrow what was read: a schema, or a function that throws. `undefined` has no JSON form and is refused.
  */
-export function jsonSerde<T>(parse?: (value: unknown) => T): Serde<T> {
+export function jsonSerde<T>(parse?: Parse<T>): Serde<T> {
   return makeJson('json', (value) => JSON.stringify(value) as string | undefined, parse);
 }
 
 /** JSON with sorted keys and no insignificant white space: equal values give equal bytes. */
-export function canonicalJsonSerde<T>(parse?: (value: unknown) => T): Serde<T> {
+export function canonicalJsonSerde<T>(parse?: Parse<T>): Serde<T> {
   return makeJson('canonical-json', canonicalJson, parse);
 }
 
-function makeJson<T>(
-  name: string,
-  stringify: (value: unknown) => string | undefined,
-  parse?: (value: unknown) => T,
-): Serde<T> {
+/** A serde whose values are checked, and perhaps changed, by a schema when they are read. */
+export function validatedSerde<T>(serde: Serde<unknown>, schema: StandardSchema<T>): Serde<T> {
+  const parse = parserOf(schema);
+  const name = `${serde.name} of ${schema['~standard'].vendor}`;
+  return { ...serde, name, deserialize: (bytes) => parse(serde.deserialize(bytes)) };
+}
+
+function makeJson<T>(name: string, stringify: (value: unknown) => string | undefined, given?: Parse<T>): Serde<T> {
+  const parse = given === undefined || !('~standard' in given) ? given : parserOf(given);
   return {
     name,
     serialize: (value) => {

@@ -7,6 +7,8 @@
  * A step that remembers something or has a topic of its own carries its author's name: it becomes the name of a store and its changelog, or
  * of a repartition topic, and renaming it is a migration. Other steps may be named.
  */
+import type { FixedKeyDefinition } from '../processors/fixed-key-processor.ts';
+import type { AsyncCall, AsyncFailure } from '../processors/map-async.ts';
 import type { ProcessorDefinition, StoreSpecs } from '../processors/processor.ts';
 import type { UserFunction } from '../processors/user-function.ts';
 import type { Change, RecordMetadata, StreamRecord } from '../schemas/record.ts';
@@ -39,6 +41,25 @@ export interface RepartitionOptions<K, V> extends SerdeOptions<K, V> {
 export interface SinkOptions<K, V> {
   readonly name?: string;
   readonly partitioner?: PartitionerFor<K, V>;
+}
+
+/** How a step calls its function. A name, serdes of what comes in, and limits; all have defaults. */
+export interface AsyncOptions<K, V> extends SerdeOptions<K, V> {
+  /** Calls that run at one time, per task; default 100. */
+  readonly concurrency?: number;
+  /** Records that wait, per task; the task takes no more until some are done. Default 1000. */
+  readonly pendingMax?: number;
+  /** How long one try may take; default 30 s. */
+  readonly timeoutMs?: number;
+  /** Further tries of a call that failed; default: none. The wait between them doubles. */
+  readonly retry?: { readonly attempts: number; readonly backoffMs: number; readonly backoffMsMax?: number };
+  /**
+   * `offset` (default): results leave in the order of their records. `key`: a result leaves as soon as those of the same key before it have.
+   * Records of one key are called one after the other in either.
+   */
+  readonly order?: 'offset' | 'key';
+  /** After the last try: `fail` (default) stops the instance, `skip` drops the record. */
+  readonly onFailure?: AsyncFailure;
 }
 
 /** A serde that can write `T`, and perhaps more. */
@@ -150,6 +171,27 @@ export interface KStream<in out K, out V> {
   process<KIn, VIn, KOut, VOut, S extends StoreSpecs>(
     ...step: Step<ProcessorDefinition<KIn, VIn, KOut, VOut, S> & Accepts<K, V>>
   ): KStream<KOut, VOut>;
+
+  /** As `process`, with a processor that keeps the key: its output is partitioned as before. */
+  processValues<KIn, VIn, VOut, S extends StoreSpecs>(
+    ...step: Step<FixedKeyDefinition<KIn, VIn, VOut, S> & Accepts<K, V>>
+  ): KStream<K, VOut>;
+
+  /**
+   * Calls an asynchronous function for each record, many at a time, and goes on with its result. Records that wait are kept in a store of the
+   * step's name, so that a commit takes them along: results are exactly once, calls at least once. See `AsyncOptions` for order, limits and retries.
+   */
+  mapValuesAsync<V2>(
+    name: string,
+    mapper: (value: V, key: K, call: AsyncCall) => Promise<V2>,
+    options?: AsyncOptions<K, Present<V>>,
+  ): KStream<K, V2>;
+  /** As `mapValuesAsync`, with a new key and value; the key counts as changed. */
+  mapAsync<K2, V2>(
+    name: string,
+    mapper: (value: V, key: K, call: AsyncCall) => Promise<readonly [K2, V2]>,
+    options?: AsyncOptions<K, Present<V>>,
+  ): KStream<K2, V2>;
 
   /** Writes to a user's topic, which must exist. Ends the stream. */
   to(topic: TopicFor<K, V>, options?: SinkOptions<K, V>): void;

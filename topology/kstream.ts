@@ -1,5 +1,7 @@
 /** The operators of a stream. */
-import type { CreateNode } from '../processors/node.ts';
+import { keepingKey, type FixedKeyDefinition } from '../processors/fixed-key-processor.ts';
+import type { AnyRecord, CreateNode } from '../processors/node.ts';
+import type { AsyncCall } from '../processors/map-async.ts';
 import { streamTableJoin, streamTableLeftJoin } from '../processors/joins.ts';
 import type { ProcessorDefinition, StoreSpecs } from '../processors/processor.ts';
 import * as stateless from '../processors/stateless.ts';
@@ -12,6 +14,7 @@ import type { ErrorPolicy } from './error-policy.ts';
 import { assumeSerde, isKept, type StreamState } from './handle-state.ts';
 import type {
   Accepts,
+  AsyncOptions,
   BranchStreams,
   Handles,
   KGroupedStream,
@@ -26,11 +29,11 @@ import type {
   Step,
   TopicFor,
 } from './handles.ts';
+import { declareAsync } from './async-step.ts';
+import { declareBranches } from './branch.ts';
 import { byKey, partitioning, repartition, requireSerdes } from './repartition.ts';
 import { parts } from './step.ts';
 import { storeName, tableStore, type TableStore } from './table-store.ts';
-
-type OfRecord<R> = UserFunction<[value: unknown, key: unknown], R>;
 
 /** A step that remembers nothing. */
 interface StatelessStep {
@@ -152,31 +155,9 @@ export class StreamHandle<K, V> implements KStream<K, V> {
     branches: B,
     options?: { readonly default: D },
   ): BranchStreams<K, V, B> & { readonly [N in D]: KStream<K, V> } {
-    const { declaration } = this.state;
-    const wanted: { branch: string; node: string; predicate: OfRecord<boolean> | undefined }[] = [];
-    for (const [branch, predicate] of Object.entries(branches)) {
-      // An object lists such names first, whatever their place.
-      if (/^\d+$/.test(branch))
-        throw declaration.refuse(name, `has a branch named ${branch}: a number loses its place`);
-      wanted.push({ branch, node: `${name}-${branch}`, predicate });
-    }
-    if (options !== undefined)
-      wanted.push({ branch: options.default, node: `${name}-${options.default}`, predicate: undefined });
-    const splitter = this.#add({
-      prefix: 'KSTREAM-BRANCH',
-      what: 'branch',
-      name,
-      create: (step) => stateless.branch(step, wanted),
-    });
-    const streams = wanted.map(({ branch, node }) => {
-      declaration.processor({
-        name: declaration.stepName('KSTREAM-BRANCHCHILD', node),
-        what: 'a branch',
-        parents: [splitter],
-        create: stateless.passThrough(),
-      });
-      return [branch, this.#handles.stream({ ...this.state, node })] as const;
-    });
+    const streams = declareBranches(this.state, name, { branches, rest: options?.default }).map(
+      ({ branch, node }) => [branch, this.#handles.stream({ ...this.state, node })] as const,
+    );
     // The streams carry the names and the asserted types of the predicates.
     return Object.freeze(Object.fromEntries(streams)) as BranchStreams<K, V, B> & { readonly [N in D]: KStream<K, V> };
   }
@@ -257,17 +238,39 @@ export class StreamHandle<K, V> implements KStream<K, V> {
     ...step: Step<ProcessorDefinition<KIn, VIn, KOut, VOut, S> & Accepts<K, V>>
   ): KStream<KOut, VOut> {
     const { name, run: definition } = parts<ProcessorDefinition<KIn, VIn, KOut, VOut, S>>(step);
-    const { state } = this;
-    const step_ = name ?? definition.name;
-    const node = state.declaration.processor({
-      name: state.declaration.stepName('KSTREAM-PROCESSOR', step_),
-      what: 'process',
-      parents: [state.node],
-      create: userProcessor(step_, definition),
-      stores: Object.values(definition.stores ?? {}),
-      onError: state.onError,
-    });
-    return this.#handles.stream({ ...state, node, key: undefined, value: undefined, keyChanged: true });
+    const node = this.#processor(name ?? definition.name, 'process', definition, () => definition);
+    return this.#handles.stream({ ...this.state, node, key: undefined, value: undefined, keyChanged: true });
+  }
+
+  processValues<KIn, VIn, VOut, S extends StoreSpecs>(
+    ...step: Step<FixedKeyDefinition<KIn, VIn, VOut, S> & Accepts<K, V>>
+  ): KStream<K, VOut> {
+    const { name, run: definition } = parts<FixedKeyDefinition<KIn, VIn, VOut, S>>(step);
+    const node = this.#processor(name ?? definition.name, 'processValues', definition, keepingKey(definition));
+    return this.#handles.stream<K, VOut>({ ...this.state, node, value: undefined });
+  }
+
+  mapAsync<K2, V2>(
+    name: string,
+    mapper: (value: V, key: K, call: AsyncCall) => Promise<readonly [K2, V2]>,
+    options: AsyncOptions<K, Present<V>> = {},
+  ): KStream<K2, V2> {
+    const node = declareAsync(
+      this.state,
+      { name, what: 'mapAsync', call: mapper, toRecord: stateless.fromPair },
+      options,
+    );
+    return this.#handles.stream<K2, V2>({ ...this.state, node, key: undefined, value: undefined, keyChanged: true });
+  }
+
+  mapValuesAsync<V2>(
+    name: string,
+    mapper: (value: V, key: K, call: AsyncCall) => Promise<V2>,
+    options: AsyncOptions<K, Present<V>> = {},
+  ): KStream<K, V2> {
+    const toRecord = (_step: string, record: AnyRecord, value: unknown): AnyRecord => ({ ...record, value });
+    const node = declareAsync(this.state, { name, what: 'mapValuesAsync', call: mapper, toRecord }, options);
+    return this.#handles.stream<K, V2>({ ...this.state, node, value: undefined });
   }
 
   to(
@@ -294,6 +297,23 @@ export class StreamHandle<K, V> implements KStream<K, V> {
   get #known(): After<K, V> {
     const { key, value, keyChanged } = this.state;
     return { key, value, keyChanged };
+  }
+
+  #processor<KIn, VIn, KOut, VOut, S extends StoreSpecs>(
+    name: string,
+    what: string,
+    { stores = {} }: { readonly stores?: StoreSpecs },
+    definition: () => ProcessorDefinition<KIn, VIn, KOut, VOut, S>,
+  ): string {
+    const { declaration, node, onError } = this.state;
+    return declaration.processor({
+      name: declaration.stepName('KSTREAM-PROCESSOR', name),
+      what,
+      parents: [node],
+      create: (context) => userProcessor(name, definition())(context),
+      stores: Object.values(stores),
+      onError,
+    });
   }
 
   #add(step: StatelessStep): string {

@@ -134,6 +134,11 @@ export class NodeHarness {
       requestCommit: () => {
         this.commitRequests += 1;
       },
+      post: (run) => {
+        run();
+      },
+      after: () => ({ cancel: () => undefined }),
+      hold: () => undefined,
     };
   }
 }

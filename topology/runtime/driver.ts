@@ -1,6 +1,6 @@
 /** Runs a topology in this thread, synchronously, under virtual time: for tests of topologies, with any test runner or none. */
 import type { Clock, Logger, Random } from '../../clock.ts';
-import { silentLogger } from '../../clock.ts';
+import { silentLogger, systemClock } from '../../clock.ts';
 import type { FetchedBatch } from '../../connectors/log.ts';
 import { StreamError } from '../../errors.ts';
 import { partitionForKey } from '../../schemas/murmur2.ts';
@@ -20,6 +20,7 @@ import { Outputs } from './outputs.ts';
 import { sourceTopicsOfPartition, taskId, taskIdOf } from './plan-tasks.ts';
 import { TaskStore } from './task-store.ts';
 import { Task } from './task.ts';
+import { VirtualTimers } from './virtual-timers.ts';
 
 export interface DriverOptions {
   readonly applicationId?: string;
@@ -73,6 +74,8 @@ const fixedChance: Random = { next: () => 0.5, uuid: () => '00000000-0000-4000-8
 
 /** Records one run may cause before it is taken for endless. */
 const recordsMax = 1_000_000;
+/** How long `settled` waits for asynchronous calls, real time. */
+const settleMsMax = 60_000;
 
 /**
  * Each piped record is processed to its end, internal topics included, and committed before `pipe` returns (see `commitsEachRecord`). Wall-clock
@@ -84,6 +87,7 @@ export class TestDriver {
   readonly #outputs = new Outputs();
   readonly #produced = new Map<string, Appended[]>();
   readonly #ends = new Map<string, number>();
+  readonly #timers = new VirtualTimers();
   readonly #commitsEachRecord: boolean;
   #nowMs: number;
   #appliedPosition = 0;
@@ -113,6 +117,7 @@ export class TestDriver {
             ]),
           ),
           isCaughtUp: () => true,
+          wake: () => undefined,
         });
         task.open();
         this.#tasks.set(task.id, task);
@@ -155,9 +160,25 @@ export class TestDriver {
     this.#settle();
   }
 
+  /** Resolves when no asynchronous call is under way and everything they caused is done. Rejects when calls take too long to end. */
+  async settled(): Promise<void> {
+    const deadlineMs = systemClock.monotonicMs() + settleMsMax;
+    for (;;) {
+      this.#run();
+      if ([...this.#tasks.values()].every((task) => task.pendingCount === 0)) return;
+      if (systemClock.monotonicMs() > deadlineMs)
+        throw new StreamError(
+          'PROCESSING_FAILED',
+          'asynchronous calls did not end: do they wait for advanceWallClock?',
+        );
+      await systemClock.yield();
+    }
+  }
+
   /** Moves the wall clock and runs what is due, committing after it. */
   advanceWallClock(ms: number): void {
     this.#nowMs += ms;
+    this.#timers.fire(this.#nowMs);
     for (const task of this.#tasks.values()) task.punctuate();
     this.#run();
   }
@@ -290,7 +311,7 @@ export class TestDriver {
       nowMs: () => this.#nowMs,
       monotonicMs: () => this.#nowMs,
       sleep: () => Promise.resolve(),
-      timer: () => ({ cancel: () => undefined }),
+      timer: (ms, run) => this.#timers.add(this.#nowMs + ms, run),
       yield: () => Promise.resolve(),
     };
   }

@@ -171,6 +171,7 @@ export class Runtime {
       reader,
       outputs: this.outputs,
       messageBytesMax: (topic) => this.outputs.messageBytesMax(topic),
+      wake: () => this.#signal.notify(),
       deadTransactionalIds: () => this.membership.assignment?.deadTransactionalIds ?? [],
       opened: (task) => {
         for (const { topic, partition, nextOffset } of task.queues)

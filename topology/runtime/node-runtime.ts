@@ -6,6 +6,7 @@ import type { RecordMetadata } from '../../schemas/record.ts';
 import type { ErrorPolicy } from '../error-policy.ts';
 import type { ProcessorNode, SinkNode } from '../graph.ts';
 import type { Outputs } from './outputs.ts';
+import type { PostedWork } from './posted-work.ts';
 
 /** What a running node needs of its task. */
 export interface TaskScope {
@@ -23,6 +24,7 @@ export interface TaskScope {
   drop(reason: DropReason): void;
   schedule(node: RuntimeNode, schedule: Schedule, run: (timestampMs: number) => void): Cancellable;
   requestCommit(): void;
+  readonly work: PostedWork;
   /** Ends the attempt at the record: throws what no step above may handle. */
   failed(node: RuntimeNode, error: unknown): never;
 }
@@ -93,6 +95,10 @@ export class RuntimeProcessor implements RuntimeNode {
   forward(record: AnyRecord): void {
     const { children } = this;
     for (let index = 0; index < children.length; index += 1) children[index]?.run(record);
+  }
+
+  get pendingCount(): number {
+    return this.#node?.pendingCount?.() ?? 0;
   }
 
   close(): void {
@@ -169,6 +175,18 @@ class RuntimeContext implements NodeContext {
 
   requestCommit(): void {
     this.#scope.requestCommit();
+  }
+
+  post(run: () => void): void {
+    this.#scope.work.post(run);
+  }
+
+  after(ms: number, run: () => void): Cancellable {
+    return this.#scope.work.after(ms, run);
+  }
+
+  hold(isHeld: boolean): void {
+    this.#scope.work.hold(this.#node.name, isHeld);
   }
 }
 

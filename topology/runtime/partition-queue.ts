@@ -44,20 +44,18 @@ export class PartitionQueue {
   nextOffset: number;
   isPaused = false;
 
+  readonly #scope: QueueScope;
   #batches: FetchedBatch[] = [];
   #batch: FetchedBatch | undefined;
   #cursor: RecordCursor | undefined;
 
-  constructor(
-    topic: string,
-    partition: number,
-    options: { source: SourceNode; offset: number; partitionTimeMs: number },
-  ) {
+  constructor(topic: string, partition: number, options: Position & { source: SourceNode; scope: QueueScope }) {
     this.topic = topic;
     this.partition = partition;
     this.source = options.source;
     this.nextOffset = options.offset;
     this.partitionTimeMs = options.partitionTimeMs;
+    this.#scope = options.scope;
   }
 
   get isEmpty(): boolean {
@@ -89,8 +87,10 @@ export class PartitionQueue {
     this.refused = undefined;
     for (;;) {
       if (this.#cursor?.next() === true) {
-        this.#decode(this.#cursor);
-        return;
+        if (this.#decode(this.#cursor)) return;
+        this.nextOffset = this.headOffset + 1;
+        this.#scope.dropped();
+        continue;
       }
       if (this.#batch !== undefined) {
         this.bufferedBytes -= this.#batch.sizeBytes;
@@ -102,7 +102,8 @@ export class PartitionQueue {
     }
   }
 
-  #decode(cursor: RecordCursor): void {
+  /** False if the record has no time by which it could be processed, and is to be passed over. */
+  #decode(cursor: RecordCursor): boolean {
     this.headOffset = cursor.offset;
     const { source } = this;
     try {
@@ -122,8 +123,10 @@ export class PartitionQueue {
           headers,
         },
         this.partitionTimeMs,
+        this.#scope.wallClockMs,
       );
-      if (!(timestampMs >= 0))
+      if (timestampMs < 0) return false;
+      if (!Number.isSafeInteger(timestampMs))
         throw new StreamError('TIMESTAMP_INVALID', 'the timestamp extractor gave no valid timestamp', {
           facts: { timestampMs },
         });
@@ -133,6 +136,7 @@ export class PartitionQueue {
       this.headTimestampMs = this.partitionTimeMs;
       this.refused = { error: this.#describe(error) };
     }
+    return true;
   }
 
   #describe(cause: unknown): StreamError {
@@ -141,6 +145,18 @@ export class PartitionQueue {
       return new StreamError('TIMESTAMP_INVALID', cause.message, { facts: { ...cause.facts, ...facts }, cause });
     return new StreamError('DESERIALIZATION_FAILED', `record of ${this.topic} cannot be decoded`, { facts, cause });
   }
+}
+
+interface Position {
+  readonly offset: number;
+  readonly partitionTimeMs: number;
+}
+
+/** What a queue needs of its task. */
+export interface QueueScope {
+  readonly wallClockMs: number;
+  /** A record was passed over. */
+  dropped(): void;
 }
 
 export interface QueuesOptions {
@@ -152,7 +168,10 @@ export interface QueuesOptions {
 }
 
 /** A queue for each source topic that has this partition. */
-export function queuesOf({ plan, subTopology, partition, start }: QueuesOptions): readonly PartitionQueue[] {
+export function queuesOf(
+  { plan, subTopology, partition, start }: QueuesOptions,
+  scope: QueueScope,
+): readonly PartitionQueue[] {
   const queues: PartitionQueue[] = [];
   for (const source of subTopology.nodes) {
     if (source.kind !== 'source') continue;
@@ -161,7 +180,7 @@ export function queuesOf({ plan, subTopology, partition, start }: QueuesOptions)
       if (partition >= (plan.partitions.get(topic) ?? 0)) continue;
       const at = start.get(topic);
       assert(at !== undefined, `no start offset for ${partitionId(topic, partition)}`);
-      queues.push(new PartitionQueue(topic, partition, { source, ...at }));
+      queues.push(new PartitionQueue(topic, partition, { source, scope, ...at }));
     }
   }
   return queues;

@@ -18,6 +18,8 @@ interface OpeningTask extends Opening {
 export interface TaskSetScope extends TakeOverScope {
   readonly reader: Reader;
   readonly outputs: Outputs;
+  /** Called when a task has something to do that no record brings. */
+  wake(): void;
   /** Called when a task began to run. */
   opened(task: Task): void;
   /** Called when a task can never be opened; once per task. */
@@ -153,6 +155,7 @@ export class TaskSet {
         random: host.random,
         logger: host.logger,
         isCaughtUp: (queue) => isCaughtUp(reader, queue),
+        wake: () => this.#scope.wake(),
       });
       task.open();
       for (const queue of task.queues) reader.seek(queue, queue.nextOffset);

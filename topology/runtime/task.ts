@@ -17,6 +17,7 @@ import type { Outputs } from './outputs.ts';
 import { queuesOf } from './partition-queue.ts';
 import type { PartitionQueue } from './partition-queue.ts';
 import { physicalTopicName } from './plan-tasks.ts';
+import { PostedWork } from './posted-work.ts';
 import { Punctuators } from './punctuators.ts';
 import type { TaskStore } from './task-store.ts';
 
@@ -32,6 +33,8 @@ export interface TaskOptions {
   readonly logger: Logger;
   /** Where to start per input topic, and the partition's time so far. */
   readonly start: ReadonlyMap<string, { readonly offset: number; readonly partitionTimeMs: number }>;
+  /** Called when there is something to do that no record brings. */
+  readonly wake: () => void;
   /** Whether everything there is to read of an input was handed over: then an empty queue does not hold up the others. */
   isCaughtUp(queue: PartitionQueue): boolean;
 }
@@ -49,6 +52,7 @@ export class Task implements TaskScope {
   readonly counters = newCounters();
   readonly stores: ReadonlyMap<string, TaskStore>;
   readonly outputs: Outputs;
+  readonly work: PostedWork;
   /** Set by `context.requestCommit()`; cleared by the instance. */
   isCommitRequested = false;
   /** Set for good when the task is to be handed over: it commits what it did and does nothing more. */
@@ -78,7 +82,8 @@ export class Task implements TaskScope {
     this.stores = options.stores;
     this.outputs = options.outputs;
     this.wallClockMs = options.clock.nowMs();
-    this.queues = queuesOf(options);
+    this.work = new PostedWork(options.clock, options.wake);
+    this.queues = queuesOf(options, this);
     for (const queue of this.queues) {
       this.streamTimeMs = Math.max(this.streamTimeMs, queue.partitionTimeMs);
       this.#committed.set(queue.topic, queue.nextOffset);
@@ -125,6 +130,7 @@ export class Task implements TaskScope {
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;
+    this.work.close();
     for (const node of this.#nodes) node.close?.();
   }
 
@@ -138,20 +144,16 @@ export class Task implements TaskScope {
   process(recordsMax: number, deadlineMs: number): number {
     const { clock } = this.#options;
     this.wallClockMs = clock.nowMs();
-    let processed = 0;
-    while (processed < recordsMax) {
+    let processed = this.#runPosted();
+    while (processed < recordsMax && !this.work.isHolding) {
       const queue = this.#choose();
       if (queue === undefined || !this.#processHead(queue)) break;
       processed += 1;
+      if (!this.work.isEmpty) this.#runPosted();
       if (processed % recordsPerClockRead === 0 && clock.monotonicMs() >= deadlineMs) break;
     }
     this.#current = undefined;
     return processed;
-  }
-
-  /** Whether `process` would do something now. */
-  get hasWork(): boolean {
-    return this.#choose() !== undefined;
   }
 
   /** Fires due wall-clock punctuators; returns how many. */
@@ -176,6 +178,13 @@ export class Task implements TaskScope {
   /** When the next wall-clock punctuator is due, epoch ms. */
   get nextPunctuationMs(): number {
     return this.#wallPunctuators.nextMs;
+  }
+
+  /** Records that steps took in and are not done with. */
+  get pendingCount(): number {
+    let count = 0;
+    for (const node of this.#nodes) if (node instanceof RuntimeProcessor) count += node.pendingCount;
+    return count;
   }
 
   get bufferedBytes(): number {
@@ -249,6 +258,13 @@ export class Task implements TaskScope {
   drop(reason: DropReason): void {
     this.#attempt.drops.push(reason);
     this.#outcome = 'dropped';
+  }
+
+  /** Passed over by its extractor of timestamps. */
+  dropped(): void {
+    this.counters.consumed += 1;
+    this.counters.droppedRecords += 1;
+    this.counters.dropped.set('invalid-timestamp', (this.counters.dropped.get('invalid-timestamp') ?? 0) + 1);
   }
 
   schedule(node: RuntimeNode, schedule: Schedule, run: (timestampMs: number) => void): Cancellable {
@@ -349,12 +365,23 @@ export class Task implements TaskScope {
   }
 
   #punctuate(run: (timestampMs: number) => void, timestampMs: number): void {
+    this.counters.punctuations += 1;
+    this.#between(() => run(timestampMs));
+  }
+
+  /** What steps asked for between records; how much that was. */
+  #runPosted(): number {
+    const posted = this.work.take();
+    for (const run of posted) this.#between(run);
+    return posted.length;
+  }
+
+  #between(run: () => void): void {
     this.#current = undefined;
     this.#hasWritten = true;
-    this.counters.punctuations += 1;
     this.#attempt.drops.length = 0;
     try {
-      run(timestampMs);
+      run();
     } catch (error) {
       if (!(error instanceof RecordFailure)) throw error;
     }
