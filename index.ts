@@ -23,6 +23,8 @@ export {
 } from './schemas/serde.ts';
 export type { StandardIssue, StandardResult, StandardSchema } from './schemas/standard-schema.ts';
 export type { Parse, Serde, SerdeType } from './schemas/serde.ts';
+export { sessionWindowedSerde, timeWindowedSerde } from './schemas/windowed.ts';
+export type { Window, Windowed } from './schemas/windowed.ts';
 export { defineTopic } from './schemas/topic.ts';
 export type { Topic, TopicSettings } from './schemas/topic.ts';
 export {
@@ -49,6 +51,21 @@ export type {
   StoreValue,
 } from './state-stores/spec.ts';
 export type { KeyValueState, OrderedState, Timestamped, TimestampedState } from './state-stores/typed-store.ts';
+export { defineSessionStore, defineWindowStore } from './state-stores/window-spec.ts';
+export type {
+  GroupedStoreSettings,
+  SessionStoreSpec,
+  WindowStoreOptions,
+  WindowStoreSpec,
+} from './state-stores/window-spec.ts';
+export type {
+  SessionEntry,
+  SessionRow,
+  SessionState,
+  WindowEntry,
+  WindowRow,
+  WindowState,
+} from './state-stores/window-state.ts';
 export type { Entry, KeyValueStore, Range, Stores } from './state-stores/store.ts';
 export { memoryStores } from './state-stores/memory.ts';
 export { levelStores } from './state-stores/level.ts';
@@ -76,9 +93,25 @@ export type {
 } from './processors/processor.ts';
 export type { Cancellable, DropReason, Schedule } from './processors/node.ts';
 
+export { untilTimeLimit, untilWindowCloses } from './processors/suppress.ts';
+export type { BufferBounds, TimeLimit, WhenFull, WindowClose } from './processors/suppress.ts';
+export { hoppingWindows, sessionWindows, slidingWindows, tumblingWindows } from './processors/windows.ts';
+export type { EmitStrategy, SessionWindows, SlidingWindows, TimeWindows } from './processors/windows.ts';
 export { defineTopology, TopologyBuilder } from './topology/builder.ts';
 export type { SourceOptions, TableOptions } from './topology/builder.ts';
-export type { AsyncOptions, KGroupedStream, KGroupedTable, KStream, KTable } from './topology/handles.ts';
+export type {
+  AsyncOptions,
+  CogroupedKStream,
+  KGroupedStream,
+  KGroupedTable,
+  KStream,
+  KTable,
+  SessionWindowedCogroupedKStream,
+  SessionWindowedKStream,
+  TimeWindowedCogroupedKStream,
+  TimeWindowedKStream,
+} from './topology/handles.ts';
+export type { WindowedStoreOptions } from './topology/window-store.ts';
 export type { ErrorPolicy, FinalPolicy, RetryPolicy, RetrySchedule } from './topology/error-policy.ts';
 export type { OffsetReset, Topology, TopologySettings } from './topology/graph.ts';
 export type { Plan, SubTopology } from './topology/plan.ts';

@@ -107,8 +107,8 @@ const cacheBytesMax = 16 * 1024 * 1024;
 
 async function benchTyped(): Promise<void> {
   const counts = defineStore('counts', { key: stringSerde, value: int64Serde });
-  const store = await layered(await memoryStores().open(['a'], options), counts);
-  const state = counts.createState({ store, currentTimestampMs: () => 1, cacheBytesMax });
+  const scope = { rowBytesMax: Infinity, cacheBytesMax, currentTimestampMs: () => 1 };
+  const { state } = counts.open(await memoryStores().open(['a'], options), scope);
   const names = Array.from({ length: 1000 }, (_, index) => `customer-${String(index)}`);
   const count = (): void => {
     for (let index = 0; index < 1_000_000; index += 1) {
@@ -126,11 +126,7 @@ async function benchTyped(): Promise<void> {
   }
   for (const keepsPutValues of [false, true]) {
     const spec = defineStore('balances', { key: stringSerde, value: jsonSerde<Balance>(), cache: { keepsPutValues } });
-    const balances = spec.createState({
-      store: await layered(await memoryStores().open(['b'], options), spec),
-      currentTimestampMs: () => 1,
-      cacheBytesMax,
-    });
+    const { state: balances } = spec.open(await memoryStores().open(['b'], options), scope);
     const add = (): void => {
       for (let index = 0; index < 300_000; index += 1) {
         const key = names[index % 1000] ?? '';
@@ -143,8 +139,7 @@ async function benchTyped(): Promise<void> {
   }
 
   const ordered = defineStore('ordered', { key: stringSerde, value: int64Serde, ordered: true });
-  const orderedStore = await layered(await memoryStores().open(['c'], options), ordered);
-  const rows = ordered.createState({ store: orderedStore, currentTimestampMs: () => 1, cacheBytesMax });
+  const { state: rows } = ordered.open(await memoryStores().open(['c'], options), scope);
   await measure('typed: put of a new key into an ordered store', keyCount, () => {
     for (let index = 0; index < keyCount; index += 1) rows.put(String(shuffled(index)).padStart(9, '0'), index);
   });

@@ -37,6 +37,11 @@ export interface Cancellable {
   cancel(): void;
 }
 
+/** A time that a step keeps; -1 at first. */
+export interface SavedTime {
+  ms: number;
+}
+
 /** What a node is given once per task. Valid until the task closes. */
 export interface NodeContext {
   readonly applicationId: string;
@@ -48,6 +53,11 @@ export interface NodeContext {
   forwardTo(child: string, record: AnyRecord): void;
   /** The typed store of that name, as its spec makes it; throws `STORE_UNKNOWN` unless the node declared it. */
   store(name: string): unknown;
+  /**
+   * A time of this step by its name: set while records are processed, committed with their offsets, and found again after a restart. In Kafka
+   * Streams such times begin anew.
+   */
+  savedTime(name?: string): SavedTime;
   /** Of the input record being processed; `undefined` in punctuators. */
   readonly metadata: RecordMetadata | undefined;
   /** Highest timestamp this task has seen, -1 before the first record. */

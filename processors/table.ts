@@ -2,6 +2,8 @@
 import { StreamError } from '../errors.ts';
 import type { Change } from '../schemas/record.ts';
 import type { Timestamped, TimestampedState } from '../state-stores/typed-store.ts';
+import type { SessionState, WindowState } from '../state-stores/window-state.ts';
+import type { Windowed } from '../schemas/windowed.ts';
 import type { AnyRecord, CreateNode, NodeContext } from './node.ts';
 import { expectResult, expectVerdict, type UserFunction } from './user-function.ts';
 
@@ -90,11 +92,38 @@ export function materialize(store: string): CreateNode {
 }
 
 export function storeView(store: string): TableView {
-  return { stores: [store], tracksOldValues: () => true, open: (context) => readerOf(rowState(context, store)) };
+  return storedView(store, (context) => readerOf(rowState(context, store)));
+}
+
+function storedView(store: string, open: TableView['open']): TableView {
+  return { stores: [store], tracksOldValues: () => true, open };
 }
 
 function readerOf(state: RowState): RowReader {
   return (key) => state.get(key);
+}
+
+/** The rows of a windowed table, by key and window. */
+export function windowView(store: string): TableView {
+  return storedView(store, (context) => {
+    const state = context.store(store) as WindowState<unknown, unknown>;
+    return (key) => {
+      const { key: inner, startMs } = key as Windowed<unknown>;
+      return state.get(inner, startMs);
+    };
+  });
+}
+
+/** The rows of a table of sessions; the time of a row is the session's end. */
+export function sessionView(store: string): TableView {
+  return storedView(store, (context) => {
+    const state = context.store(store) as SessionState<unknown, unknown>;
+    return (key) => {
+      const session = key as Windowed<unknown>;
+      const value = state.get(session.key, session);
+      return value === undefined ? undefined : { value, timestampMs: session.endMs };
+    };
+  });
 }
 
 /** Rows of which `predicate` says `kept`. */

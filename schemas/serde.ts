@@ -14,6 +14,8 @@ export interface Serde<T> {
   deserialize(bytes: Uint8Array): T;
   /** Resolves when every schema that these values name is at hand; called once per fetched batch, before decoding. */
   prepare?(values: readonly Uint8Array[]): Promise<void>;
+  /** The bytes by which a record with such a key is partitioned; absent: all of them. */
+  partitionKey?(bytes: Uint8Array): Uint8Array;
 }
 
 /** The type a serde carries. */

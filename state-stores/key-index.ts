@@ -54,6 +54,11 @@ export class KeyIndex {
     return this.#size;
   }
 
+  /** The lowest key. */
+  get first(): string | undefined {
+    return this.#chunks[0]?.keys[0];
+  }
+
   has(key: string): boolean {
     const keys = this.#chunks[chunkFor(this.#chunks, key)]?.keys;
     return keys !== undefined && keys[lowerBound(keys, key)] === key;

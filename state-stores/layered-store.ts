@@ -2,6 +2,7 @@ import { StreamError, assert } from '../errors.ts';
 import { noHeaders, type Header } from '../schemas/record.ts';
 import { afterPrefix, fromBinaryKey, toBinaryKey } from './binary-key.ts';
 import { KeyIndex } from './key-index.ts';
+import type { RestoredEntry, StoreLayers, Undoable } from './store-layers.ts';
 import type { Entry, KeyValueStore, Position, Range } from './store.ts';
 import { WriteSet, type ReplacedWrite, type SealedWrite } from './write-set.ts';
 
@@ -17,18 +18,19 @@ export interface LayeredStoreOptions {
   readonly orderedKeysMax?: number;
   /** Bound of key plus value of one row: what the changelog topic takes in one record, less its overhead. */
   readonly rowBytesMax?: number;
+  /** What a state keeps in memory of the rows. */
+  readonly companion?: Companion;
 }
 
-export interface RestoredEntry {
-  readonly key: Uint8Array;
-  /** As stored; `undefined`: deleted. */
-  readonly value: Uint8Array | undefined;
+export interface Companion extends Undoable {
+  /** Told of every row when the store is loaded. */
+  load(key: Uint8Array, value: Uint8Array): void;
 }
 
 /** Wraps an opened store for the task that owns it. Reads all of it once if it is ordered. */
 export async function layered(backing: KeyValueStore, options: LayeredStoreOptions): Promise<LayeredStore> {
   const store = new LayeredStore(backing, options);
-  await store.buildIndex();
+  await store.load();
   return store;
 }
 
@@ -39,12 +41,13 @@ export async function layered(backing: KeyValueStore, options: LayeredStoreOptio
  * `seal` and `apply`. Arrays handed to `put` belong to the store; an array that `get` returns may be one of them and must not be changed.
  * Reads throw what the backing store throws.
  */
-export class LayeredStore {
+export class LayeredStore implements StoreLayers {
   readonly name: string;
   readonly #backing: KeyValueStore;
   readonly #index: KeyIndex | undefined;
   readonly #orderedKeysMax: number;
   readonly #rowBytesMax: number;
+  readonly #companion: Companion | undefined;
   #uncommitted = new WriteSet();
   #sealed: WriteSet | undefined;
   #isApplying = false;
@@ -59,12 +62,17 @@ export class LayeredStore {
     this.#index = options.ordered === true ? new KeyIndex() : undefined;
     this.#orderedKeysMax = options.orderedKeysMax ?? defaultOrderedKeysMax;
     this.#rowBytesMax = options.rowBytesMax ?? Infinity;
+    this.#companion = options.companion;
   }
 
-  async buildIndex(): Promise<void> {
+  async load(): Promise<void> {
     const index = this.#index;
-    if (index === undefined) return;
-    for await (const [key] of this.#backing.scan({})) this.#addToIndex(index, toBinaryKey(key));
+    const companion = this.#companion;
+    if (index === undefined && companion === undefined) return;
+    for await (const [key, value] of this.#backing.scan({})) {
+      if (index !== undefined) this.#addToIndex(index, toBinaryKey(key));
+      companion?.load(key, value);
+    }
   }
 
   get isOrdered(): boolean {
@@ -124,20 +132,21 @@ export class LayeredStore {
     this.#uncommitted.put(name, write, wasIndexed);
   }
 
-  /** From here on puts can be undone, until `endAttempt`. */
   beginAttempt(): void {
     this.#attempt ??= [];
     this.#attempt.length = 0;
+    this.#companion?.beginAttempt();
   }
 
   endAttempt(): void {
     this.#attempt = undefined;
+    this.#companion?.endAttempt();
   }
 
-  /** Takes back everything put since `beginAttempt`. */
   undoAttempt(): void {
     const puts = this.#attempt ?? [];
     this.#attempt = undefined;
+    this.#companion?.undoAttempt();
     if (puts.length === 0) return;
     this.#generation += 1;
     for (const put of puts.toReversed()) {

@@ -2,7 +2,9 @@
 import { StreamError } from '../errors.ts';
 import type { Serde } from '../schemas/serde.ts';
 import { checkName } from '../schemas/topic.ts';
-import { defaultOrderedKeysMax, type LayeredStore } from './layered-store.ts';
+import { LayeredStore, defaultOrderedKeysMax } from './layered-store.ts';
+import type { StoreLayers } from './store-layers.ts';
+import type { KeyValueStore } from './store.ts';
 import { timestampOf, valueOf, withTimestamp } from './timestamped-value.ts';
 import {
   TypedKeyValueStore,
@@ -23,13 +25,20 @@ export interface StoreFormat {
   fromChangelog(value: Uint8Array, timestampMs: number): Uint8Array;
 }
 
-/** What a state works with while its task is open. */
-export interface StateScope {
-  readonly store: LayeredStore;
-  /** Timestamp of the changelog records of writes that name none. */
-  readonly currentTimestampMs: () => number;
+/** What an opened store is told by its task. */
+export interface StoreScope {
+  /** Bound of key plus value of one row: what the changelog topic takes in one record, less its overhead. */
+  readonly rowBytesMax: number;
   /** Memory for decoded values. */
   readonly cacheBytesMax: number;
+  /** Timestamp of the changelog records of writes that name none. */
+  readonly currentTimestampMs: () => number;
+}
+
+/** A store of one task: what the runtime handles, and what processors see of it. */
+export interface OpenStore<State> {
+  readonly layers: StoreLayers;
+  readonly state: State;
 }
 
 /** A declared store. Frozen. `State` is what processors see of it. */
@@ -41,19 +50,18 @@ export interface StoreSpec<K, V, State> {
   /** Of the value as the changelog and queries have it. */
   readonly value: Serde<V>;
   readonly format: StoreFormat;
-  /** Whether the layered store must keep an index of keys, and its bound. */
-  readonly ordered: boolean;
-  readonly orderedKeysMax: number;
   /** Topic configurations of the changelog, by Kafka's names; `undefined`: the store is not logged, and empty wherever its task opens anew. */
   readonly changelog: Readonly<Record<string, string>> | undefined;
-  /** Makes what processors see, once per opened task. */
-  createState(scope: StateScope): State;
+  /** Puts the layers of a task above what is stored, once per opened task. */
+  open(backing: KeyValueStore, scope: StoreScope): OpenStore<State>;
 }
 
 export type AnyStoreSpec = StoreSpec<unknown, unknown, unknown>;
 
 /** What processors see of a store. */
-export type StateOf<S> = S extends { createState(scope: StateScope): infer State } ? State : never;
+export type StateOf<S> = S extends { open(backing: KeyValueStore, scope: StoreScope): OpenStore<infer State> }
+  ? State
+  : never;
 export type StoreKey<S> = S extends { readonly key: Serde<infer K> } ? K : never;
 export type StoreValue<S> = S extends { readonly value: Serde<infer V> } ? V : never;
 
@@ -111,13 +119,16 @@ export function defineStore<K, V>(
   options: StoreOptions<K, V> & { readonly ordered?: boolean; readonly orderedKeysMax?: number },
 ): StoreSpec<K, V, OrderedState<K, V>> {
   const ordered = options.ordered === true;
+  const orderedKeysMax = checkBound(name, options.orderedKeysMax ?? defaultOrderedKeysMax);
   return Object.freeze({
     ...common(name, options),
     kind: ordered ? 'ordered-key-value' : 'key-value',
     format: plainFormat,
-    ordered,
-    orderedKeysMax: checkBound(name, options.orderedKeysMax ?? defaultOrderedKeysMax),
-    createState: (scope: StateScope) => new TypedKeyValueStore(typed(scope, options)),
+    open: (backing: KeyValueStore, scope: StoreScope) => {
+      const { rowBytesMax, currentTimestampMs } = scope;
+      const store = new LayeredStore(backing, { name, ordered, orderedKeysMax, rowBytesMax });
+      return { layers: store, state: new TypedKeyValueStore({ ...typed(scope, options), store, currentTimestampMs }) };
+    },
   });
 }
 
@@ -130,9 +141,10 @@ export function defineTimestampedStore<K, V>(
     ...common(name, options),
     kind: 'timestamped-key-value',
     format: timestampedFormat,
-    ordered: false,
-    orderedKeysMax: defaultOrderedKeysMax,
-    createState: (scope: StateScope) => new TypedTimestampedStore(typed(scope, options)),
+    open: (backing: KeyValueStore, scope: StoreScope) => {
+      const store = new LayeredStore(backing, { name, rowBytesMax: scope.rowBytesMax });
+      return { layers: store, state: new TypedTimestampedStore({ ...typed(scope, options), store }) };
+    },
   });
 }
 
@@ -149,10 +161,9 @@ function common<K, V>(
   };
 }
 
-function typed<K, V>(scope: StateScope, options: StoreOptions<K, V>): TypedStoreOptions<K, V> {
+function typed<K, V>(scope: StoreScope, options: StoreOptions<K, V>): Omit<TypedStoreOptions<K, V>, 'store'> {
   const { key, value, cache = {} } = options;
   return {
-    ...scope,
     key,
     value,
     cache: { entriesMax: cache.entriesMax ?? Infinity, bytesMax: scope.cacheBytesMax },
@@ -160,14 +171,16 @@ function typed<K, V>(scope: StateScope, options: StoreOptions<K, V>): TypedStore
   };
 }
 
-function changelogConfigs(
+/** Of a changelog that is compacted, unless they say otherwise; `undefined`: the store is not logged. */
+export function changelogConfigs(
   changelog: boolean | Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> | undefined {
   if (changelog === false) return undefined;
   return Object.freeze({ 'cleanup.policy': 'compact', ...(changelog === true ? {} : changelog) });
 }
 
-function checkBound(name: string, bound: number): number {
+/** Throws `TOPOLOGY_INVALID`. */
+export function checkBound(name: string, bound: number): number {
   if (Number.isSafeInteger(bound) && bound >= 0) return bound;
   throw new StreamError('TOPOLOGY_INVALID', `store ${name}: a bound is a whole number of at least 0`, {
     facts: { store: name },

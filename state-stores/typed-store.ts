@@ -65,8 +65,6 @@ export interface TypedStoreOptions<K, V> {
   readonly cache: CacheBounds;
   /** Serves a value that was put (then frozen) instead of decoding it: only if the serde gives back exactly what it was given. */
   readonly keepsPutValues: boolean;
-  /** Timestamp of the changelog records of writes that name none. */
-  readonly currentTimestampMs: () => number;
 }
 
 export class TypedKeyValueStore<K, V> implements OrderedState<K, V> {
@@ -76,7 +74,8 @@ export class TypedKeyValueStore<K, V> implements OrderedState<K, V> {
   readonly #currentTimestampMs: () => number;
   readonly #rows: TypedRows<K, V>;
 
-  constructor(options: TypedStoreOptions<K, V>) {
+  /** `currentTimestampMs`: of the changelog records. */
+  constructor(options: TypedStoreOptions<K, V> & { readonly currentTimestampMs: () => number }) {
     const { store, value } = options;
     this.#store = store;
     this.#key = options.key;

@@ -53,8 +53,6 @@ export interface SinkNode extends NodeBase {
   readonly key: Serde<unknown>;
   readonly value: Serde<unknown>;
   readonly partitioner?: Partitioner;
-  /** Bytes by which to partition instead of the whole key, e.g. of a windowed key. */
-  readonly partitionKey?: (keyBytes: Uint8Array) => Uint8Array;
 }
 
 export type GraphNode = SourceNode | ProcessorNode | SinkNode;

@@ -24,6 +24,8 @@ export interface TableState<K, V> extends HandleState<K, V> {
   readonly view: TableView;
   /** Called by steps that read the table's rows or must know what they were: a topic's table keeps its rows only then, or if it has a store. */
   readonly keep: () => void;
+  /** Of a windowed table: how long after the end of a window its rows may still change. */
+  readonly closesAfterMs?: number | undefined;
 }
 
 /** Grouped by its key; still to be repartitioned, under the name of the aggregation, if the key changed. */

@@ -16,6 +16,11 @@ import type { Serde } from '../schemas/serde.ts';
 import type { ErrorPolicy } from './error-policy.ts';
 import type { GroupedState, GroupedTableState, StreamState, TableState } from './handle-state.ts';
 import type { TableStoreSpec } from './table-store.ts';
+import type { EmitStrategy, SessionWindows, SlidingWindows, TimeWindows } from '../processors/windows.ts';
+import type { SessionStoreSpec, WindowStoreSpec } from '../state-stores/window-spec.ts';
+import type { SessionStoreFor, WindowedStoreOptions, WindowStoreFor } from './window-store.ts';
+import type { TimeLimit, WindowClose } from '../processors/suppress.ts';
+import type { Windowed } from '../schemas/windowed.ts';
 
 /** A value that is there. */
 export type Present<V> = Exclude<V, null>;
@@ -218,6 +223,87 @@ export interface KGroupedStream<in out K, out V> {
   reduce(store: string | TableStoreSpec<K, V>, add: (aggregate: V, value: V, key: K) => V | null): KTable<K, V>;
   aggregate<A>(store: string, how: Aggregation<K, V, A> & { readonly valueSerde: Serde<A> }): KTable<K, A>;
   aggregate<A>(store: TableStoreSpec<K, A>, how: Aggregation<K, V, A>): KTable<K, A>;
+  /** Begins an aggregation of several streams into one store. */
+  cogroup<A>(add: UserFunction<[aggregate: A, value: V, key: K], A | null>): CogroupedKStream<K, A>;
+  /** Aggregations for each window on its own. */
+  windowedBy(windows: TimeWindows | SlidingWindows): TimeWindowedKStream<K, V>;
+  windowedBy(windows: SessionWindows): SessionWindowedKStream<K, V>;
+}
+
+/** The table of a windowed aggregation. */
+export type WindowedTable<K, A> = KTable<Windowed<K>, A>;
+
+/**
+ * A stream by key and time window, to be aggregated. Records with a null key are dropped, and those whose window has closed (`late`: once for
+ * each window). Null values reach `add` as in Kafka Streams, except that sliding windows drop them; leave them out by `filter` before.
+ */
+export interface TimeWindowedKStream<in out K, out V> {
+  /** `on-update` (default): every change. `on-close`: the final result of a window, once, when stream time passes its end and grace. */
+  emitStrategy(emit: EmitStrategy): TimeWindowedKStream<K, V>;
+  count(store: WindowStoreFor<K, number>): WindowedTable<K, number>;
+  /** The first value is the aggregate; null deletes it. */
+  reduce(store: WindowStoreFor<K, V>, add: (aggregate: V, value: V, key: K) => V | null): WindowedTable<K, V>;
+  aggregate<A>(
+    store: string | WindowedStoreOptions,
+    how: Aggregation<K, V, A> & { readonly valueSerde: Serde<A> },
+  ): WindowedTable<K, A>;
+  aggregate<A>(store: WindowStoreSpec<K, A>, how: Aggregation<K, V, A>): WindowedTable<K, A>;
+}
+
+/** How the aggregate of a session comes about. */
+export interface SessionAggregationOf<K, V, A> extends Aggregation<K, V, A> {
+  /** The aggregate of two sessions that a record joins; the first one may be `initial`. */
+  readonly merge: UserFunction<[a: A, b: A, key: K], A>;
+}
+
+/** As `TimeWindowedKStream`, by key and session. */
+export interface SessionWindowedKStream<in out K, out V> {
+  emitStrategy(emit: EmitStrategy): SessionWindowedKStream<K, V>;
+  count(store: SessionStoreFor<K, number>): WindowedTable<K, number>;
+  reduce(store: SessionStoreFor<K, V>, add: (aggregate: V, value: V, key: K) => V | null): WindowedTable<K, V>;
+  aggregate<A>(
+    store: string | WindowedStoreOptions,
+    how: SessionAggregationOf<K, V, A> & { readonly valueSerde: Serde<A> },
+  ): WindowedTable<K, A>;
+  aggregate<A>(store: SessionStoreSpec<K, A>, how: SessionAggregationOf<K, V, A>): WindowedTable<K, A>;
+}
+
+interface Initial<A> {
+  /** The aggregate of a key before the first record of any of the streams. */
+  readonly initial: UserFunction<[], A>;
+}
+
+interface InitialSession<K, A> extends Initial<A>, Pick<SessionAggregationOf<K, never, A>, 'merge'> {}
+
+interface ValueSerde<A> {
+  readonly valueSerde: Serde<A>;
+}
+
+/**
+ * Streams of one key type that are aggregated into one store, each in its own way. Those whose key changed repartition under
+ * `<store>-<number>`. Records are dropped by the rules of an aggregation of one stream.
+ */
+export interface CogroupedKStream<in out K, in out A> {
+  cogroup<V>(
+    stream: KGroupedStream<K, V>,
+    add: UserFunction<[aggregate: A, value: V, key: K], A | null>,
+  ): CogroupedKStream<K, A>;
+  aggregate(store: string, how: Initial<A> & ValueSerde<A>): KTable<K, A>;
+  aggregate(store: TableStoreSpec<K, A>, how: Initial<A>): KTable<K, A>;
+  windowedBy(windows: TimeWindows | SlidingWindows): TimeWindowedCogroupedKStream<K, A>;
+  windowedBy(windows: SessionWindows): SessionWindowedCogroupedKStream<K, A>;
+}
+
+/** As in Kafka Streams, each stream has its own time: a record is late by what its own stream has seen. */
+export interface TimeWindowedCogroupedKStream<in out K, in out A> {
+  aggregate(store: string | WindowedStoreOptions, how: Initial<A> & ValueSerde<A>): WindowedTable<K, A>;
+  aggregate(store: WindowStoreSpec<K, A>, how: Initial<A>): WindowedTable<K, A>;
+}
+
+/** As `TimeWindowedCogroupedKStream`, by session. */
+export interface SessionWindowedCogroupedKStream<in out K, in out A> {
+  aggregate(store: string | WindowedStoreOptions, how: InitialSession<K, A> & ValueSerde<A>): WindowedTable<K, A>;
+  aggregate(store: SessionStoreSpec<K, A>, how: InitialSession<K, A>): WindowedTable<K, A>;
 }
 
 /** A changing table: for each key its latest value. Functions never see a null value. */
@@ -234,6 +320,15 @@ export interface KTable<in out K, out V> {
   /** Keeps the rows of a derived table in a store of its own, to be queried or read cheaply. */
   materialize(store: string, serdes?: SerdeOptions<K, V>): KTable<K, V>;
   materialize(store: TableStoreSpec<K, V>): KTable<K, V>;
+  /**
+   * Holds changes back: until a time limit, or, of a windowed table, until windows close. What waits is kept in a store `name` with a changelog,
+   * and in memory. Readers of the result see its rows as they were last sent on.
+   */
+  suppress(
+    name: string,
+    how: TimeLimit | (K extends Windowed<unknown> ? WindowClose : never),
+    options?: SerdeOptions<K, V> & { readonly changelog?: boolean | Readonly<Record<string, string>> },
+  ): KTable<K, V>;
   /** Every change as a record; a delete has the value null. */
   toStream(name?: string): KStream<K, V | null>;
   /** Every change as a record that says what the row is and what it was; the table's rows are kept for it. */

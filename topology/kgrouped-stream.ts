@@ -4,8 +4,20 @@ import type { CreateNode } from '../processors/node.ts';
 import { storeView } from '../processors/table.ts';
 import { int64Serde, type Serde } from '../schemas/serde.ts';
 import { isKept, type GroupedState } from './handle-state.ts';
-import type { Aggregation, Handles, KGroupedStream, KTable } from './handles.ts';
+import type {
+  Aggregation,
+  CogroupedKStream,
+  Handles,
+  KGroupedStream,
+  KTable,
+  SessionWindowedKStream,
+  TimeWindowedKStream,
+} from './handles.ts';
+import type { UserFunction } from '../processors/user-function.ts';
+import { CogroupedHandle } from './cogrouped-stream.ts';
 import { byKey } from './repartition.ts';
+import { SessionWindowedHandle, TimeWindowedHandle } from './windowed-stream.ts';
+import type { SessionWindows, SlidingWindows, TimeWindows } from '../processors/windows.ts';
 import { storeName, tableStore, type TableStore } from './table-store.ts';
 
 interface Aggregator<K, A> {
@@ -49,6 +61,20 @@ export class GroupedStreamHandle<K, V> implements KGroupedStream<K, V> {
       valueSerde,
       create: (name) => aggregateStream(name, { store: name, initial, add }),
     });
+  }
+
+  cogroup<A>(add: UserFunction<[aggregate: A, value: V, key: K], A | null>): CogroupedKStream<K, A> {
+    return new CogroupedHandle(this.#handles, [{ stream: this.state, add }]);
+  }
+
+  windowedBy(windows: TimeWindows | SlidingWindows): TimeWindowedKStream<K, V>;
+  windowedBy(windows: SessionWindows): SessionWindowedKStream<K, V>;
+  windowedBy(
+    windows: TimeWindows | SlidingWindows | SessionWindows,
+  ): TimeWindowedKStream<K, V> | SessionWindowedKStream<K, V> {
+    return windows.kind === 'session'
+      ? new SessionWindowedHandle(this.#handles, this.state, { windows, emit: 'on-update' })
+      : new TimeWindowedHandle(this.#handles, this.state, { windows, emit: 'on-update' });
   }
 
   #aggregate<A>({ what, store, valueSerde, isExact = false, create }: Aggregator<K, A>): KTable<K, A> {

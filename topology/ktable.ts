@@ -9,7 +9,9 @@ import type { Serde } from '../schemas/serde.ts';
 import { changeSerde } from '../processors/change-serde.ts';
 import { assumeSerde, isKept, type TableState } from './handle-state.ts';
 import type { Handles, KGroupedTable, KStream, KTable, PredicateFor, Present, SerdeOptions, Step } from './handles.ts';
-import { repartition } from './repartition.ts';
+import { defineSuppressBuffer, type SuppressBufferOptions } from '../state-stores/suppress-buffer.ts';
+import { suppress, suppressedView, type Suppression } from '../processors/suppress.ts';
+import { repartition, requireSerdes } from './repartition.ts';
 import { parts } from './step.ts';
 import { storeName, tableStore, type TableStore } from './table-store.ts';
 
@@ -22,6 +24,8 @@ interface Derivation<W> {
   readonly create: (step: string) => CreateNode;
   readonly view: (step: string) => TableView;
 }
+
+type SuppressOptions<K, V> = SerdeOptions<K, V> & Pick<SuppressBufferOptions<K, V>, 'changelog'>;
 
 type Joiner<K, V, V2, VR> = (value: V, other: V2, key: K) => VR;
 
@@ -71,7 +75,38 @@ export class TableHandle<K, V> implements KTable<K, V> {
       onError,
     });
     const view = tables.storeView(name);
-    return this.#handles.table({ declaration, onError, node, key: spec.key, value: spec.value, view, keep: isKept });
+    const { closesAfterMs } = this.state;
+    const rows = { key: spec.key, value: spec.value, view, keep: isKept };
+    return this.#handles.table({ declaration, onError, node, ...rows, closesAfterMs });
+  }
+
+  suppress(
+    name: string,
+    how: Suppression,
+    { keySerde, valueSerde, changelog }: SuppressOptions<K, V> = {},
+  ): KTable<K, V> {
+    const { state } = this;
+    const { declaration, node: parent, onError, closesAfterMs } = state;
+    if (how.until === 'window-close' && closesAfterMs === undefined)
+      throw declaration.refuse(
+        name,
+        'waits for windows to close: its table is not windowed, or when they close is not known',
+      );
+    state.keep();
+    const serdes = requireSerdes(name, { declaration, key: keySerde ?? state.key, value: valueSerde ?? state.value });
+    const spec = defineSuppressBuffer(name, { ...serdes, ...(changelog === undefined ? {} : { changelog }) });
+    const waitMs = how.until === 'window-close' ? (closesAfterMs ?? 0) : how.limitMs;
+    const node = declaration.processor({
+      name: declaration.stepName('KTABLE-SUPPRESS', name),
+      what: 'suppress',
+      parents: [parent],
+      create: suppress({ step: name, store: name, how, waitMs }),
+      stores: [spec],
+      // The result is read through the table before it.
+      reads: state.view.stores,
+      onError,
+    });
+    return this.#handles.table<K, V>({ ...state, ...serdes, node, view: suppressedView(state.view, name) });
   }
 
   toStream(name?: string): KStream<K, V | null> {
@@ -153,10 +188,10 @@ export class TableHandle<K, V> implements KTable<K, V> {
   }
 
   #derive<W>({ prefix, what, name, value, create, view }: Derivation<W>): KTable<K, W> {
-    const { declaration, onError, key, node: parent, keep } = this.state;
+    const { declaration, onError, key, node: parent, keep, closesAfterMs } = this.state;
     const step = declaration.stepName(prefix, name);
     const node = declaration.processor({ name: step, what, parents: [parent], create: create(step), onError });
-    return this.#handles.table({ declaration, onError, node, key, value, view: view(step), keep });
+    return this.#handles.table({ declaration, onError, node, key, value, view: view(step), keep, closesAfterMs });
   }
 
   #join<V2, VR>(name: string, other: KTable<K, V2>, join: TableJoin): KTable<K, Present<VR>> {

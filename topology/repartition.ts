@@ -18,6 +18,16 @@ export interface Repartition {
   readonly isKeyed?: boolean;
 }
 
+/** The key serde of a stream; throws `TOPOLOGY_INVALID` naming the step that needs it. */
+export function requireKeySerde<K>(
+  step: string,
+  { declaration, key }: Pick<StreamState<K, unknown>, 'declaration' | 'key'>,
+): Serde<K> {
+  if (key === undefined)
+    throw declaration.refuse(step, 'needs a key serde: an earlier step changed the type; give it by withSerdes');
+  return key;
+}
+
 /** Both serdes of a stream; throws `TOPOLOGY_INVALID` naming the step that needs them. */
 export function requireSerdes<K, V>(
   step: string,

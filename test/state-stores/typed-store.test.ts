@@ -9,7 +9,7 @@ import {
   stringSerde,
   type Serde,
 } from '../../schemas/serde.ts';
-import { layered, type LayeredStore } from '../../state-stores/layered-store.ts';
+import { LayeredStore } from '../../state-stores/layered-store.ts';
 import { memoryStores } from '../../state-stores/memory.ts';
 import {
   defineStore,
@@ -31,8 +31,10 @@ async function open<S extends AnyStoreSpec>(
   currentTimestampMs = () => 5,
   cacheBytesMax = 1_000_000,
 ): Promise<Opened<S>> {
-  const store = await layered(await memoryStores().open(['0_0', spec.name], openOptions), spec);
-  return { store, state: spec.createState({ store, currentTimestampMs, cacheBytesMax }) as StateOf<S> };
+  const backing = await memoryStores().open(['0_0', spec.name], openOptions);
+  const { layers, state } = spec.open(backing, { rowBytesMax: Infinity, currentTimestampMs, cacheBytesMax });
+  if (!(layers instanceof LayeredStore)) throw new Error('not a store of rows');
+  return { store: layers, state: state as StateOf<S> };
 }
 
 /** Counts how often values are decoded. */
@@ -419,7 +421,6 @@ describe('declarations', () => {
     expect(spec).toMatchObject({
       name: 'counts',
       kind: 'key-value',
-      ordered: false,
       changelog: { 'cleanup.policy': 'compact', 'segment.ms': '1000' },
     });
     expect(defineStore('counts', { key: stringSerde, value: int64Serde, changelog: false }).changelog).toBeUndefined();

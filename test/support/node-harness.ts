@@ -106,6 +106,7 @@ export class NodeHarness {
       forwardTo: (to, record) => {
         this.#forwarded.push({ to, record });
       },
+      savedTime: () => ({ ms: -1 }),
       store: (name) => {
         if (!(name in stores)) throw new StreamError('STORE_UNKNOWN', `no store ${name}`);
         return stores[name];

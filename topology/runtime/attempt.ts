@@ -1,16 +1,15 @@
 /** What one record did so far, over all stores of its task and the outputs: undone as a whole if it fails. */
 import type { DropReason } from '../../processors/node.ts';
-import type { LayeredStore } from '../../state-stores/layered-store.ts';
+import type { Undoable } from '../../state-stores/store-layers.ts';
 import type { TaskCounters } from './counters.ts';
-import type { Outputs } from './outputs.ts';
 
 export class Attempt {
   /** Why the record was dropped, where it was. */
   readonly drops: DropReason[] = [];
-  readonly #parts: readonly (LayeredStore | Outputs)[];
+  readonly #parts: readonly Undoable[];
 
   /** `parts` is empty where nothing ever goes on after a failure: then there is nothing to remember. */
-  constructor(parts: readonly (LayeredStore | Outputs)[]) {
+  constructor(parts: readonly Undoable[]) {
     this.#parts = parts;
   }
 

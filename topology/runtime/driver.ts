@@ -10,7 +10,6 @@ import { BatchBuilder } from '../../schemas/record-batch.ts';
 import { batchCursor } from '../../schemas/record-batch-cursor.ts';
 import type { Serde } from '../../schemas/serde.ts';
 import type { Topic } from '../../schemas/topic.ts';
-import { LayeredStore } from '../../state-stores/layered-store.ts';
 import { MemoryStore } from '../../state-stores/memory.ts';
 import type { StoreSpec } from '../../state-stores/spec.ts';
 import type { GraphNode, Topology } from '../graph.ts';
@@ -337,10 +336,8 @@ function fetched(topic: string, at: { partition: number; offset: number; bytes: 
 const cacheBytesMax = 1024 * 1024;
 
 function memoryTaskStore(planned: Plan['subTopologies'][number]['stores'][number]): TaskStore {
-  const { name, ordered, orderedKeysMax } = planned.spec;
-  const backing = new MemoryStore(name, () => undefined);
-  const store = new LayeredStore(backing, { name, ordered, orderedKeysMax });
-  return new TaskStore(planned, backing, { store, cacheBytesMax });
+  const backing = new MemoryStore(planned.spec.name, () => undefined);
+  return new TaskStore(planned, backing, { messageBytesMax: Infinity, cacheBytesMax });
 }
 
 function userPartitions(

@@ -1,6 +1,14 @@
 /** Nodes of a sub-topology, instantiated and linked for one task. */
 import { StreamError } from '../../errors.ts';
-import type { AnyRecord, Cancellable, DropReason, Node, NodeContext, Schedule } from '../../processors/node.ts';
+import type {
+  AnyRecord,
+  Cancellable,
+  DropReason,
+  Node,
+  NodeContext,
+  SavedTime,
+  Schedule,
+} from '../../processors/node.ts';
 import { partitionForKey } from '../../schemas/murmur2.ts';
 import type { RecordMetadata } from '../../schemas/record.ts';
 import type { ErrorPolicy } from '../error-policy.ts';
@@ -21,6 +29,7 @@ export interface TaskScope {
   partitionsOf(topic: string): number | undefined;
   physicalName(topic: { readonly name: string; readonly internal?: 'repartition' }): string;
   store(name: string): unknown;
+  savedTime(name: string): SavedTime;
   drop(reason: DropReason): void;
   schedule(node: RuntimeNode, schedule: Schedule, run: (timestampMs: number) => void): Cancellable;
   requestCommit(): void;
@@ -160,6 +169,10 @@ class RuntimeContext implements NodeContext {
     return this.#scope.store(name);
   }
 
+  savedTime(name = 'time'): SavedTime {
+    return this.#scope.savedTime(`${this.#node.name}/${name}`);
+  }
+
   drop(reason: DropReason): void {
     this.#scope.drop(reason);
   }
@@ -245,6 +258,6 @@ export class RuntimeSink implements RuntimeNode {
 
   #defaultPartition(key: Uint8Array | undefined, partitions: number): number {
     if (key === undefined) return this.#scope.partition % partitions;
-    return partitionForKey(this.#spec.partitionKey?.(key) ?? key, partitions);
+    return partitionForKey(this.#spec.key.partitionKey?.(key) ?? key, partitions);
   }
 }

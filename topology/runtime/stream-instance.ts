@@ -108,7 +108,8 @@ class Instance implements StreamInstance {
 
   locate(store: string, key: Uint8Array): StoreLocation {
     const sub = this.#subTopologyOf(store);
-    return this.#location(sub, partitionForKey(key, sub.partitions));
+    const { key: serde } = this.storeSpec(store);
+    return this.#location(sub, partitionForKey(serde.partitionKey?.(key) ?? key, sub.partitions));
   }
 
   locateAll(store: string): readonly StoreLocation[] {

@@ -5,13 +5,14 @@
 import { StreamError, hasCode } from '../../errors.ts';
 import type { PartitionOffsets } from '../../connectors/log.ts';
 import type { PlannedStore, SubTopology } from '../plan.ts';
-import { decodePartitionTime } from './commit-metadata.ts';
+import { decodeMetadata } from './commit-metadata.ts';
 import { backoffMs } from './options.ts';
 import type { ResolvedOptions } from './options.ts';
 import { sourceTopicsOfPartition } from './plan-tasks.ts';
 import type { Prepared } from './prepare.ts';
 import type { Restorer, RestoreProgress } from './restorer.ts';
 import { TaskStore } from './task-store.ts';
+import type { StartPosition } from './task-options.ts';
 
 /** Bounds of LevelDB's memory for unflushed writes, per store. */
 const writeBuffer = { min: 4 * 1024 * 1024, max: 64 * 1024 * 1024 } as const;
@@ -29,7 +30,7 @@ export interface Opening {
 
 export interface Opened {
   readonly stores: ReadonlyMap<string, TaskStore>;
-  readonly start: ReadonlyMap<string, { offset: number; partitionTimeMs: number }>;
+  readonly start: ReadonlyMap<string, StartPosition>;
 }
 
 export interface TakeOverScope {
@@ -50,6 +51,7 @@ export async function takeOver(scope: TakeOverScope, opening: Opening): Promise<
     for (const planned of opening.subTopology.stores)
       stores.set(planned.spec.name, await openStore(scope, { opening, planned }));
     await Promise.all([...stores.values()].map((store) => restore(scope, opening, store)));
+    for (const store of stores.values()) await store.load();
     return { stores, start };
   } catch (error) {
     for (const store of stores.values()) await store.close();
@@ -68,7 +70,7 @@ async function startOffsets(scope: TakeOverScope, opening: Opening): Promise<Ope
   }));
   const committed = await stableCommitted(scope, opening, inputs);
   const offsets = await admin.offsets(inputs);
-  const start = new Map<string, { offset: number; partitionTimeMs: number }>();
+  const start = new Map<string, StartPosition>();
   for (const [index, input] of inputs.entries()) {
     const known = committed[index];
     const range = offsets[index];
@@ -78,7 +80,7 @@ async function startOffsets(scope: TakeOverScope, opening: Opening): Promise<Ope
     else
       start.set(input.topic, {
         offset: checkCommitted({ ...input, offset: known.offset, range }, options),
-        partitionTimeMs: decodePartitionTime(known.metadata),
+        ...decodeMetadata(known.metadata),
       });
   }
   return start;
@@ -177,7 +179,7 @@ async function openStore(
     try {
       const backing = await stores.open(path, { identity, writeBufferBytes: writeBufferBytes(scope) });
       const messageBytesMax = changelogTopic === undefined ? Infinity : scope.messageBytesMax(changelogTopic);
-      return await TaskStore.open(planned, backing, { messageBytesMax, cacheBytesMax: cacheBytes(scope) });
+      return new TaskStore(planned, backing, { messageBytesMax, cacheBytesMax: cacheBytes(scope) });
     } catch (error) {
       if (hasCode(error, 'STORE_FOREIGN', 'STORE_CORRUPT') && attempt < 3) {
         logger.warn('store is foreign or damaged: rebuilding it from the changelog', { path, code: error.code });

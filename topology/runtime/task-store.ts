@@ -1,7 +1,6 @@
 /** A store of one task: the opened bytes, its layers, the typed handle processors see, and its changelog. */
 import { assert } from '../../errors.ts';
-import { layered } from '../../state-stores/layered-store.ts';
-import type { LayeredStore } from '../../state-stores/layered-store.ts';
+import type { StoreLayers } from '../../state-stores/store-layers.ts';
 import type { KeyValueStore, Position } from '../../state-stores/store.ts';
 import type { FetchedBatch } from '../../connectors/log.ts';
 import type { PlannedStore } from '../plan.ts';
@@ -27,28 +26,24 @@ export interface TaskStoreBounds {
 export class TaskStore {
   readonly name: string;
   readonly planned: PlannedStore;
-  readonly layered: LayeredStore;
+  readonly layered: StoreLayers;
   /** The typed handle. */
   readonly state: unknown;
   readonly #backing: KeyValueStore;
   #context: WriteContext | undefined;
   #pending: { key: Uint8Array; value: Uint8Array | undefined }[] = [];
 
-  constructor(planned: PlannedStore, backing: KeyValueStore, opened: { store: LayeredStore; cacheBytesMax: number }) {
-    const { store, cacheBytesMax } = opened;
+  constructor(planned: PlannedStore, backing: KeyValueStore, bounds: TaskStoreBounds) {
     this.name = planned.spec.name;
     this.planned = planned;
     this.#backing = backing;
-    this.layered = store;
-    const currentTimestampMs = (): number => this.#context?.writeTimestampMs ?? 0;
-    this.state = planned.spec.createState({ store, currentTimestampMs, cacheBytesMax });
-  }
-
-  static async open(planned: PlannedStore, backing: KeyValueStore, bounds: TaskStoreBounds): Promise<TaskStore> {
-    const { name, ordered, orderedKeysMax } = planned.spec;
-    const rowBytesMax = bounds.messageBytesMax - changelogOverheadBytes;
-    const store = await layered(backing, { name, ordered, orderedKeysMax, rowBytesMax });
-    return new TaskStore(planned, backing, { store, cacheBytesMax: bounds.cacheBytesMax });
+    const { layers, state } = planned.spec.open(backing, {
+      rowBytesMax: bounds.messageBytesMax - changelogOverheadBytes,
+      cacheBytesMax: bounds.cacheBytesMax,
+      currentTimestampMs: () => this.#context?.writeTimestampMs ?? 0,
+    });
+    this.layered = layers;
+    this.state = state;
   }
 
   bind(context: WriteContext): void {
@@ -103,6 +98,11 @@ export class TaskStore {
     }
     if (this.#pending.length > 0) await this.#flushRestored(batch.nextOffset);
     return count;
+  }
+
+  /** Makes it ready for processors; once, after the restore. */
+  async load(): Promise<void> {
+    await this.layered.load();
   }
 
   async #flushRestored(nextOffset: number): Promise<void> {

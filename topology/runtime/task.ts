@@ -1,13 +1,12 @@
 /** One sub-topology for one partition: its queues, its nodes, its stores. Synchronous; the instance decides when it runs and commits. */
-import type { Clock, Logger, Random } from '../../clock.ts';
 import type { FetchedBatch, OffsetToCommit } from '../../connectors/log.ts';
 import { StreamError, assert } from '../../errors.ts';
-import type { Cancellable, DropReason, Schedule } from '../../processors/node.ts';
+import type { Cancellable, DropReason, SavedTime, Schedule } from '../../processors/node.ts';
 import type { RecordMetadata } from '../../schemas/record.ts';
 import type { TopicReference } from '../graph.ts';
-import type { Plan, SubTopology } from '../plan.ts';
+import type { SubTopology } from '../plan.ts';
 import { Attempt } from './attempt.ts';
-import { encodePartitionTime } from './commit-metadata.ts';
+import { encodeMetadata } from './commit-metadata.ts';
 import { newCounters } from './counters.ts';
 import { FailedRecords } from './failed-records.ts';
 import type { Hold } from './failed-records.ts';
@@ -19,25 +18,9 @@ import type { PartitionQueue } from './partition-queue.ts';
 import { physicalTopicName } from './plan-tasks.ts';
 import { PostedWork } from './posted-work.ts';
 import { Punctuators } from './punctuators.ts';
+import { StepTimes } from './step-times.ts';
+import type { TaskOptions } from './task-options.ts';
 import type { TaskStore } from './task-store.ts';
-
-export interface TaskOptions {
-  readonly id: string;
-  readonly plan: Plan;
-  readonly subTopology: SubTopology;
-  readonly partition: number;
-  readonly stores: ReadonlyMap<string, TaskStore>;
-  readonly outputs: Outputs;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  /** Where to start per input topic, and the partition's time so far. */
-  readonly start: ReadonlyMap<string, { readonly offset: number; readonly partitionTimeMs: number }>;
-  /** Called when there is something to do that no record brings. */
-  readonly wake: () => void;
-  /** Whether everything there is to read of an input was handed over: then an empty queue does not hold up the others. */
-  isCaughtUp(queue: PartitionQueue): boolean;
-}
 
 /** Records between two looks at the monotonic clock. */
 const recordsPerClockRead = 32;
@@ -66,6 +49,7 @@ export class Task implements TaskScope {
   readonly #streamPunctuators = new Punctuators();
   readonly #wallPunctuators = new Punctuators();
   readonly #committed = new Map<string, number>();
+  readonly #stepTimes: StepTimes;
   #current: PartitionQueue | undefined;
   #outcome: Outcome = 'applied';
   readonly #attempt: Attempt;
@@ -91,7 +75,8 @@ export class Task implements TaskScope {
     for (const store of this.stores.values()) store.bind(this);
     this.#failed = new FailedRecords(this, options);
     const layers = [...this.stores.values()].map(({ layered }) => layered);
-    this.#attempt = new Attempt(goesOnAfterFailures(options) ? [...layers, options.outputs] : []);
+    this.#stepTimes = new StepTimes([...options.start.values()].map(({ stepTimes }) => stepTimes ?? new Map()));
+    this.#attempt = new Attempt(goesOnAfterFailures(options) ? [...layers, options.outputs, this.#stepTimes] : []);
   }
 
   get taskId(): string {
@@ -220,7 +205,7 @@ export class Task implements TaskScope {
         topic: queue.topic,
         partition: this.partition,
         offset: queue.nextOffset,
-        metadata: encodePartitionTime(queue.partitionTimeMs),
+        metadata: encodeMetadata(queue.partitionTimeMs, this.#stepTimes.all),
       });
     }
     this.#hasWritten = false;
@@ -253,6 +238,10 @@ export class Task implements TaskScope {
     const store = this.stores.get(name);
     if (store === undefined) throw new StreamError('STORE_UNKNOWN', `task ${this.id} has no store ${name}`);
     return store.state;
+  }
+
+  savedTime(name: string): SavedTime {
+    return this.#stepTimes.of(name);
   }
 
   drop(reason: DropReason): void {

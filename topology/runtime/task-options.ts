@@ -1,0 +1,32 @@
+/** What a task is made of, and where it begins. */
+import type { Clock, Logger, Random } from '../../clock.ts';
+import type { Plan, SubTopology } from '../plan.ts';
+import type { Outputs } from './outputs.ts';
+import type { PartitionQueue } from './partition-queue.ts';
+import type { TaskStore } from './task-store.ts';
+
+/** Where to go on with an input, and what was known of time there. */
+export interface StartPosition {
+  readonly offset: number;
+  readonly partitionTimeMs: number;
+  /** Times of steps, as committed with that input. */
+  readonly stepTimes?: ReadonlyMap<string, number>;
+}
+
+export interface TaskOptions {
+  readonly id: string;
+  readonly plan: Plan;
+  readonly subTopology: SubTopology;
+  readonly partition: number;
+  readonly stores: ReadonlyMap<string, TaskStore>;
+  readonly outputs: Outputs;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Where to start per input topic. */
+  readonly start: ReadonlyMap<string, StartPosition>;
+  /** Called when there is something to do that no record brings. */
+  readonly wake: () => void;
+  /** Whether everything there is to read of an input was handed over: then an empty queue does not hold up the others. */
+  isCaughtUp(queue: PartitionQueue): boolean;
+}
