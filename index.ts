@@ -98,10 +98,10 @@ export type { BufferBounds, TimeLimit, WhenFull, WindowClose } from './processor
 export { hoppingWindows, sessionWindows, slidingWindows, tumblingWindows } from './processors/windows.ts';
 export type { EmitStrategy, SessionWindows, SlidingWindows, TimeWindows } from './processors/windows.ts';
 export { defineTopology, TopologyBuilder } from './topology/builder.ts';
-export type { SourceOptions, TableOptions } from './topology/builder.ts';
+export type { GlobalOptions, GlobalTableOptions, SourceOptions, TableOptions } from './topology/builder.ts';
 export type {
-  AsyncOptions,
   CogroupedKStream,
+  GlobalTable,
   KGroupedStream,
   KGroupedTable,
   KStream,
@@ -111,6 +111,8 @@ export type {
   TimeWindowedCogroupedKStream,
   TimeWindowedKStream,
 } from './topology/handles.ts';
+export type { AsyncOptions, ForeignKeyJoin, StreamJoin } from './topology/operands.ts';
+export type { JoinWindows } from './processors/stream-join.ts';
 export type { WindowedStoreOptions } from './topology/window-store.ts';
 export type { ErrorPolicy, FinalPolicy, RetryPolicy, RetrySchedule } from './topology/error-policy.ts';
 export type { OffsetReset, Topology, TopologySettings } from './topology/graph.ts';

@@ -3,7 +3,7 @@ import type { CreateNode } from './node.ts';
 import { changed, changeOf, type Row, type RowReader, type TableView } from './table.ts';
 import { expectResult, type UserFunction } from './user-function.ts';
 
-type Joiner = UserFunction<[left: unknown, right: unknown, key: unknown], unknown>;
+export type Joiner = UserFunction<[left: unknown, right: unknown, key: unknown], unknown>;
 
 /** Joins each record with the row of its key at that moment; only records of the stream trigger. */
 export function streamTableJoin(step: string, table: TableView, joiner: Joiner): CreateNode {

@@ -6,7 +6,7 @@ import type { UserFunction } from '../processors/user-function.ts';
 import { int64Serde, type Serde } from '../schemas/serde.ts';
 import { defineStore } from '../state-stores/spec.ts';
 import type { StreamState } from './handle-state.ts';
-import type { AsyncOptions, SerdeOptions } from './handles.ts';
+import type { AsyncOptions, SerdeOptions } from './operands.ts';
 import { requireSerdes } from './repartition.ts';
 
 const defaults = { concurrency: 100, pendingMax: 1_000, timeoutMs: 30_000, backoffMsMax: 30_000 } as const;

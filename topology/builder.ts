@@ -1,15 +1,20 @@
 /** Where a topology begins: its author's function gets a builder, what it declares becomes data. */
-import { storeView, tableSource, unkeptTableSource } from '../processors/table.ts';
+import type { CreateNode } from '../processors/node.ts';
+import type { ProcessorDefinition, StoreSpecs } from '../processors/processor.ts';
+import { tableSource } from '../processors/table.ts';
+import { userProcessor } from '../processors/user-processor.ts';
 import { recordTimestamp, type TimestampExtractor } from '../schemas/timestamp.ts';
 import type { Topic } from '../schemas/topic.ts';
+import type { AnyStoreSpec } from '../state-stores/spec.ts';
 import { Declaration } from './declaration.ts';
 import type { ErrorPolicy } from './error-policy.ts';
-import type { OffsetReset, Topology, TopologySettings } from './graph.ts';
-import type { Handles, KStream, KTable } from './handles.ts';
+import type { OffsetReset, SourceNode, Topology, TopologySettings } from './graph.ts';
+import type { GlobalTable, Handles, KStream, KTable } from './handles.ts';
 import { GroupedStreamHandle } from './kgrouped-stream.ts';
 import { GroupedTableHandle } from './kgrouped-table.ts';
 import { StreamHandle } from './kstream.ts';
 import { TableHandle } from './ktable.ts';
+import { declareTable } from './table-source.ts';
 import { tableStore, type TableStoreSpec } from './table-store.ts';
 
 export interface SourceOptions {
@@ -24,6 +29,20 @@ export interface SourceOptions {
 
 export interface TableOptions<K, V> extends SourceOptions {
   /** The store of its rows: they are kept, and can be queried. */
+  readonly store?: string | TableStoreSpec<K, V>;
+}
+
+export interface GlobalOptions {
+  /** Of the source. */
+  readonly name?: string;
+  /** The event time of a record; default: the record's own timestamp. */
+  readonly timestamp?: TimestampExtractor;
+  /** For records that cannot be handled; default `fail`, whatever the topology's. */
+  readonly onError?: 'fail' | 'skip';
+}
+
+export interface GlobalTableOptions<K, V> extends GlobalOptions {
+  /** The store of its rows; default: of the topic's name. */
   readonly store?: string | TableStoreSpec<K, V>;
 }
 
@@ -44,25 +63,14 @@ export class TopologyBuilder {
   /** The records of one or several topics of the same types. A topic that is named again is read once, if it is named in the same way. */
   stream<K, V>(topics: Topic<K, V> | readonly Topic<K, V>[], options: SourceOptions = {}): KStream<K, V> {
     const declaration = this.#declaration;
-    const { name, timestamp = recordTimestamp, offsetReset = 'earliest', onError } = options;
+    const { name, onError } = options;
     const all = isList(topics) ? topics : [topics];
     const [first] = all;
     const step = declaration.stepName('KSTREAM-SOURCE', name);
     if (first === undefined) throw declaration.refuse(step, 'reads no topic');
     if (all.some((topic) => topic.key !== first.key || topic.value !== first.value))
       throw declaration.refuse(step, 'reads topics of different serdes: declare a stream for each and merge them');
-    const node = declaration.source({
-      kind: 'source',
-      name: step,
-      parents: [],
-      stores: [],
-      topics: Object.freeze(all.map((topic) => Object.freeze({ name: topic.name }))),
-      key: first.key,
-      value: first.value,
-      timestamp,
-      offsetReset,
-      ...(onError === undefined ? {} : { onError }),
-    });
+    const node = declaration.source(sourceNode(step, [first, ...all.slice(1)], options));
     return this.#handles.stream({ declaration, node, key: first.key, value: first.value, keyChanged: false, onError });
   }
 
@@ -75,24 +83,83 @@ export class TopologyBuilder {
     const { state } = this.stream(topic, options);
     const { onError } = state;
     const spec = tableStore(options.store ?? topic.name, state);
-    const { name, key, value } = spec;
-    const isNeeded = { now: options.store !== undefined };
-    const node = declaration.processor({
-      name: declaration.stepName('KTABLE-SOURCE', name),
+    const table = declareTable(declaration, {
+      name: declaration.stepName('KTABLE-SOURCE', spec.name),
       what: 'table',
-      parents: [state.node],
-      create: (context) => (isNeeded.now ? tableSource(name) : unkeptTableSource())(context),
-      stores: isNeeded.now ? [spec] : [],
+      parent: state.node,
+      storeName: spec.name,
+      spec: () => spec,
+      isKept: options.store !== undefined,
       onError,
     });
-    const keep = (): void => {
-      if (isNeeded.now) return;
-      isNeeded.now = true;
-      declaration.attach(node, spec);
-    };
-    const view = { ...storeView(name), tracksOldValues: () => isNeeded.now };
-    return this.#handles.table({ declaration, node, key, value, view, keep, onError });
+    return this.#handles.table({ declaration, key: spec.key, value: spec.value, onError, ...table });
   }
+
+  /**
+   * A table that every instance holds whole, for joins by any key. Its topic is its log, read whole before any task runs: keep it compacted and
+   * small enough for each instance. Not part of the transactions: a join sees what has been read so far.
+   */
+  globalTable<K, V>(topic: Topic<K, V>, options: GlobalTableOptions<K, V> = {}): GlobalTable<K, V> {
+    const declaration = this.#declaration;
+    const spec = tableStore(options.store ?? topic.name, { declaration, key: topic.key, value: topic.value });
+    this.#global(topic, spec, { ...options, what: 'global table', step: spec.name, create: tableSource(spec.name) });
+    return Object.freeze({ state: Object.freeze({ declaration, store: spec.name, key: spec.key, value: spec.value }) });
+  }
+
+  /**
+   * A store that every instance holds whole, kept by a processor of its own, which forwards nothing and declares this one store. Other
+   * processors that declare it may read it. After a restart records may be processed again that the store already reflects.
+   */
+  globalStore<K, V, S extends StoreSpecs>(
+    topic: Topic<K, V>,
+    processor: ProcessorDefinition<K | null, V | null, never, never, S>,
+    options: GlobalOptions = {},
+  ): void {
+    const [spec, ...others] = Object.values(processor.stores ?? {});
+    if (spec === undefined || others.length > 0)
+      throw this.#declaration.refuse(processor.name, 'must declare one store: the global one');
+    const create = userProcessor(processor.name, processor);
+    this.#global(topic, spec, { ...options, what: 'global store', step: processor.name, create });
+  }
+
+  #global<K, V>(topic: Topic<K, V>, spec: AnyStoreSpec, how: GlobalOptions & GlobalStep): void {
+    const declaration = this.#declaration;
+    const { name, timestamp, what, step, create } = how;
+    // There is no transaction in which a dead letter could be written.
+    const onError = how.onError ?? 'fail';
+    const source = declaration.stepName('KSTREAM-SOURCE', name);
+    declaration.global(
+      sourceNode(source, [topic], { onError, ...(timestamp === undefined ? {} : { timestamp }) }),
+      spec,
+      { name: declaration.stepName('KTABLE-SOURCE', step), what, create, onError },
+    );
+  }
+}
+
+interface GlobalStep {
+  readonly step: string;
+  readonly what: string;
+  readonly create: CreateNode;
+}
+
+function sourceNode<K, V>(
+  name: string,
+  topics: readonly [Topic<K, V>, ...Topic<K, V>[]],
+  { timestamp = recordTimestamp, offsetReset = 'earliest', onError }: SourceOptions,
+): SourceNode {
+  const [{ key, value }] = topics;
+  return {
+    kind: 'source',
+    name,
+    parents: [],
+    stores: [],
+    topics: Object.freeze(topics.map((topic) => Object.freeze({ name: topic.name }))),
+    key,
+    value,
+    timestamp,
+    offsetReset,
+    ...(onError === undefined ? {} : { onError }),
+  };
 }
 
 /**

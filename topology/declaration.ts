@@ -6,6 +6,7 @@ import type { AnyStoreSpec } from '../state-stores/spec.ts';
 import { copartitions } from './copartition.ts';
 import { finalPolicy, policyProblem, type ErrorPolicy } from './error-policy.ts';
 import type {
+  GlobalStore,
   GraphNode,
   ProcessorNode,
   RepartitionTopic,
@@ -26,6 +27,8 @@ export interface Step {
   readonly stores?: readonly AnyStoreSpec[];
   /** Names of stores of earlier steps. */
   readonly reads?: readonly string[];
+  /** Names of global stores. */
+  readonly globals?: readonly string[];
   readonly onError?: ErrorPolicy | undefined;
   /** It has a use for records without a key: topics on their way to it let them pass. */
   readonly takesNullKeys?: boolean;
@@ -45,6 +48,7 @@ export class Declaration {
   readonly #nodes: GraphNode[] = [];
   readonly #owners = new Map<string, Owner>();
   readonly #stores = new Map<string, StoreOwner>();
+  readonly #globals = new Map<string, GlobalStore>();
   readonly #repartitions = new Map<string, RepartitionTopic & Owner>();
   readonly #takingNullKeys = new Set<string>();
   #beforeNullKeys: ReadonlySet<string> = new Set();
@@ -75,13 +79,19 @@ export class Declaration {
   }
 
   processor(step: Step): string {
-    for (const spec of step.stores ?? []) this.#store(spec, `${step.what} ${step.name}`);
+    const own = (step.stores ?? []).filter((spec) => this.#globals.get(spec.name)?.spec !== spec);
+    const globals = unique([
+      ...(step.stores ?? []).filter((spec) => !own.includes(spec)).map(({ name }) => name),
+      ...(step.globals ?? []),
+    ]);
+    for (const spec of own) this.#store(spec, `${step.what} ${step.name}`);
     const node: ProcessorNode = {
       kind: 'processor',
       name: step.name,
       parents: step.parents,
-      stores: unique([...(step.stores ?? []).map((spec) => spec.name), ...(step.reads ?? [])]),
+      stores: unique([...own.map((spec) => spec.name), ...(step.reads ?? [])]),
       create: step.create,
+      ...(globals.length === 0 ? {} : { globals }),
       ...(step.onError === undefined ? {} : { onError: step.onError }),
     };
     this.#add(node, step.what);
@@ -103,6 +113,23 @@ export class Declaration {
     this.#nodes[index] = { ...node, stores: unique([...node.stores, spec.name]) };
   }
 
+  /** Adds a global store with what fills it. */
+  global(source: SourceNode, spec: AnyStoreSpec, step: Pick<Step, 'name' | 'what' | 'create' | 'onError'>): void {
+    this.#store(spec, `${step.what} ${step.name}`);
+    this.#stores.delete(spec.name);
+    this.#own(source.name, `a source of ${source.topics.map((topic) => topic.name).join(', ')}`);
+    this.#own(step.name, step.what);
+    const processor: ProcessorNode = Object.freeze({
+      kind: 'processor',
+      name: step.name,
+      parents: Object.freeze([source.name]),
+      stores: Object.freeze([spec.name]),
+      create: step.create,
+      ...(step.onError === undefined ? {} : { onError: step.onError }),
+    });
+    this.#globals.set(spec.name, Object.freeze({ spec, source: Object.freeze(source), processor }));
+  }
+
   sink(node: SinkNode): string {
     this.#add(node, 'a sink');
     return node.name;
@@ -110,10 +137,11 @@ export class Declaration {
 
   repartition(topic: RepartitionTopic, what: string): void {
     checkName('repartition', topic.name);
-    const present = this.#repartitions.get(topic.name);
+    const id = `${topic.name}-${topic.kind}`;
+    const present = this.#repartitions.get(id);
     if (present !== undefined)
       throw this.#invalid(`repartition name ${topic.name} is used twice: by ${present.what} and by ${what}`);
-    this.#repartitions.set(topic.name, { ...topic, what });
+    this.#repartitions.set(id, { ...topic, what });
   }
 
   /** The state of a handle, if it is of this topology. */
@@ -131,7 +159,7 @@ export class Declaration {
 
   freeze(settings: TopologySettings): Topology {
     this.#isOpen = false;
-    if (this.#nodes.length === 0) throw this.#invalid('declares nothing');
+    if (this.#nodes.length === 0 && this.#globals.size === 0) throw this.#invalid('declares nothing');
     this.#checkPolicies(settings);
     const nodes = Object.freeze(this.#nodes.map((node) => Object.freeze(node)));
     this.#beforeNullKeys = stepsBefore(nodes, this.#takingNullKeys);
@@ -139,6 +167,7 @@ export class Declaration {
       name: this.topology,
       nodes,
       stores: Object.freeze([...this.#stores.values()].map(({ spec }) => spec)),
+      globals: Object.freeze([...this.#globals.values()]),
       repartitions: Object.freeze(
         [...this.#repartitions.values()].map(({ what: _, ...topic }) => Object.freeze(topic)),
       ),
@@ -163,6 +192,8 @@ export class Declaration {
 
   #store(spec: AnyStoreSpec, what: string): void {
     checkName('store', spec.name);
+    if (this.#globals.has(spec.name))
+      throw this.#invalid(`store name ${spec.name} is used twice: it is a global store's`);
     const present = this.#stores.get(spec.name);
     if (present === undefined) this.#stores.set(spec.name, { spec, what });
     else if (present.spec !== spec)
@@ -170,13 +201,17 @@ export class Declaration {
   }
 
   #add(node: GraphNode, what: string): void {
-    if (!this.#isOpen) throw this.#invalid(`step ${node.name} is added after the declaration ended`);
-    checkName('step', node.name);
-    const present = this.#owners.get(node.name);
-    if (present !== undefined)
-      throw this.#invalid(`step name ${node.name} is used twice: by ${present.what} and by ${what}`);
-    this.#owners.set(node.name, { what });
+    this.#own(node.name, what);
     this.#nodes.push(node);
+  }
+
+  #own(step: string, what: string): void {
+    if (!this.#isOpen) throw this.#invalid(`step ${step} is added after the declaration ended`);
+    checkName('step', step);
+    const present = this.#owners.get(step);
+    if (present !== undefined)
+      throw this.#invalid(`step name ${step} is used twice: by ${present.what} and by ${what}`);
+    this.#owners.set(step, { what });
   }
 
   #invalid(problem: string): StreamError {

@@ -14,7 +14,12 @@ export function describe(topology: Topology): string {
     const lines = ordered.map((node) => `    ${describeNode(node, childrenOf(ordered, node))}\n`);
     return `  Sub-topology: ${String(id)}\n${lines.join('')}\n`;
   });
-  return `Topologies:\n ${parts.join('')}`;
+  const globals = topology.globals.map(({ source, processor }, index) => {
+    const lines = [source, processor].map((node) => `    ${describeNode(node, childrenOf([processor], node))}\n`);
+    const id = String(parts.length + index);
+    return `  Sub-topology: ${id} for global store (will not generate tasks)\n${lines.join('')}\n`;
+  });
+  return `Topologies:\n ${[...parts, ...globals].join('')}`;
 }
 
 function describeNode(node: GraphNode, children: readonly string[]): string {
@@ -58,6 +63,8 @@ export interface StepDescription {
   readonly kind: GraphNode['kind'];
   readonly parents: readonly string[];
   readonly stores: readonly string[];
+  /** Global stores it reads. */
+  readonly globals?: readonly string[];
   /** Topics it reads or writes; of a sink that chooses by record: none. */
   readonly topics: readonly string[];
 }
@@ -72,6 +79,8 @@ export interface TopologyDescription {
   readonly name: string;
   readonly subTopologies: readonly { readonly id: number; readonly steps: readonly StepDescription[] }[];
   readonly stores: readonly StoreDescription[];
+  /** Stores that every instance holds whole, and the topics that fill them. */
+  readonly globals: readonly { readonly store: string; readonly topics: readonly string[] }[];
   readonly repartitionTopics: readonly { readonly name: string; readonly partitions?: number }[];
   /** Topics that must have equal numbers of partitions, and the step that needs it. */
   readonly copartitions: readonly { readonly step: string; readonly topics: readonly string[] }[];
@@ -83,9 +92,10 @@ export function describeJson(topology: Topology): TopologyDescription {
     name: topology.name,
     subTopologies: subTopologies(topology.nodes).map((nodes, id) => ({ id, steps: nodes.map(describeStep) })),
     stores: topology.stores.map(({ name, kind, changelog }) => ({ name, kind, isLogged: changelog !== undefined })),
-    repartitionTopics: topology.repartitions.map((topic) => ({
+    globals: topology.globals.map(({ spec, source }) => ({ store: spec.name, topics: source.topics.map(topicName) })),
+    repartitionTopics: topology.repartitions.map(({ name, kind, ...topic }) => ({
+      name: topicName({ name, internal: kind }),
       ...topic,
-      name: topicName({ name: topic.name, internal: 'repartition' }),
     })),
     copartitions: topology.copartitions.map(({ step, topics }) => ({ step, topics: topics.map(topicName) })),
   };
@@ -93,7 +103,8 @@ export function describeJson(topology: Topology): TopologyDescription {
 
 function describeStep(node: GraphNode): StepDescription {
   const { name, kind, parents, stores } = node;
-  return { name, kind, parents, stores, topics: topicsOf(node) };
+  const globals = node.kind === 'processor' && node.globals !== undefined ? { globals: node.globals } : {};
+  return { name, kind, parents, stores, ...globals, topics: topicsOf(node) };
 }
 
 function topicsOf(node: GraphNode): readonly string[] {
@@ -110,6 +121,12 @@ export function describeMermaid(topology: Topology): string {
     ...[...new Set(nodes.flatMap((node) => node.stores))].map((store) => `    ${ids.of('store', store)}[("${store}")]`),
     '  end',
   ]);
+  const globals = topology.globals.flatMap(({ spec, source }) => [
+    `  ${ids.of('store', spec.name)}[("${spec.name}")]`,
+    ...source.topics.map(
+      (topic) => `  ${ids.of('topic', topicName(topic))}(["${topicName(topic)}"]) --> ${ids.of('store', spec.name)}`,
+    ),
+  ]);
   const topics = [...new Set(topology.nodes.flatMap(topicsOf))].map(
     (topic) => `  ${ids.of('topic', topic)}(["${topic}"])`,
   );
@@ -118,11 +135,13 @@ export function describeMermaid(topology: Topology): string {
     const ofTopics = topicsOf(node).map((topic) => ids.of('topic', topic));
     return [
       ...node.parents.map((parent) => `  ${ids.of('step', parent)} --> ${step}`),
-      ...node.stores.map((store) => `  ${step} -.- ${ids.of('store', store)}`),
+      ...[...node.stores, ...((node.kind === 'processor' ? node.globals : undefined) ?? [])].map(
+        (store) => `  ${step} -.- ${ids.of('store', store)}`,
+      ),
       ...ofTopics.map((topic) => (node.kind === 'source' ? `  ${topic} --> ${step}` : `  ${step} --> ${topic}`)),
     ];
   });
-  return ['flowchart TD', ...topics, ...boxes, ...edges, ''].join('\n');
+  return ['flowchart TD', ...topics, ...boxes, ...globals, ...edges, ''].join('\n');
 }
 
 /** Short identifiers, as Mermaid reads some words in names as its own. */

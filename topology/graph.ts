@@ -6,11 +6,20 @@ import type { AnyStoreSpec } from '../state-stores/spec.ts';
 import type { CreateNode } from '../processors/node.ts';
 import type { ErrorPolicy } from './error-policy.ts';
 
+/** Topics of the engine that carry records from task to task: what their names end with. */
+export const internalTopicKinds = [
+  'repartition',
+  'subscription-registration-topic',
+  'subscription-response-topic',
+] as const;
+
+export type InternalTopicKind = (typeof internalTopicKinds)[number];
+
 /** A topic as a topology names it. An internal one gets its physical name from the application id when the plan is made. */
 export interface TopicReference {
   readonly name: string;
-  /** Present for a topic the engine owns: `<application.id>-<name>-repartition`. */
-  readonly internal?: 'repartition';
+  /** Present for a topic the engine owns: `<application.id>-<name>-<kind>`. */
+  readonly internal?: InternalTopicKind;
 }
 
 export type OffsetReset = 'earliest' | 'latest';
@@ -37,6 +46,8 @@ export interface SourceNode extends NodeBase {
 export interface ProcessorNode extends NodeBase {
   readonly kind: 'processor';
   readonly create: CreateNode;
+  /** Names of global stores that this node reads. */
+  readonly globals?: readonly string[];
   /** For records whose processing throws. Absent: the topology's default. */
   readonly onError?: ErrorPolicy;
 }
@@ -60,6 +71,7 @@ export type GraphNode = SourceNode | ProcessorNode | SinkNode;
 /** An internal topic that carries records to the partition of their new key. */
 export interface RepartitionTopic {
   readonly name: string;
+  readonly kind: InternalTopicKind;
   /** Fixed by the author, else derived by the plan. */
   readonly partitions?: number;
 }
@@ -71,11 +83,20 @@ export interface CopartitionGroup {
   readonly topics: readonly TopicReference[];
 }
 
+/** A store that every instance keeps whole: filled from all partitions of a topic, which is its log. */
+export interface GlobalStore {
+  readonly spec: AnyStoreSpec;
+  readonly source: SourceNode;
+  /** Writes the store. */
+  readonly processor: ProcessorNode;
+}
+
 export interface Topology {
   readonly name: string;
   /** In order of declaration; parents come before children. */
   readonly nodes: readonly GraphNode[];
   readonly stores: readonly AnyStoreSpec[];
+  readonly globals: readonly GlobalStore[];
   readonly repartitions: readonly RepartitionTopic[];
   readonly copartitions: readonly CopartitionGroup[];
   readonly settings: TopologySettings;

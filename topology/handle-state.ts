@@ -28,6 +28,14 @@ export interface TableState<K, V> extends HandleState<K, V> {
   readonly closesAfterMs?: number | undefined;
 }
 
+export interface GlobalTableState<K, V> {
+  readonly declaration: Declaration;
+  /** The name of its global store. */
+  readonly store: string;
+  readonly key: Serde<K>;
+  readonly value: Serde<V>;
+}
+
 /** Grouped by its key; still to be repartitioned, under the name of the aggregation, if the key changed. */
 export type GroupedState<K, V> = StreamState<K, V>;
 

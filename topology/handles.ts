@@ -8,87 +8,40 @@
  * of a repartition topic, and renaming it is a migration. Other steps may be named.
  */
 import type { FixedKeyDefinition } from '../processors/fixed-key-processor.ts';
-import type { AsyncCall, AsyncFailure } from '../processors/map-async.ts';
+import type { AsyncCall } from '../processors/map-async.ts';
 import type { ProcessorDefinition, StoreSpecs } from '../processors/processor.ts';
 import type { UserFunction } from '../processors/user-function.ts';
-import type { Change, RecordMetadata, StreamRecord } from '../schemas/record.ts';
+import type { Change, RecordMetadata } from '../schemas/record.ts';
 import type { Serde } from '../schemas/serde.ts';
 import type { ErrorPolicy } from './error-policy.ts';
-import type { GroupedState, GroupedTableState, StreamState, TableState } from './handle-state.ts';
+import type { GlobalTableState, GroupedState, GroupedTableState, StreamState, TableState } from './handle-state.ts';
 import type { TableStoreSpec } from './table-store.ts';
 import type { EmitStrategy, SessionWindows, SlidingWindows, TimeWindows } from '../processors/windows.ts';
 import type { SessionStoreSpec, WindowStoreSpec } from '../state-stores/window-spec.ts';
 import type { SessionStoreFor, WindowedStoreOptions, WindowStoreFor } from './window-store.ts';
 import type { TimeLimit, WindowClose } from '../processors/suppress.ts';
 import type { Windowed } from '../schemas/windowed.ts';
-
-/** A value that is there. */
-export type Present<V> = Exclude<V, null>;
-
-/** A step's function, after its name if it has one. */
-export type Step<F> = readonly [run: F] | readonly [name: string, run: F];
-
-/** How keys and values are written from here on, where their types changed on the way. */
-export interface SerdeOptions<K, V> {
-  readonly keySerde?: Serde<K>;
-  readonly valueSerde?: Serde<V>;
-}
-
-/** Chooses the partition of a record; `undefined`: murmur2 of the key. */
-export type PartitionerFor<K, V> = UserFunction<[key: K, value: V, partitions: number], number | undefined>;
-
-export interface RepartitionOptions<K, V> extends SerdeOptions<K, V> {
-  /** Fixed number of partitions; absent: as many as the topics before it have, or those it meets in a store. */
-  readonly partitions?: number;
-  readonly partitioner?: PartitionerFor<K, V>;
-}
-
-export interface SinkOptions<K, V> {
-  readonly name?: string;
-  readonly partitioner?: PartitionerFor<K, V>;
-}
-
-/** How a step calls its function. A name, serdes of what comes in, and limits; all have defaults. */
-export interface AsyncOptions<K, V> extends SerdeOptions<K, V> {
-  /** Calls that run at one time, per task; default 100. */
-  readonly concurrency?: number;
-  /** Records that wait, per task; the task takes no more until some are done. Default 1000. */
-  readonly pendingMax?: number;
-  /** How long one try may take; default 30 s. */
-  readonly timeoutMs?: number;
-  /** Further tries of a call that failed; default: none. The wait between them doubles. */
-  readonly retry?: { readonly attempts: number; readonly backoffMs: number; readonly backoffMsMax?: number };
-  /**
-   * `offset` (default): results leave in the order of their records. `key`: a result leaves as soon as those of the same key before it have.
-   * Records of one key are called one after the other in either.
-   */
-  readonly order?: 'offset' | 'key';
-  /** After the last try: `fail` (default) stops the instance, `skip` drops the record. */
-  readonly onFailure?: AsyncFailure;
-}
-
-/** A serde that can write `T`, and perhaps more. */
-export type Writes<T> = Serde<unknown> & { readonly serialize: (value: T) => Uint8Array };
-
-/** A topic that takes these keys and values, and perhaps others too. */
-export interface TopicFor<K, V> {
-  readonly name: string;
-  readonly key: Writes<Present<K>>;
-  readonly value: Writes<Present<V>>;
-}
-
-/** A processor that takes what this stream carries, and perhaps more. */
-export interface Accepts<K, V> {
-  readonly process: (record: StreamRecord<K, V>, context: never) => void;
-}
-
-/** Gives a record its new key. */
-export type KeyOf<K, V, K2> = UserFunction<[value: V, key: K], K2>;
-
-export type PredicateFor<K, V> = (value: V, key: K) => boolean;
-
-/** What a branch holds: the type its predicate asserts, if it asserts one. */
-export type BranchValue<V, P> = P extends ((value: V, key: never) => value is infer W extends V) ? W : V;
+import type {
+  Accepts,
+  Aggregation,
+  AsyncOptions,
+  BranchValue,
+  ForeignKeyJoin,
+  Initial,
+  InitialSession,
+  KeyOf,
+  PredicateFor,
+  Present,
+  RepartitionOptions,
+  SerdeOptions,
+  SessionAggregationOf,
+  SinkOptions,
+  Step,
+  StreamJoin,
+  TableAggregation,
+  TopicFor,
+  ValueSerde,
+} from './operands.ts';
 
 /** A stream for each branch, under its name. */
 export type BranchStreams<K, V, B> = { readonly [N in keyof B]: KStream<K, BranchValue<V, B[N]>> };
@@ -170,6 +123,50 @@ export interface KStream<in out K, out V> {
   ): KStream<K, VR>;
 
   /**
+   * With the records of the other stream that have the same key and lie in the window around this one, whichever comes first; several of one
+   * time count each. Repartitions a side whose key changed. A null key or value is dropped. Time: the later of both.
+   */
+  joinStream<V2, VR>(
+    name: string,
+    other: KStream<K, V2>,
+    how: StreamJoin<K, Present<V>, Present<V2>, VR>,
+  ): KStream<K, VR>;
+  /** As `joinStream`; a record of this stream that found nothing is joined with `null` once its window has closed, or at once without a key. */
+  leftJoinStream<V2, VR>(
+    name: string,
+    other: KStream<K, V2>,
+    how: StreamJoin<K, Present<V>, Present<V2> | null, VR>,
+  ): KStream<K, VR>;
+  /** As `leftJoinStream`, for records of both streams. */
+  outerJoinStream<V2, VR>(
+    name: string,
+    other: KStream<K, V2>,
+    how: StreamJoin<K, Present<V> | null, Present<V2> | null, VR>,
+  ): KStream<K, VR>;
+
+  /**
+   * With the row of a global table whose key is made of the record (which may have none itself), as it is here and now; without one the record
+   * is dropped. Time: the record's.
+   */
+  joinGlobal<KG, VG, VR>(
+    name: string,
+    table: GlobalTable<KG, VG>,
+    how: {
+      readonly key: (value: Present<V>, key: K) => KG | null;
+      readonly joiner: (value: Present<V>, row: VG, key: K) => VR;
+    },
+  ): KStream<K, VR>;
+  /** As `joinGlobal`, with `null` for a missing row or key. */
+  leftJoinGlobal<KG, VG, VR>(
+    name: string,
+    table: GlobalTable<KG, VG>,
+    how: {
+      readonly key: (value: Present<V>, key: K) => KG | null;
+      readonly joiner: (value: Present<V>, row: VG | null, key: K) => VR;
+    },
+  ): KStream<K, VR>;
+
+  /**
    * A processor written by hand. Its input is **not** repartitioned, even if the key changed: its stores hold what its partition sees. Its
    * output counts as re-keyed.
    */
@@ -207,14 +204,6 @@ export interface KStream<in out K, out V> {
   ): void;
 }
 
-/** How an aggregate of a stream comes about. */
-export interface Aggregation<K, V, A> {
-  /** The aggregate of a key before its first record. */
-  readonly initial: UserFunction<[], A>;
-  /** The next aggregate; null deletes it, and the next record starts anew. Must not change `aggregate` in place. */
-  readonly add: UserFunction<[aggregate: A, value: V, key: K], A | null>;
-}
-
 /** A stream by key, to be aggregated. Records with a null key or value are dropped. The time of a row is the latest of its records'. */
 export interface KGroupedStream<in out K, out V> {
   readonly state: GroupedState<K, V>;
@@ -250,12 +239,6 @@ export interface TimeWindowedKStream<in out K, out V> {
   aggregate<A>(store: WindowStoreSpec<K, A>, how: Aggregation<K, V, A>): WindowedTable<K, A>;
 }
 
-/** How the aggregate of a session comes about. */
-export interface SessionAggregationOf<K, V, A> extends Aggregation<K, V, A> {
-  /** The aggregate of two sessions that a record joins; the first one may be `initial`. */
-  readonly merge: UserFunction<[a: A, b: A, key: K], A>;
-}
-
 /** As `TimeWindowedKStream`, by key and session. */
 export interface SessionWindowedKStream<in out K, out V> {
   emitStrategy(emit: EmitStrategy): SessionWindowedKStream<K, V>;
@@ -266,17 +249,6 @@ export interface SessionWindowedKStream<in out K, out V> {
     how: SessionAggregationOf<K, V, A> & { readonly valueSerde: Serde<A> },
   ): WindowedTable<K, A>;
   aggregate<A>(store: SessionStoreSpec<K, A>, how: SessionAggregationOf<K, V, A>): WindowedTable<K, A>;
-}
-
-interface Initial<A> {
-  /** The aggregate of a key before the first record of any of the streams. */
-  readonly initial: UserFunction<[], A>;
-}
-
-interface InitialSession<K, A> extends Initial<A>, Pick<SessionAggregationOf<K, never, A>, 'merge'> {}
-
-interface ValueSerde<A> {
-  readonly valueSerde: Serde<A>;
 }
 
 /**
@@ -355,12 +327,32 @@ export interface KTable<in out K, out V> {
     other: KTable<K, V2>,
     joiner: (value: V | null, other: V2 | null, key: K) => VR,
   ): KTable<K, Present<VR>>;
+
+  /**
+   * With the row that each row refers to by its foreign key; the tables need not be partitioned alike. A change on either side updates the
+   * result, through topics of the application; a row without a foreign key has none. Time: the later of both rows when this side changed, else
+   * the other row's.
+   */
+  foreignKeyJoin<KO, VO, VR>(
+    name: string,
+    other: KTable<KO, VO>,
+    how: ForeignKeyJoin<K, V, KO, VO, VR>,
+  ): KTable<K, Present<VR>>;
+  /** As `foreignKeyJoin`, with `null` for a missing foreign key or row. */
+  foreignKeyLeftJoin<KO, VO, VR>(
+    name: string,
+    other: KTable<KO, VO>,
+    how: ForeignKeyJoin<K, V, KO, VO | null, VR>,
+  ): KTable<K, Present<VR>>;
 }
 
-/** How an aggregate of a table's rows comes about. */
-export interface TableAggregation<K, V, A> extends Aggregation<K, V, A> {
-  /** Takes a row out again that `add` put in; called before `add` when a row changed. */
-  readonly subtract: UserFunction<[aggregate: A, value: V, key: K], A | null>;
+/**
+ * A table that every instance holds whole, filled from all partitions of its topic: streams join it by any key, whatever their partitions. Not
+ * in step with the tasks: a join sees what has been read so far, at least everything the topic held when the instance started.
+ */
+export interface GlobalTable<in out K, out V> {
+  /** What the builder knows of it; for operators, not for applications. */
+  readonly state: GlobalTableState<K, V>;
 }
 
 /** Rows of a table by group, to be aggregated. */

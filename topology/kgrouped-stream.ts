@@ -5,7 +5,6 @@ import { storeView } from '../processors/table.ts';
 import { int64Serde, type Serde } from '../schemas/serde.ts';
 import { isKept, type GroupedState } from './handle-state.ts';
 import type {
-  Aggregation,
   CogroupedKStream,
   Handles,
   KGroupedStream,
@@ -13,6 +12,7 @@ import type {
   SessionWindowedKStream,
   TimeWindowedKStream,
 } from './handles.ts';
+import type { Aggregation } from './operands.ts';
 import type { UserFunction } from '../processors/user-function.ts';
 import { CogroupedHandle } from './cogrouped-stream.ts';
 import { byKey } from './repartition.ts';

@@ -4,7 +4,8 @@ import type { CreateNode } from '../processors/node.ts';
 import { storeView } from '../processors/table.ts';
 import { int64Serde, type Serde } from '../schemas/serde.ts';
 import { isKept, type GroupedTableState } from './handle-state.ts';
-import type { Handles, KGroupedTable, KTable, TableAggregation } from './handles.ts';
+import type { Handles, KGroupedTable, KTable } from './handles.ts';
+import type { TableAggregation } from './operands.ts';
 import { storeName, tableStore, type TableStore } from './table-store.ts';
 
 interface Aggregator<K, A> {

@@ -1,38 +1,36 @@
 /** The operators of a stream. */
 import { keepingKey, type FixedKeyDefinition } from '../processors/fixed-key-processor.ts';
+import type { GlobalJoin } from '../processors/global-join.ts';
 import type { AnyRecord, CreateNode } from '../processors/node.ts';
 import type { AsyncCall } from '../processors/map-async.ts';
-import { streamTableJoin, streamTableLeftJoin } from '../processors/joins.ts';
 import type { ProcessorDefinition, StoreSpecs } from '../processors/processor.ts';
 import * as stateless from '../processors/stateless.ts';
 import { storeView, tableSource } from '../processors/table.ts';
-import { userProcessor } from '../processors/user-processor.ts';
-import type { UserFunction } from '../processors/user-function.ts';
-import type { RecordMetadata } from '../schemas/record.ts';
 import type { Serde } from '../schemas/serde.ts';
 import type { ErrorPolicy } from './error-policy.ts';
 import { assumeSerde, isKept, type StreamState } from './handle-state.ts';
+import type { BranchStreams, GlobalTable, Handles, KGroupedStream, KStream, KTable } from './handles.ts';
 import type {
   Accepts,
   AsyncOptions,
-  BranchStreams,
-  Handles,
-  KGroupedStream,
   KeyOf,
-  KStream,
-  KTable,
   PredicateFor,
   Present,
   RepartitionOptions,
   SerdeOptions,
   SinkOptions,
   Step,
+  StreamJoin,
   TopicFor,
-} from './handles.ts';
+} from './operands.ts';
 import { declareAsync } from './async-step.ts';
 import { declareBranches } from './branch.ts';
-import { byKey, partitioning, repartition, requireSerdes } from './repartition.ts';
-import { parts } from './step.ts';
+import { declareProcess } from './process-step.ts';
+import { byKey, repartition } from './repartition.ts';
+import { declareSink, type TopicExtractor } from './sink.ts';
+import { parts, selectorOf } from './step.ts';
+import { declareStreamJoin, type StreamJoinStep } from './stream-join.ts';
+import { declareGlobalJoin, declareStreamTableJoin, type StreamTableJoinStep } from './stream-table-join.ts';
 import { storeName, tableStore, type TableStore } from './table-store.ts';
 
 /** A step that remembers nothing. */
@@ -50,8 +48,6 @@ interface After<K, V> {
   readonly value: Serde<V> | undefined;
   readonly keyChanged: boolean;
 }
-
-type TopicExtractor<K, V> = UserFunction<[key: K, value: V, metadata: RecordMetadata | undefined], string>;
 
 export class StreamHandle<K, V> implements KStream<K, V> {
   readonly state: StreamState<K, V>;
@@ -222,7 +218,7 @@ export class StreamHandle<K, V> implements KStream<K, V> {
   }
 
   join<VT, VR>(name: string, table: KTable<K, VT>, joiner: (value: Present<V>, row: VT, key: K) => VR): KStream<K, VR> {
-    return this.#join({ name, what: 'join', table, create: streamTableJoin(name, table.state.view, joiner) });
+    return this.#join({ name, isLeft: false, joiner }, table);
   }
 
   leftJoin<VT, VR>(
@@ -230,15 +226,67 @@ export class StreamHandle<K, V> implements KStream<K, V> {
     table: KTable<K, VT>,
     joiner: (value: Present<V>, row: VT | null, key: K) => VR,
   ): KStream<K, VR> {
-    const create = streamTableLeftJoin(name, table.state.view, joiner);
-    return this.#join({ name, what: 'leftJoin', table, create, takesNullKeys: true });
+    return this.#join({ name, isLeft: true, joiner }, table);
+  }
+
+  joinStream<V2, VR>(
+    name: string,
+    other: KStream<K, V2>,
+    how: StreamJoin<K, Present<V>, Present<V2>, VR>,
+  ): KStream<K, VR> {
+    return this.#joinStream(name, other, { ...how, what: 'stream-stream join', outer: { left: false, right: false } });
+  }
+
+  leftJoinStream<V2, VR>(
+    name: string,
+    other: KStream<K, V2>,
+    how: StreamJoin<K, Present<V>, Present<V2> | null, VR>,
+  ): KStream<K, VR> {
+    const what = 'stream-stream left join';
+    return this.#joinStream(name, other, { ...how, what, outer: { left: true, right: false } });
+  }
+
+  outerJoinStream<V2, VR>(
+    name: string,
+    other: KStream<K, V2>,
+    how: StreamJoin<K, Present<V> | null, Present<V2> | null, VR>,
+  ): KStream<K, VR> {
+    const what = 'stream-stream outer join';
+    return this.#joinStream(name, other, { ...how, what, outer: { left: true, right: true } });
+  }
+
+  joinGlobal<KG, VG, VR>(
+    name: string,
+    table: GlobalTable<KG, VG>,
+    how: {
+      readonly key: (value: Present<V>, key: K) => KG | null;
+      readonly joiner: (value: Present<V>, row: VG, key: K) => VR;
+    },
+  ): KStream<K, VR> {
+    return this.#joinGlobal(name, table, { ...how, isLeft: false });
+  }
+
+  leftJoinGlobal<KG, VG, VR>(
+    name: string,
+    table: GlobalTable<KG, VG>,
+    how: {
+      readonly key: (value: Present<V>, key: K) => KG | null;
+      readonly joiner: (value: Present<V>, row: VG | null, key: K) => VR;
+    },
+  ): KStream<K, VR> {
+    return this.#joinGlobal(name, table, { ...how, isLeft: true });
   }
 
   process<KIn, VIn, KOut, VOut, S extends StoreSpecs>(
     ...step: Step<ProcessorDefinition<KIn, VIn, KOut, VOut, S> & Accepts<K, V>>
   ): KStream<KOut, VOut> {
     const { name, run: definition } = parts<ProcessorDefinition<KIn, VIn, KOut, VOut, S>>(step);
-    const node = this.#processor(name ?? definition.name, 'process', definition, () => definition);
+    const node = declareProcess(this.state, {
+      name: name ?? definition.name,
+      what: 'process',
+      definition,
+      make: () => definition,
+    });
     return this.#handles.stream({ ...this.state, node, key: undefined, value: undefined, keyChanged: true });
   }
 
@@ -246,7 +294,12 @@ export class StreamHandle<K, V> implements KStream<K, V> {
     ...step: Step<FixedKeyDefinition<KIn, VIn, VOut, S> & Accepts<K, V>>
   ): KStream<K, VOut> {
     const { name, run: definition } = parts<FixedKeyDefinition<KIn, VIn, VOut, S>>(step);
-    const node = this.#processor(name ?? definition.name, 'processValues', definition, keepingKey(definition));
+    const node = declareProcess(this.state, {
+      name: name ?? definition.name,
+      what: 'processValues',
+      definition,
+      make: keepingKey(definition),
+    });
     return this.#handles.stream<K, VOut>({ ...this.state, node, value: undefined });
   }
 
@@ -277,43 +330,13 @@ export class StreamHandle<K, V> implements KStream<K, V> {
     topic: TopicFor<K, V> | TopicExtractor<K, V>,
     options: SinkOptions<K, V> & SerdeOptions<K, Present<V>> = {},
   ): void {
-    const { state } = this;
-    const name = state.declaration.stepName('KSTREAM-SINK', options.name);
-    const serdes =
-      typeof topic === 'function'
-        ? requireSerdes(name, this.withSerdes(options).state)
-        : { key: topic.key, value: topic.value };
-    state.declaration.sink({
-      kind: 'sink',
-      name,
-      parents: [state.node],
-      stores: [],
-      topic: typeof topic === 'function' ? topic : Object.freeze({ name: topic.name }),
-      ...serdes,
-      ...partitioning(options.partitioner),
-    });
+    const { key, value } = this.withSerdes(options).state;
+    declareSink(this.state, { topic, ...options, keySerde: key, valueSerde: value });
   }
 
   get #known(): After<K, V> {
     const { key, value, keyChanged } = this.state;
     return { key, value, keyChanged };
-  }
-
-  #processor<KIn, VIn, KOut, VOut, S extends StoreSpecs>(
-    name: string,
-    what: string,
-    { stores = {} }: { readonly stores?: StoreSpecs },
-    definition: () => ProcessorDefinition<KIn, VIn, KOut, VOut, S>,
-  ): string {
-    const { declaration, node, onError } = this.state;
-    return declaration.processor({
-      name: declaration.stepName('KSTREAM-PROCESSOR', name),
-      what,
-      parents: [node],
-      create: (context) => userProcessor(name, definition())(context),
-      stores: Object.values(stores),
-      onError,
-    });
   }
 
   #add(step: StatelessStep): string {
@@ -348,28 +371,19 @@ export class StreamHandle<K, V> implements KStream<K, V> {
     );
   }
 
-  #join<VT, VR>(step: {
-    readonly name: string;
-    readonly what: string;
-    readonly table: KTable<K, VT>;
-    readonly create: CreateNode;
-    readonly takesNullKeys?: boolean;
-  }): KStream<K, VR> {
-    const { name, what, table, create, takesNullKeys = false } = step;
-    const stream = byKey(this.state, { name, what });
-    const { declaration } = stream;
-    const { keep, view } = declaration.own(name, table.state);
-    keep();
-    const node = declaration.processor({
-      name: declaration.stepName('KSTREAM-JOIN', name),
-      what,
-      parents: [stream.node],
-      create,
-      reads: view.stores,
-      onError: stream.onError,
-      takesNullKeys,
-    });
-    return this.#handles.stream({ ...stream, node, value: undefined });
+  #joinStream<V2, VR>(name: string, other: KStream<K, V2>, how: Omit<StreamJoinStep, 'name'>): KStream<K, VR> {
+    const { state } = this;
+    const right = state.declaration.own(name, other.state);
+    const joined = declareStreamJoin(state, right, { ...how, name });
+    return this.#handles.stream<K, VR>({ ...joined, key: assumeSerde<K>(joined.key), value: undefined });
+  }
+
+  #joinGlobal<KG, VG, VR>(name: string, table: GlobalTable<KG, VG>, join: GlobalJoin): KStream<K, VR> {
+    return this.#handles.stream({ ...declareGlobalJoin(this.state, table.state, { ...join, name }), value: undefined });
+  }
+
+  #join<VT, VR>(step: StreamTableJoinStep, table: KTable<K, VT>): KStream<K, VR> {
+    return this.#handles.stream({ ...declareStreamTableJoin(this.state, table.state, step), value: undefined });
   }
 }
 
@@ -377,11 +391,6 @@ interface Rekeying<K, V, K2> {
   readonly what: string;
   readonly name: string | undefined;
   readonly key: KeyOf<K, V, K2>;
-}
-
-/** The step before a repartition topic that gives records their new key. */
-function selectorOf(name: string): string {
-  return `${name}-select-key`;
 }
 
 /** Serdes of different types may still be one and the same. */

@@ -8,7 +8,9 @@ import type { Change } from '../schemas/record.ts';
 import type { Serde } from '../schemas/serde.ts';
 import { changeSerde } from '../processors/change-serde.ts';
 import { assumeSerde, isKept, type TableState } from './handle-state.ts';
-import type { Handles, KGroupedTable, KStream, KTable, PredicateFor, Present, SerdeOptions, Step } from './handles.ts';
+import { declareForeignKeyJoin } from './foreign-key.ts';
+import type { Handles, KGroupedTable, KStream, KTable } from './handles.ts';
+import type { ForeignKeyJoin, PredicateFor, Present, SerdeOptions, Step } from './operands.ts';
 import { defineSuppressBuffer, type SuppressBufferOptions } from '../state-stores/suppress-buffer.ts';
 import { suppress, suppressedView, type Suppression } from '../processors/suppress.ts';
 import { repartition, requireSerdes } from './repartition.ts';
@@ -170,6 +172,22 @@ export class TableHandle<K, V> implements KTable<K, V> {
     return this.#join(name, other, { joiner, leftRequired: false, rightRequired: false });
   }
 
+  foreignKeyJoin<KO, VO, VR>(
+    name: string,
+    other: KTable<KO, VO>,
+    how: ForeignKeyJoin<K, V, KO, VO, VR>,
+  ): KTable<K, Present<VR>> {
+    return this.#foreignKeyJoin(name, other, { ...how, what: 'foreign-key join', isLeft: false });
+  }
+
+  foreignKeyLeftJoin<KO, VO, VR>(
+    name: string,
+    other: KTable<KO, VO>,
+    how: ForeignKeyJoin<K, V, KO, VO | null, VR>,
+  ): KTable<K, Present<VR>> {
+    return this.#foreignKeyJoin(name, other, { ...how, what: 'foreign-key left join', isLeft: true });
+  }
+
   #filter<W>(step: {
     readonly what: string;
     readonly name: string | undefined;
@@ -192,6 +210,17 @@ export class TableHandle<K, V> implements KTable<K, V> {
     const step = declaration.stepName(prefix, name);
     const node = declaration.processor({ name: step, what, parents: [parent], create: create(step), onError });
     return this.#handles.table({ declaration, onError, node, key, value, view: view(step), keep, closesAfterMs });
+  }
+
+  #foreignKeyJoin<KO, VO, VO2, VR>(
+    name: string,
+    other: KTable<KO, VO>,
+    how: ForeignKeyJoin<K, V, KO, VO2, VR> & { readonly what: string; readonly isLeft: boolean },
+  ): KTable<K, Present<VR>> {
+    const { valueSerde: value, otherPartitioner } = how;
+    const right = this.state.declaration.own(name, other.state);
+    const result = declareForeignKeyJoin(this.state, right, { ...how, name, value, otherPartitioner });
+    return this.#handles.table<K, Present<VR>>({ ...result, key: this.state.key, value });
   }
 
   #join<V2, VR>(name: string, other: KTable<K, V2>, join: TableJoin): KTable<K, Present<VR>> {

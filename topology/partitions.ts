@@ -53,10 +53,12 @@ function groupsOf(topology: Topology, existing: ReadonlyMap<string, number>): Re
 
 /** Of the topics that are read and whose count is not ours to choose. */
 function fixedCounts(topology: Topology, existing: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
-  const chosen = new Map(topology.repartitions.map(({ name, partitions }) => [name, partitions]));
+  const chosen = new Map(
+    topology.repartitions.map(({ name, kind, partitions }) => [topicId({ name, internal: kind }), partitions]),
+  );
   const counts = new Map<string, number>();
   for (const topic of sourceTopics(topology)) {
-    const partitions = topic.internal === undefined ? existing.get(topic.name) : chosen.get(topic.name);
+    const partitions = topic.internal === undefined ? existing.get(topic.name) : chosen.get(topicId(topic));
     if (partitions !== undefined) counts.set(topicId(topic), partitions);
   }
   return counts;

@@ -2,7 +2,7 @@
 import { StreamError } from '../errors.ts';
 import { checkName } from '../schemas/topic.ts';
 import type { AnyStoreSpec } from '../state-stores/spec.ts';
-import type { GraphNode, Topology, TopicReference } from './graph.ts';
+import type { GlobalStore, GraphNode, InternalTopicKind, RepartitionTopic, Topology, TopicReference } from './graph.ts';
 import { topicId } from './copartition.ts';
 import { countPartitions } from './partitions.ts';
 import { subTopologies } from './sub-topologies.ts';
@@ -28,7 +28,7 @@ export interface PlannedStore {
 /** An internal topic as it must exist. */
 export interface InternalTopic {
   readonly name: string;
-  readonly kind: 'changelog' | 'repartition';
+  readonly kind: 'changelog' | InternalTopicKind;
   readonly partitions: number;
   readonly configs: Readonly<Record<string, string>>;
 }
@@ -37,6 +37,8 @@ export interface Plan {
   readonly applicationId: string;
   readonly topology: Topology;
   readonly subTopologies: readonly SubTopology[];
+  /** What fills the global stores, one each: run whole by every instance, assigned to none. */
+  readonly globals: readonly SubTopology[];
   readonly internalTopics: readonly InternalTopic[];
   /** Partition counts of all topics the topology names, physical names. */
   readonly partitions: ReadonlyMap<string, number>;
@@ -48,7 +50,7 @@ export interface PlanOptions {
   readonly partitions: ReadonlyMap<string, number>;
 }
 
-/** A topic of one application: `<application.id>-<name>-repartition`, `<application.id>-<store>-changelog`. */
+/** A topic of one application: `<application.id>-<name>-<kind>`, of a store `<application.id>-<store>-changelog`. */
 export function internalTopicName(applicationId: string, name: string, kind: InternalTopic['kind']): string {
   return `${applicationId}-${name}-${kind}`;
 }
@@ -82,22 +84,40 @@ export function plan(topology: Topology, { applicationId, partitions: existing }
     });
   });
   const internalTopics = [
-    ...topology.repartitions.map((topic) => repartitionTopic(applicationId, topic.name, partitionsOf)),
+    ...topology.repartitions.map((topic) => repartitionTopic(applicationId, topic, partitionsOf)),
     ...parts.flatMap(changelogTopics),
   ].sort((a, b) => (a.name < b.name ? -1 : 1));
   return Object.freeze({
     applicationId,
     topology,
     subTopologies: Object.freeze(parts),
+    globals: Object.freeze(
+      topology.globals.map((store, index) => plannedGlobal(store, parts.length + index, existing)),
+    ),
     internalTopics: Object.freeze(internalTopics),
     partitions: new Map([...existing, ...internalTopics.map(({ name, partitions }) => [name, partitions] as const)]),
+  });
+}
+
+function plannedGlobal(
+  { spec, source, processor }: GlobalStore,
+  id: number,
+  existing: ReadonlyMap<string, number>,
+): SubTopology {
+  const sourceTopics = source.topics.map(({ name }) => name);
+  return Object.freeze({
+    id,
+    nodes: Object.freeze([source, processor]),
+    sourceTopics: Object.freeze(sourceTopics),
+    stores: Object.freeze([Object.freeze({ spec, changelogTopic: undefined })]),
+    partitions: Math.max(...sourceTopics.map((topic) => existing.get(topic) ?? 0)),
   });
 }
 
 function refuseMissing(topology: Topology, existing: ReadonlyMap<string, number>): void {
   const { deadLetterTopic } = topology.settings;
   const wanted = new Set(deadLetterTopic === undefined ? [] : [deadLetterTopic]);
-  for (const node of topology.nodes)
+  for (const node of [...topology.nodes, ...topology.globals.map(({ source }) => source)])
     for (const topic of topicsOf(node)) if (topic.internal === undefined) wanted.add(topic.name);
   const missing = [...wanted].filter((name) => !existing.has(name)).sort();
   if (missing.length > 0)
@@ -151,13 +171,13 @@ const repartitionConfigs: Readonly<Record<string, string>> = Object.freeze({
 
 function repartitionTopic(
   applicationId: string,
-  name: string,
+  { name, kind }: RepartitionTopic,
   partitionsOf: (topic: TopicReference) => number,
 ): InternalTopic {
   return Object.freeze({
-    name: internalTopicName(applicationId, name, 'repartition'),
-    kind: 'repartition',
-    partitions: partitionsOf({ name, internal: 'repartition' }),
+    name: internalTopicName(applicationId, name, kind),
+    kind,
+    partitions: partitionsOf({ name, internal: kind }),
     configs: repartitionConfigs,
   });
 }

@@ -53,7 +53,8 @@ export function repartition<K, V>(stream: StreamState<K, V>, how: Repartition): 
   const { partitions } = how;
   if (partitions !== undefined && !(Number.isInteger(partitions) && partitions > 0))
     throw declaration.refuse(how.name, 'needs a whole number of partitions, at least 1');
-  declaration.repartition({ name: how.name, ...(partitions === undefined ? {} : { partitions }) }, how.what);
+  const chosen = partitions === undefined ? {} : { partitions };
+  declaration.repartition({ name: how.name, kind: 'repartition', ...chosen }, how.what);
   const topic = Object.freeze({ name: how.name, internal: 'repartition' as const });
   const prefix = `${how.name}-repartition`;
   const parent = how.isKeyed === true ? stream.node : keyFilter(stream, prefix, how.what);

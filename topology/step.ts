@@ -1,7 +1,12 @@
 /** A step as its author wrote it. */
-import type { Step } from './handles.ts';
+import type { Step } from './operands.ts';
 
 /** The step's own name, if it has one, and its function. */
 export function parts<F>(step: Step<F>): { readonly name: string | undefined; readonly run: F } {
   return step.length === 1 ? { name: undefined, run: step[0] } : { name: step[0], run: step[1] };
+}
+
+/** The step before a repartition topic that gives records their new key. */
+export function selectorOf(name: string): string {
+  return `${name}-select-key`;
 }

@@ -11,14 +11,8 @@ import type { GroupedState } from './handle-state.ts';
 import { requireKeySerde } from './repartition.ts';
 import { storeName } from './table-store.ts';
 import { sessionStore, windowStore, type SessionStoreFor, type WindowStoreFor } from './window-store.ts';
-import type {
-  Aggregation,
-  Handles,
-  SessionAggregationOf,
-  SessionWindowedKStream,
-  TimeWindowedKStream,
-  WindowedTable,
-} from './handles.ts';
+import type { Handles, SessionWindowedKStream, TimeWindowedKStream, WindowedTable } from './handles.ts';
+import type { Aggregation, SessionAggregationOf } from './operands.ts';
 
 /** What is aggregated by windows. */
 interface Windowing<W> {

@@ -113,6 +113,7 @@ export class FakeInstance implements InstanceView {
         name: 'fake',
         nodes: [],
         stores: [...cluster.specs.values()],
+        globals: [],
         repartitions: [],
         copartitions: [],
         settings: { onError: 'fail', retired: [] },
@@ -126,6 +127,7 @@ export class FakeInstance implements InstanceView {
           partitions: cluster.partitions,
         },
       ],
+      globals: [],
       internalTopics: [],
       partitions: new Map([['input', cluster.partitions]]),
     };

@@ -74,6 +74,29 @@ export const samples: Readonly<Record<string, Topology>> = {
     groups.reduce('keys-by-value', { add: (a, b) => a + b, subtract: (a, b) => a.replace(b, '') });
   }),
 
+  streams: defineTopology('streams', (t) => {
+    const windows = { beforeMs: 1_000, afterMs: 2_000, graceMs: 500 };
+    const prices = t.globalTable(texts('prices'));
+    t.stream(texts('orders'))
+      .selectKey('by-value', (value) => value)
+      .withSerdes(serdes)
+      .leftJoinStream('paid', t.stream(texts('payments')), { windows, joiner: (a, b) => a + (b ?? '') })
+      .joinGlobal('priced', prices, { key: (value) => value, joiner: (a, b) => a + b })
+      .withSerdes(serdes)
+      .to(texts('output'));
+  }),
+
+  'foreign-key': defineTopology('foreign-key', (t) => {
+    t.table(texts('orders'))
+      .foreignKeyJoin('with-customer', t.table(texts('customers')), {
+        foreignKey: (order) => order,
+        joiner: (order, customer) => order + customer,
+      })
+      .toStream()
+      .withSerdes(serdes)
+      .to(texts('output'));
+  }),
+
   branches: defineTopology('branches', (t) => {
     const kinds = t
       .stream([texts('one'), texts('other')], { name: 'input' })

@@ -48,7 +48,7 @@ describe('names', () => {
       return [stores.map(({ name }) => name), repartitions];
     };
     expect(durable(true)).toEqual(durable(false));
-    expect(durable(false)).toEqual([['counts', 'rows'], [{ name: 'by-value' }]]);
+    expect(durable(false)).toEqual([['counts', 'rows'], [{ name: 'by-value', kind: 'repartition' }]]);
   });
 
   test.each<readonly [string, (t: TopologyBuilder) => void, RegExp]>([

@@ -22,21 +22,25 @@ function planOf(declare: (t: TopologyBuilder) => void, partitions: Readonly<Reco
 }
 
 function allTopics(topology: Topology): Readonly<Record<string, number>> {
-  const names = topology.nodes.flatMap((node) =>
+  const nodes = [...topology.nodes, ...topology.globals.map(({ source }) => source)];
+  const names = nodes.flatMap((node) =>
     node.kind === 'source' ? node.topics : node.kind === 'sink' && typeof node.topic !== 'function' ? [node.topic] : [],
   );
   return Object.fromEntries(names.filter(({ internal }) => internal === undefined).map(({ name }) => [name, 3]));
 }
 
 /** A plan without its functions. */
-function readable({ applicationId, subTopologies, internalTopics, partitions }: Plan): unknown {
-  return {
-    applicationId,
-    subTopologies: subTopologies.map(({ nodes, stores, ...rest }) => ({
+function readable({ applicationId, subTopologies, globals, internalTopics, partitions }: Plan): unknown {
+  const parts = (all: Plan['subTopologies']) =>
+    all.map(({ nodes, stores, ...rest }) => ({
       ...rest,
       nodes: nodes.map(({ name }) => name),
       stores: stores.map(({ spec, changelogTopic }) => ({ name: spec.name, changelogTopic })),
-    })),
+    }));
+  return {
+    applicationId,
+    subTopologies: parts(subTopologies),
+    ...(globals.length === 0 ? {} : { globals: parts(globals) }),
     internalTopics,
     partitions: Object.fromEntries(partitions),
   };

@@ -15,6 +15,7 @@ import type { StoreSpec } from '../../state-stores/spec.ts';
 import type { GraphNode, Topology } from '../graph.ts';
 import { plan as planTopology } from '../plan.ts';
 import type { Plan } from '../plan.ts';
+import { GlobalTasks } from './global-tasks.ts';
 import { Outputs } from './outputs.ts';
 import { sourceTopicsOfPartition, taskId, taskIdOf } from './plan-tasks.ts';
 import { TaskStore } from './task-store.ts';
@@ -88,6 +89,7 @@ export class TestDriver {
   readonly #ends = new Map<string, number>();
   readonly #timers = new VirtualTimers();
   readonly #commitsEachRecord: boolean;
+  readonly #globals: GlobalTasks;
   #nowMs: number;
   #appliedPosition = 0;
 
@@ -97,6 +99,16 @@ export class TestDriver {
     const partitions = userPartitions(topology, options.partitions ?? 1);
     this.plan = planTopology(topology, { applicationId: options.applicationId ?? topology.name, partitions });
     const clock = this.#clock();
+    const logger = options.logger ?? silentLogger;
+    const globals = this.plan.globals.flatMap((sub) => sub.stores.map(memoryTaskStore));
+    this.#globals = new GlobalTasks({
+      plan: this.plan,
+      stores: new Map(globals.map((store) => [store.name, store])),
+      clock,
+      random: fixedChance,
+      logger,
+      startOf: () => 0,
+    });
     for (const sub of this.plan.subTopologies)
       for (let partition = 0; partition < sub.partitions; partition += 1) {
         const task = new Task({
@@ -105,10 +117,11 @@ export class TestDriver {
           subTopology: sub,
           partition,
           stores: new Map(sub.stores.map((planned) => [planned.spec.name, memoryTaskStore(planned)])),
+          globals: this.#globals.stores,
           outputs: this.#outputs,
           clock,
           random: fixedChance,
-          logger: options.logger ?? silentLogger,
+          logger,
           start: new Map(
             sourceTopicsOfPartition(this.plan, sub, partition).map((topic) => [
               topic,
@@ -294,15 +307,27 @@ export class TestDriver {
   }
 
   #deliver(topic: string, record: Appended): void {
-    const id = taskIdOf(this.plan, topic, record.partition);
+    const { partition } = record;
+    const id = taskIdOf(this.plan, topic, partition);
     const task = id === undefined ? undefined : this.#tasks.get(id);
-    if (task === undefined) return;
+    const isGlobal = this.#globals.reads({ topic, partition });
+    if (task === undefined && !isGlobal) return;
     const end = `${topic}/${String(record.partition)}`;
     const offset = this.#ends.get(end) ?? 0;
     this.#ends.set(end, offset + 1);
     const builder = new BatchBuilder();
     builder.append(record.timestampMs, record.key, record.value, record.headers);
-    task.addBatch(fetched(topic, { partition: record.partition, offset, bytes: encode(builder) }));
+    const batch = fetched(topic, { partition, offset, bytes: encode(builder) });
+    task?.addBatch(batch);
+    if (isGlobal) this.#fillGlobals(batch);
+  }
+
+  #fillGlobals(batch: FetchedBatch): void {
+    this.#globals.take(batch);
+    for (const { layered } of this.#globals.stores.values()) {
+      layered.seal();
+      layered.applyNow(batch.nextOffset);
+    }
   }
 
   #clock(): Clock {
@@ -345,7 +370,8 @@ function userPartitions(
   wanted: number | Readonly<Record<string, number>>,
 ): ReadonlyMap<string, number> {
   const names = new Set(typeof wanted === 'number' ? [] : Object.keys(wanted));
-  for (const node of topology.nodes) for (const name of userTopicsOf(node)) names.add(name);
+  const nodes = [...topology.nodes, ...topology.globals.map(({ source }) => source)];
+  for (const node of nodes) for (const name of userTopicsOf(node)) names.add(name);
   const { deadLetterTopic } = topology.settings;
   if (deadLetterTopic !== undefined) names.add(deadLetterTopic);
   return new Map([...names].map((name) => [name, typeof wanted === 'number' ? wanted : (wanted[name] ?? 1)]));

@@ -5,6 +5,7 @@ import { partitionId } from '../../schemas/record.ts';
 import { Commits } from './commits.ts';
 import { Committer } from './committer.ts';
 import { FenceStorm } from './fence-storm.ts';
+import { GlobalStores } from './global-stores.ts';
 import { Intake } from './intake.ts';
 import { Membership } from './membership.ts';
 import { backoffMs, resolveOptions } from './options.ts';
@@ -18,6 +19,7 @@ import { Restorer } from './restorer.ts';
 import { Exclusive, Signal } from './signal.ts';
 import { TaskSet } from './task-set.ts';
 import type { Task } from './task.ts';
+import type { TaskStore } from './task-store.ts';
 import type { InstanceState } from './view.ts';
 
 /** A slice of processing: whichever comes first, then timers, heartbeats and queries get their turn. */
@@ -42,6 +44,7 @@ export class Runtime {
   readonly #committer: Committer;
   readonly #fences = new FenceStorm();
   #restorer: Restorer | undefined;
+  #globals: GlobalStores | undefined;
   #error: StreamError | undefined;
   #loops: Promise<void>[] = [];
   #isClosing = false;
@@ -80,11 +83,14 @@ export class Runtime {
     this.reader = reader;
     this.#restorer = new Restorer(host.log, () => host.clock.yield());
     this.tasks = this.#makeTasks(prepared, reader, this.#restorer);
+    const globals = new GlobalStores({ options: this.options, prepared, isClosing: () => this.#isClosing });
+    this.#globals = globals;
+    await this.#patiently('reading global tables', () => globals.start());
     await this.#openCommitter();
     if (this.#isClosing) return;
     this.membership.join(prepared, this.tasks);
     const intake = this.#makeIntake(reader);
-    this.#loops = [this.#guard(this.#process(intake)), this.#guard(intake.run())];
+    this.#loops = [this.#process(intake), intake.run(), globals.run()].map((loop) => this.#guard(loop));
   }
 
   /** Commits, leaves the group and releases everything. Resolves to false when `timeoutMs` ran out first; the rest goes on in the background. */
@@ -110,6 +116,7 @@ export class Runtime {
     });
     await this.membership.leave();
     await this.#restorer?.close();
+    await this.#globals?.close();
     await this.reader?.close();
     await this.#committer.discard();
     if (!isFailed) this.state = 'closed';
@@ -119,6 +126,7 @@ export class Runtime {
     this.#isClosing = true;
     this.#signal.notify();
     this.reader?.wakeup();
+    this.#globals?.wakeup();
   }
 
   async #patiently<T>(what: string, attempt: () => Promise<T>): Promise<T | undefined> {
@@ -170,6 +178,7 @@ export class Runtime {
       restorer,
       reader,
       outputs: this.outputs,
+      globals: () => this.#globals?.stores ?? new Map<string, TaskStore>(),
       messageBytesMax: (topic) => this.outputs.messageBytesMax(topic),
       wake: () => this.#signal.notify(),
       deadTransactionalIds: () => this.membership.assignment?.deadTransactionalIds ?? [],

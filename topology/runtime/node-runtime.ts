@@ -12,7 +12,7 @@ import type {
 import { partitionForKey } from '../../schemas/murmur2.ts';
 import type { RecordMetadata } from '../../schemas/record.ts';
 import type { ErrorPolicy } from '../error-policy.ts';
-import type { ProcessorNode, SinkNode } from '../graph.ts';
+import type { ProcessorNode, SinkNode, TopicReference } from '../graph.ts';
 import type { Outputs } from './outputs.ts';
 import type { PostedWork } from './posted-work.ts';
 
@@ -27,9 +27,11 @@ export interface TaskScope {
   readonly outputs: Outputs;
   /** Partitions of a topic by its physical name; `undefined` if it does not exist. */
   partitionsOf(topic: string): number | undefined;
-  physicalName(topic: { readonly name: string; readonly internal?: 'repartition' }): string;
+  physicalName(topic: TopicReference): string;
   store(name: string): unknown;
   savedTime(name: string): SavedTime;
+  /** To be read. */
+  globalStore(name: string): unknown;
   drop(reason: DropReason): void;
   schedule(node: RuntimeNode, schedule: Schedule, run: (timestampMs: number) => void): Cancellable;
   requestCommit(): void;
@@ -164,6 +166,7 @@ class RuntimeContext implements NodeContext {
   }
 
   store(name: string): unknown {
+    if (this.#spec.globals?.includes(name) === true) return this.#scope.globalStore(name);
     if (!this.#spec.stores.includes(name))
       throw new StreamError('STORE_UNKNOWN', `step ${this.#node.name} did not declare store ${name}`);
     return this.#scope.store(name);

@@ -3,7 +3,7 @@ import type { Admin } from '../../connectors/log.ts';
 import { StreamError } from '../../errors.ts';
 import { crc32c } from '../../schemas/crc32c.ts';
 import { canonicalJson } from '../../schemas/serde.ts';
-import type { Topology } from '../graph.ts';
+import { internalTopicKinds, type Topology } from '../graph.ts';
 import { plan as planTopology } from '../plan.ts';
 import type { InternalTopic, Plan } from '../plan.ts';
 import type { ResolvedOptions } from './options.ts';
@@ -13,7 +13,7 @@ import { physicalTopicName } from './plan-tasks.ts';
 export interface Prepared {
   readonly plan: Plan;
   readonly fingerprint: string;
-  /** Identity of each changelog: cluster, topic id, partitions. A store filled from another one is foreign. */
+  /** Identity of each changelog and topic of a global store: cluster, topic id, partitions. A store filled from another one is foreign. */
   readonly changelogIds: ReadonlyMap<string, string>;
   readonly clusterId: string;
 }
@@ -30,15 +30,18 @@ export async function prepare(options: ResolvedOptions, outputs: Outputs): Promi
   await readLimits(admin, plan, outputs);
   const clusterId = await admin.clusterId();
   const changelogIds = new Map<string, string>();
-  for (const [name, topic] of described)
-    changelogIds.set(name, `${clusterId}/${topic.topicId ?? name}/${String(topic.partitions)}`);
+  const globalTopics = plan.globals.flatMap(({ sourceTopics }) => sourceTopics);
+  const globals = globalTopics.length === 0 ? [] : await admin.describeTopics(globalTopics);
+  for (const [name, topic] of [...described, ...globals])
+    if (topic !== undefined)
+      changelogIds.set(name, `${clusterId}/${topic.topicId ?? name}/${String(topic.partitions)}`);
   return { plan, fingerprint: fingerprintOf(plan), changelogIds, clusterId };
 }
 
 /** User topics that the topology names; every topic where a sink chooses by record. */
 function userTopics(topology: Topology, existing: readonly string[]): readonly string[] {
   const names = new Set<string>();
-  for (const node of topology.nodes) {
+  for (const node of [...topology.nodes, ...topology.globals.map(({ source }) => source)]) {
     if (node.kind === 'source')
       for (const topic of node.topics) if (topic.internal === undefined) names.add(topic.name);
     if (node.kind === 'sink') {
@@ -57,14 +60,15 @@ async function countPartitions(admin: Admin, names: readonly string[]): Promise<
   return partitions;
 }
 
+const ownedKinds = ['changelog', ...internalTopicKinds];
+
 function refuseUnknown(options: ResolvedOptions, plan: Plan, existing: readonly string[]): void {
   const prefix = `${options.applicationId}-`;
   const known = new Set(plan.internalTopics.map((topic) => topic.name));
   for (const retired of plan.topology.settings.retired)
-    for (const kind of ['changelog', 'repartition']) known.add(`${prefix}${retired}-${kind}`);
+    for (const kind of ownedKinds) known.add(`${prefix}${retired}-${kind}`);
   const unknown = existing.filter(
-    (name) =>
-      name.startsWith(prefix) && (name.endsWith('-changelog') || name.endsWith('-repartition')) && !known.has(name),
+    (name) => name.startsWith(prefix) && ownedKinds.some((kind) => name.endsWith(`-${kind}`)) && !known.has(name),
   );
   if (unknown.length > 0)
     throw new StreamError(

@@ -19,6 +19,8 @@ export interface TaskOptions {
   readonly subTopology: SubTopology;
   readonly partition: number;
   readonly stores: ReadonlyMap<string, TaskStore>;
+  /** Of the instance, shared by its tasks. */
+  readonly globals: ReadonlyMap<string, TaskStore>;
   readonly outputs: Outputs;
   readonly clock: Clock;
   readonly random: Random;

@@ -20,6 +20,8 @@ export interface TaskSetScope extends TakeOverScope {
   readonly outputs: Outputs;
   /** Called when a task has something to do that no record brings. */
   wake(): void;
+  /** Global stores by name, filled. */
+  globals(): ReadonlyMap<string, TaskStore>;
   /** Called when a task began to run. */
   opened(task: Task): void;
   /** Called when a task can never be opened; once per task. */
@@ -149,6 +151,7 @@ export class TaskSet {
         subTopology: opening.subTopology,
         partition: opening.partition,
         stores,
+        globals: this.#scope.globals(),
         outputs,
         start,
         clock: host.clock,

@@ -3,6 +3,7 @@ import type { FetchedBatch, OffsetToCommit } from '../../connectors/log.ts';
 import { StreamError, assert } from '../../errors.ts';
 import type { Cancellable, DropReason, SavedTime, Schedule } from '../../processors/node.ts';
 import type { RecordMetadata } from '../../schemas/record.ts';
+import { readOnly } from '../../state-stores/read-only.ts';
 import type { TopicReference } from '../graph.ts';
 import type { SubTopology } from '../plan.ts';
 import { Attempt } from './attempt.ts';
@@ -242,6 +243,12 @@ export class Task implements TaskScope {
 
   savedTime(name: string): SavedTime {
     return this.#stepTimes.of(name);
+  }
+
+  globalStore(name: string): unknown {
+    const store = this.#options.globals.get(name);
+    if (store === undefined) throw new StreamError('STORE_UNKNOWN', `task ${this.id} has no global store ${name}`);
+    return readOnly(name, store.state);
   }
 
   drop(reason: DropReason): void {

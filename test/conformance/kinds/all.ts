@@ -1,23 +1,13 @@
 import type { Kinds } from './kinds.ts';
 import { pending } from './kinds.ts';
+import { foreignKeys } from './foreign-keys.ts';
 import { joins } from './joins.ts';
+import { streams } from './streams.ts';
 import { tables } from './tables.ts';
 
 /** Kinds whose operators are not there yet. */
 const waiting: readonly (readonly [what: string, kinds: readonly string[]])[] = [
-  [
-    'stream-stream joins',
-    [
-      'stream-stream-inner',
-      'stream-stream-left',
-      'stream-stream-outer',
-      'stream-stream-self',
-      'stream-stream-inner-multi',
-    ],
-  ],
   ['stream-table joins with grace', ['stream-table-inner-grace', 'stream-table-left-grace']],
-  ['global tables', ['stream-globaltable-inner', 'stream-globaltable-left']],
-  ['foreign-key joins', ['fk-inner', 'fk-left', 'fk-inner-chained', 'fk-inner-multi']],
   [
     'windows',
     ['tumbling', 'hopping', 'sliding', 'session'].flatMap((windows) => [
@@ -49,5 +39,7 @@ const waiting: readonly (readonly [what: string, kinds: readonly string[]])[] = 
 export const kinds: Kinds = {
   ...Object.fromEntries(waiting.flatMap(([what, names]) => names.map((name) => [name, pending(what)] as const))),
   ...joins,
+  ...foreignKeys,
+  ...streams,
   ...tables,
 };
