@@ -122,7 +122,10 @@ export interface FetchedBatch {
 }
 
 export interface ReadFailure extends TopicPartition {
-  /** `OFFSET_OUT_OF_RANGE` (facts `offset`, `start`, `end`), `TOPIC_UNKNOWN`, `RECORD_CORRUPT`, `LOG_UNAVAILABLE`. */
+  /**
+   * `OFFSET_OUT_OF_RANGE` (facts `offset`, `start`, `end`), `TOPIC_UNKNOWN`, `RECORD_CORRUPT`, `LOG_UNAVAILABLE`,
+   * `LOG_UNAUTHORIZED`.
+   */
   readonly error: StreamError;
 }
 
@@ -193,7 +196,8 @@ export interface Producer {
   begin(): void;
   /**
    * Appends each batch to its partition; resolves when all are acknowledged by all in-sync replicas, with the offset of each
-   * batch's first record, aligned. Rejects with `RECORD_TOO_LARGE`, `RECORD_INVALID`, `TOPIC_UNKNOWN`, `PRODUCER_FENCED`, `LOG_UNAVAILABLE`.
+   * batch's first record, aligned (-1 where the log does not know it any more). Rejects with `RECORD_TOO_LARGE`,
+   * `RECORD_INVALID`, `TOPIC_UNKNOWN`, `PRODUCER_FENCED`, `LOG_UNAVAILABLE`, `LOG_UNAUTHORIZED`.
    */
   send(batches: readonly OutgoingBatch[]): Promise<readonly number[]>;
   /** Commits group offsets inside the transaction. Rejects with `MEMBER_FENCED` for a stale generation. */

@@ -11,6 +11,8 @@ interface Row {
 const unavailable = (name: string): Row => ({ name, code: 'LOG_UNAVAILABLE', again: 'same' });
 const moved = (name: string): Row => ({ name, code: 'LOG_UNAVAILABLE', again: 'moved' });
 const refused = (name: string): Row => ({ name, code: 'LOG_REFUSED' });
+/** Permissions are the broker's affair and may be given at any time; credentials are a setting of ours. */
+const unauthorized = (name: string): Row => ({ name, code: 'LOG_UNAUTHORIZED' });
 const fencedProducer = (name: string): Row => ({ name, code: 'PRODUCER_FENCED' });
 const fencedMember = (name: string): Row => ({ name, code: 'MEMBER_FENCED' });
 
@@ -43,9 +45,9 @@ const rows: Readonly<Record<number, Row>> = {
   26: refused('INVALID_SESSION_TIMEOUT'),
   27: { name: 'REBALANCE_IN_PROGRESS', code: 'REBALANCE_IN_PROGRESS' },
   28: refused('INVALID_COMMIT_OFFSET_SIZE'),
-  29: refused('TOPIC_AUTHORIZATION_FAILED'),
-  30: refused('GROUP_AUTHORIZATION_FAILED'),
-  31: refused('CLUSTER_AUTHORIZATION_FAILED'),
+  29: unauthorized('TOPIC_AUTHORIZATION_FAILED'),
+  30: unauthorized('GROUP_AUTHORIZATION_FAILED'),
+  31: unauthorized('CLUSTER_AUTHORIZATION_FAILED'),
   32: { name: 'INVALID_TIMESTAMP', code: 'RECORD_INVALID' },
   33: refused('UNSUPPORTED_SASL_MECHANISM'),
   34: refused('ILLEGAL_SASL_STATE'),
@@ -66,7 +68,7 @@ const rows: Readonly<Record<number, Row>> = {
   50: refused('INVALID_TRANSACTION_TIMEOUT'),
   51: unavailable('CONCURRENT_TRANSACTIONS'),
   52: moved('TRANSACTION_COORDINATOR_FENCED'),
-  53: refused('TRANSACTIONAL_ID_AUTHORIZATION_FAILED'),
+  53: unauthorized('TRANSACTIONAL_ID_AUTHORIZATION_FAILED'),
   54: refused('SECURITY_DISABLED'),
   55: unavailable('OPERATION_NOT_ATTEMPTED'),
   56: moved('KAFKA_STORAGE_ERROR'),

@@ -104,18 +104,21 @@ export async function readAll<K, V>(
   topic: Pick<Topic<K, V>, 'name' | 'key' | 'value'>,
 ): Promise<readonly ReadRecord<K, V>[]> {
   const reader = log.reader({ isolation: 'read_committed' });
-  const left = await seekToStart(log, reader, topic.name);
-  const records: ReadRecord<K, V>[] = [];
-  while (left.size > 0) {
-    const { batches, failures } = await reader.poll(1_000);
-    if (failures[0] !== undefined) throw failures[0].error;
-    for (const batch of batches) {
-      records.push(...decode(topic, batch));
-      if (batch.nextOffset >= (left.get(batch.partition) ?? 0)) left.delete(batch.partition);
+  try {
+    const left = await seekToStart(log, reader, topic.name);
+    const records: ReadRecord<K, V>[] = [];
+    while (left.size > 0) {
+      const { batches, failures } = await reader.poll(1_000);
+      if (failures[0] !== undefined) throw failures[0].error;
+      for (const batch of batches) {
+        records.push(...decode(topic, batch));
+        if (batch.nextOffset >= (left.get(batch.partition) ?? 0)) left.delete(batch.partition);
+      }
     }
+    return records;
+  } finally {
+    await reader.close();
   }
-  await reader.close();
-  return records;
 }
 
 /** Seeks all partitions that hold something; returns where each ends. */

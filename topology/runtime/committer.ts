@@ -102,12 +102,13 @@ export class Committer {
   }
 }
 
-/** Next offset per partition written to. */
+/** Next offset per partition written to; none where the log cannot tell (-1): the position before stays true, only more is restored from it. */
 function positionsAfter(batches: readonly OutgoingBatch[], bases: readonly number[]): ReadonlyMap<string, number> {
   const positions = new Map<string, number>();
   for (const [index, batch] of batches.entries()) {
     const base = bases[index];
-    if (base !== undefined) positions.set(partitionId(batch.topic, batch.partition), base + batch.records.count);
+    if (base !== undefined && base >= 0)
+      positions.set(partitionId(batch.topic, batch.partition), base + batch.records.count);
   }
   return positions;
 }

@@ -8,7 +8,7 @@ import { FenceStorm } from './fence-storm.ts';
 import { GlobalStores } from './global-stores.ts';
 import { Intake } from './intake.ts';
 import { Membership } from './membership.ts';
-import { backoffMs, resolveOptions } from './options.ts';
+import { resolveOptions } from './options.ts';
 import type { InstanceOptions, ResolvedOptions } from './options.ts';
 import { Outputs } from './outputs.ts';
 import { withPatience } from './patience.ts';
@@ -16,10 +16,13 @@ import { taskIdOf } from './plan-tasks.ts';
 import { prepare } from './prepare.ts';
 import type { Prepared } from './prepare.ts';
 import { Restorer } from './restorer.ts';
+import { Setbacks } from './setbacks.ts';
+import type { Moment } from './setbacks.ts';
 import { Exclusive, Signal } from './signal.ts';
 import { TaskSet } from './task-set.ts';
 import type { Task } from './task.ts';
 import type { TaskStore } from './task-store.ts';
+import { TopicWatch } from './topic-watch.ts';
 import type { InstanceState } from './view.ts';
 
 /** A slice of processing: whichever comes first, then timers, heartbeats and queries get their turn. */
@@ -33,7 +36,6 @@ export class Runtime {
   readonly commits: Commits;
   readonly membership: Membership;
   state: InstanceState = 'created';
-  failure: StreamError | undefined;
   prepared: Prepared | undefined;
   tasks: TaskSet | undefined;
   reader: Reader | undefined;
@@ -43,6 +45,10 @@ export class Runtime {
   readonly #exclusive = new Exclusive();
   readonly #committer: Committer;
   readonly #fences = new FenceStorm();
+  readonly #setbacks = new Setbacks();
+  #failure: StreamError | undefined;
+  #intake: Intake | undefined;
+  #watch: TopicWatch | undefined;
   #restorer: Restorer | undefined;
   #globals: GlobalStores | undefined;
   #error: StreamError | undefined;
@@ -90,7 +96,19 @@ export class Runtime {
     if (this.#isClosing) return;
     this.membership.join(prepared, this.tasks);
     const intake = this.#makeIntake(reader);
-    this.#loops = [this.#process(intake), intake.run(), globals.run()].map((loop) => this.#guard(loop));
+    const watch = this.#makeWatch(prepared);
+    this.#intake = intake;
+    this.#watch = watch;
+    const loops = [this.#process(intake), intake.run(), watch.run(), globals.run()];
+    this.#loops = loops.map((loop) => this.#guard(loop));
+  }
+
+  /** Why it failed, or what it waits for. */
+  get failure(): StreamError | undefined {
+    const ours = this.#failure ?? this.#watch?.missing ?? this.#intake?.failure ?? this.tasks?.openingFailure;
+    if (ours !== undefined || this.state === 'closed') return ours;
+    const isIdle = ![...this.#running()].some((task) => task.isDirty);
+    return this.#setbacks.failure(this.#moment(), isIdle);
   }
 
   /** Commits, leaves the group and releases everything. Resolves to false when `timeoutMs` ran out first; the rest goes on in the background. */
@@ -125,6 +143,7 @@ export class Runtime {
   #stopLoops(): void {
     this.#isClosing = true;
     this.#signal.notify();
+    this.#watch?.stop();
     this.reader?.wakeup();
     this.#globals?.wakeup();
   }
@@ -135,10 +154,10 @@ export class Runtime {
       attempt,
       isCancelled: () => this.#isClosing,
       waiting: (error) => {
-        this.failure = error;
+        this.#failure = error;
       },
     });
-    this.failure = undefined;
+    this.#failure = undefined;
     return result;
   }
 
@@ -162,7 +181,7 @@ export class Runtime {
         await this.#openCommitter();
       },
       refused: (error) => {
-        this.failure = error;
+        this.#failure = error;
       },
       changed: () => {
         this.#refreshState();
@@ -209,9 +228,17 @@ export class Runtime {
         this.#signal.notify();
       },
       failed: (error) => {
-        this.#raise(error);
+        if (hasCode(error, 'TOPIC_UNKNOWN')) this.#watch?.hurry();
+        if (error.retry === 'never') this.#raise(error);
       },
     });
+  }
+
+  #makeWatch({ plan, topics: known }: Prepared): TopicWatch {
+    const failed = (error: StreamError): void => {
+      this.#raise(error);
+    };
+    return new TopicWatch({ options: this.options, plan, known, failed });
   }
 
   #running(): Iterable<Task> {
@@ -220,7 +247,8 @@ export class Runtime {
 
   #refreshState(): void {
     if (this.state !== 'rebalancing' && this.state !== 'running') return;
-    this.state = this.membership.isMember && this.tasks?.opening.size === 0 ? 'running' : 'rebalancing';
+    const isOpen = this.#error === undefined && this.tasks?.opening.size === 0;
+    this.state = this.membership.isMember && isOpen ? 'running' : 'rebalancing';
   }
 
   async #guard(loop: Promise<void>): Promise<void> {
@@ -276,6 +304,7 @@ export class Runtime {
 
   #raise(error: unknown): void {
     this.#error ??= asStreamError(error);
+    this.#refreshState();
     this.#signal.notify();
   }
 
@@ -291,6 +320,7 @@ export class Runtime {
     this.recoveries += 1;
     this.options.host.logger.warn('recovering', { code: error.code, error: error.message, ...error.facts });
     if (hasCode(error, 'PRODUCER_FENCED')) await this.#fences.pause(this.options);
+    if (hasCode(error, 'TOPIC_UNKNOWN')) this.#watch?.hurry();
     await this.#exclusive.run(async () => {
       if (this.#error !== undefined && !this.#isClosing) await this.#reopen(error);
     });
@@ -300,17 +330,22 @@ export class Runtime {
   async #reopen(error: StreamError): Promise<void> {
     await this.commits.settled();
     await this.tasks?.closeAll();
-    if (hasCode(error, 'LOG_UNAVAILABLE', 'STORE_IO')) await this.options.host.clock.sleep(backoffMs(3));
+    await this.options.host.clock.sleep(this.#setbacks.note(error, this.#moment()));
     await this.#openCommitter();
     this.#error = undefined;
     if (hasCode(error, 'MEMBER_FENCED', 'PRODUCER_FENCED', 'REBALANCE_IN_PROGRESS'))
       this.membership.member?.rejoin('recovering');
-    else for (const id of this.membership.assignment?.tasks ?? []) this.tasks?.open(id);
+    // Without membership, what was assigned last is nobody's to open: the next assignment says what is.
+    else if (this.membership.isMember) for (const id of this.membership.assignment?.tasks ?? []) this.tasks?.open(id);
     this.#refreshState();
   }
 
+  #moment(): Moment {
+    return { nowMs: this.options.host.clock.monotonicMs(), commitCount: this.commits.counts.count };
+  }
+
   #fail(error: StreamError): void {
-    this.failure = error;
+    this.#failure = error;
     this.state = 'failed';
     const { code, message, facts, stack } = error;
     this.options.host.logger.error('the instance stopped', { code, error: message, ...facts, stack });
@@ -324,7 +359,12 @@ function asStreamError(error: unknown): StreamError {
   return new StreamError('PROCESSING_FAILED', 'an unexpected failure', { cause: error });
 }
 
-/** What neither waiting nor opening everything again can mend. Damage of a store is mended by opening it again. */
-function isFinal(error: StreamError): boolean {
-  return error.retry === 'never' && !hasCode(error, 'STORE_CORRUPT', 'STORE_FOREIGN', 'STORE_NOT_OPEN');
+/**
+ * What neither waiting nor opening everything again can mend. Damage of a store is mended by opening it again, and a position that
+ * retention has overtaken by taking over again, which goes on at the start of the log and says so.
+ */
+function isFinal({ code, retry, facts }: StreamError): boolean {
+  if (code === 'STORE_CORRUPT' || code === 'STORE_FOREIGN' || code === 'STORE_NOT_OPEN') return false;
+  if (code === 'OFFSET_OUT_OF_RANGE') return Number(facts['offset']) > Number(facts['end']);
+  return retry === 'never';
 }

@@ -1,6 +1,7 @@
 /** Fetches input and hands it to the tasks that own it, no more of each partition than may wait. */
 import type { FetchedBatch, Reader } from '../../connectors/log.ts';
 import type { StreamError } from '../../errors.ts';
+import { partitionId } from '../../schemas/record.ts';
 import type { SourceNode } from '../graph.ts';
 import { backoffMs } from './options.ts';
 import type { ResolvedOptions } from './options.ts';
@@ -9,6 +10,8 @@ import type { Task } from './task.ts';
 
 /** How long a poll for input waits. */
 const pollWaitMs = 500;
+/** A partition that fails says so at least this often; silent for longer, it can be read again. */
+const failureLastsMs = 5_000;
 
 export interface IntakeScope {
   readonly options: ResolvedOptions;
@@ -18,12 +21,13 @@ export interface IntakeScope {
   isClosing(): boolean;
   /** Something was handed over. */
   arrived(): void;
-  /** A partition cannot be read, and waiting will not mend it. */
+  /** A partition could not be read this time. */
   failed(error: StreamError): void;
 }
 
 export class Intake {
   readonly #scope: IntakeScope;
+  readonly #failures = new Map<string, { readonly error: StreamError; readonly atMs: number }>();
 
   constructor(scope: IntakeScope) {
     this.#scope = scope;
@@ -43,6 +47,13 @@ export class Intake {
     }
   }
 
+  /** Why some input cannot be read now. */
+  get failure(): StreamError | undefined {
+    const nowMs = this.#scope.options.host.clock.monotonicMs();
+    for (const { error, atMs } of this.#failures.values()) if (nowMs - atMs < failureLastsMs) return error;
+    return undefined;
+  }
+
   /** Fetches again what was held back and has drained. */
   resume(task: Task): void {
     const { reader, options } = this.#scope;
@@ -55,6 +66,7 @@ export class Intake {
 
   async #handOver(batch: FetchedBatch): Promise<void> {
     const { topic, partition } = batch;
+    this.#failures.delete(partitionId(topic, partition));
     const task = this.#scope.ownerOf(topic, partition);
     const queue = task?.queues.find((candidate) => candidate.topic === topic);
     if (task === undefined || queue === undefined) return;
@@ -76,8 +88,10 @@ export class Intake {
 
   #failed(topic: string, partition: number, error: StreamError): void {
     if (this.#scope.ownerOf(topic, partition) === undefined) return;
-    this.#scope.options.host.logger.warn('reading failed', { code: error.code, error: error.message, ...error.facts });
-    if (error.retry === 'never') this.#scope.failed(error);
+    const { clock, logger } = this.#scope.options.host;
+    this.#failures.set(partitionId(topic, partition), { error, atMs: clock.monotonicMs() });
+    logger.warn('reading failed', { code: error.code, error: error.message, ...error.facts });
+    this.#scope.failed(error);
   }
 }
 

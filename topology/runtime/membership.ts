@@ -122,6 +122,7 @@ export class Membership implements GroupListener {
       this.#generation = -1;
       this.#scope.changed();
       await this.#scope.renew();
+      if (error.retry !== 'after-rejoin') this.#scope.failed(error);
     });
   }
 

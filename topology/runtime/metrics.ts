@@ -161,15 +161,27 @@ function dropsOf(task: Task, labels: Readonly<Record<string, string>>): readonly
 function lagOf(runtime: Runtime, task: Task): readonly MetricSample[] {
   const samples: MetricSample[] = [];
   for (const queue of task.queues) {
-    const end = runtime.reader?.position(queue)?.end;
-    if (end === undefined) continue;
-    samples.push({
-      name: 'kafka_consumer_lag',
-      help: 'Offsets between what was processed and the end of the input',
-      type: 'gauge',
-      labels: { application: runtime.options.applicationId, topic: queue.topic, partition: String(queue.partition) },
-      value: Math.max(0, end - queue.nextOffset),
-    });
+    const position = runtime.reader?.position(queue);
+    if (position?.end === undefined) continue;
+    const { end, highWatermark = end } = position;
+    const { applicationId: application } = runtime.options;
+    const labels = { application, topic: queue.topic, partition: String(queue.partition) };
+    samples.push(
+      {
+        name: 'kafka_consumer_lag',
+        help: 'Offsets between what was processed and the end of the input',
+        type: 'gauge',
+        labels,
+        value: Math.max(0, end - queue.nextOffset),
+      },
+      {
+        name: 'rivulet_input_undecided_offsets',
+        help: 'Offsets of the input that open transactions keep from being read',
+        type: 'gauge',
+        labels,
+        value: Math.max(0, highWatermark - end),
+      },
+    );
   }
   return samples;
 }

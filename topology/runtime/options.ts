@@ -39,6 +39,8 @@ export interface InstanceOptions {
   readonly replicationFactor?: number;
   /** How often repartition topics are purged up to the committed offsets. */
   readonly repartitionPurgeIntervalMs?: number;
+  /** How often it is looked whether topics were deleted, made anew or given other partitions. */
+  readonly topicCheckIntervalMs?: number;
 }
 
 export type ResolvedOptions = Required<Omit<InstanceOptions, 'advertisedUrl' | 'replicationFactor' | 'host'>> &
@@ -56,6 +58,7 @@ const limits = {
   storesBytesMax: { default: 256 * 1024 * 1024, min: 1024 * 1024, max: 64 * 1024 ** 3 },
   cacheBytesMax: { default: 128 * 1024 * 1024, min: 0, max: 64 * 1024 ** 3 },
   repartitionPurgeIntervalMs: { default: 30_000, min: 100, max: 86_400_000 },
+  topicCheckIntervalMs: { default: 30_000, min: 10, max: 86_400_000 },
 } as const;
 
 /** Fills in defaults; throws `CONFIG_INVALID` naming the option. */
@@ -92,6 +95,7 @@ export function resolveOptions(options: InstanceOptions): ResolvedOptions {
     storesBytesMax: number('storesBytesMax'),
     cacheBytesMax: number('cacheBytesMax'),
     repartitionPurgeIntervalMs: number('repartitionPurgeIntervalMs'),
+    topicCheckIntervalMs: number('topicCheckIntervalMs'),
   };
 }
 

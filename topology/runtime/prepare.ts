@@ -9,6 +9,8 @@ import type { InternalTopic, Plan } from '../plan.ts';
 import type { ResolvedOptions } from './options.ts';
 import type { Outputs } from './outputs.ts';
 import { physicalTopicName } from './plan-tasks.ts';
+import { describeKnown } from './topic-watch.ts';
+import type { KnownTopics } from './topic-watch.ts';
 
 export interface Prepared {
   readonly plan: Plan;
@@ -16,6 +18,8 @@ export interface Prepared {
   /** Identity of each changelog and topic of a global store: cluster, topic id, partitions. A store filled from another one is foreign. */
   readonly changelogIds: ReadonlyMap<string, string>;
   readonly clusterId: string;
+  /** What is read and restored from, as it is now. */
+  readonly topics: KnownTopics;
 }
 
 /** Rejects with `SOURCE_TOPIC_MISSING`, `NOT_COPARTITIONED`, `INTERNAL_TOPIC_INVALID`, `INTERNAL_TOPIC_UNKNOWN`, `LOG_UNAVAILABLE`. */
@@ -35,7 +39,8 @@ export async function prepare(options: ResolvedOptions, outputs: Outputs): Promi
   for (const [name, topic] of [...described, ...globals])
     if (topic !== undefined)
       changelogIds.set(name, `${clusterId}/${topic.topicId ?? name}/${String(topic.partitions)}`);
-  return { plan, fingerprint: fingerprintOf(plan), changelogIds, clusterId };
+  const topics = await describeKnown(admin, plan);
+  return { plan, fingerprint: fingerprintOf(plan), changelogIds, clusterId, topics };
 }
 
 /** User topics that the topology names; every topic where a sink chooses by record. */
@@ -82,7 +87,9 @@ async function createMissing(options: ResolvedOptions, plan: Plan, existing: rea
   const there = new Set(existing);
   const missing = plan.internalTopics.filter((topic) => !there.has(topic.name));
   if (missing.length === 0) return;
+  await refuseOrphans(options, plan, new Set(missing.map(({ name }) => name)));
   const { replicationFactor } = options;
+  options.host.logger.info('creating internal topics', { topics: missing.map(({ name }) => name) });
   await options.host.log.admin.createTopics(
     missing.map(({ name, partitions, configs }) => ({
       name,
@@ -91,6 +98,22 @@ async function createMissing(options: ResolvedOptions, plan: Plan, existing: rea
       ...(replicationFactor === undefined ? {} : { replicationFactor }),
     })),
   );
+}
+
+/** An empty changelog beside state that was written to the old one would pass lost state off as a store that never held any. */
+async function refuseOrphans(options: ResolvedOptions, plan: Plan, missing: ReadonlySet<string>): Promise<void> {
+  const stored = new Set<string>();
+  for (const { path } of await options.host.stores.list()) {
+    const [application, , store] = path;
+    if (application === options.applicationId && store !== undefined) stored.add(store);
+  }
+  for (const { spec, changelogTopic } of plan.subTopologies.flatMap(({ stores }) => stores))
+    if (changelogTopic !== undefined && missing.has(changelogTopic) && stored.has(spec.name))
+      throw new StreamError(
+        'INTERNAL_TOPIC_INVALID',
+        `changelog ${changelogTopic} does not exist, but this instance has state that was written to it`,
+        { facts: { topic: changelogTopic, store: spec.name } },
+      );
 }
 
 async function verify(

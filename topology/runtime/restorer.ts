@@ -94,8 +94,8 @@ export class Restorer {
   }
 
   #failed({ topic, partition, error }: ReadFailure): void {
-    const isFinal = error.retry === 'never' || error.code === 'TOPIC_UNKNOWN';
-    if (isFinal) this.#running.get(partitionId(topic, partition))?.finish(error);
+    // Anything but an outage is for whoever opens the task to report and to wait out.
+    if (error.code !== 'LOG_UNAVAILABLE') this.#running.get(partitionId(topic, partition))?.finish(error);
   }
 
   async #take(batch: FetchedBatch): Promise<void> {

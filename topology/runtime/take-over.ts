@@ -182,7 +182,7 @@ async function openStore(
       return new TaskStore(planned, backing, { messageBytesMax, cacheBytesMax: cacheBytes(scope) });
     } catch (error) {
       if (hasCode(error, 'STORE_FOREIGN', 'STORE_CORRUPT') && attempt < 3) {
-        logger.warn('store is foreign or damaged: rebuilding it from the changelog', { path, code: error.code });
+        logger.error('store is foreign or damaged: rebuilding it from the changelog', { path, code: error.code });
         options.host.sometimes('store-rebuilt');
         await stores.destroy(path);
       } else if (hasCode(error, 'STORE_LOCKED')) await clock.sleep(backoffMs(attempt), opening.signal);
@@ -214,7 +214,7 @@ async function restore(scope: TakeOverScope, opening: Opening, store: TaskStore)
   const range = await stableEnd(scope, opening, topic);
   let from = store.position ?? range.start;
   if (from > range.end || (from < range.start && store.position !== undefined)) {
-    scope.options.host.logger.warn('store position lies outside its changelog: rebuilding', {
+    scope.options.host.logger.error('store position lies outside its changelog: rebuilding', {
       topic,
       partition,
       position: from,
@@ -234,6 +234,13 @@ async function restore(scope: TakeOverScope, opening: Opening, store: TaskStore)
     checkWanted(opening);
     await scope.restorer.restore({ store, topic, partition, from, to: range.end }, opening.progress);
     if (range.end - from >= compactFromRecords) await store.compact();
+  } catch (error) {
+    if (!hasCode(error, 'OFFSET_OUT_OF_RANGE')) throw error;
+    // Cut while it was read: what is restored so far may hold what was deleted since.
+    throw new StreamError('STORE_FOREIGN', `the changelog of store ${store.name} was cut while it was read`, {
+      facts: { topic, partition },
+      cause: error,
+    });
   } finally {
     opening.signal.removeEventListener('abort', cancel);
   }

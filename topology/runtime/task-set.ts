@@ -13,6 +13,8 @@ import type { TaskStore } from './task-store.ts';
 interface OpeningTask extends Opening {
   readonly controller: AbortController;
   done: Promise<void>;
+  /** Why the last attempt failed. */
+  failure: StreamError | undefined;
 }
 
 export interface TaskSetScope extends TakeOverScope {
@@ -48,6 +50,12 @@ export class TaskSet {
     return this.#opening;
   }
 
+  /** Why some task cannot be opened now. */
+  get openingFailure(): StreamError | undefined {
+    for (const { failure } of this.#opening.values()) if (failure !== undefined) return failure;
+    return undefined;
+  }
+
   /** Everything owned here, running or still restoring. */
   get ids(): readonly string[] {
     return [...this.#running.keys(), ...this.#opening.keys()];
@@ -66,6 +74,7 @@ export class TaskSet {
       signal: controller.signal,
       progress: { restored: 0, total: 0 },
       done: Promise.resolve(),
+      failure: undefined,
     };
     this.#opening.set(taskId, opening);
     opening.done = this.#open(opening);
@@ -120,6 +129,7 @@ export class TaskSet {
           rebuilds += 1;
           await this.#destroyStores(opening);
         } else if (error instanceof StreamError && error.retry === 'with-backoff') {
+          opening.failure = error;
           options.host.logger.warn('opening a task failed, trying again', {
             taskId: opening.taskId,
             code: error.code,

@@ -11,6 +11,8 @@ import { added, code, FakeBroker, fetched, produced, producerId } from './fake-b
 const topic = 'topic';
 const notLeader = 6;
 const coordinatorLoading = 14;
+const notEnoughReplicas = 19;
+const topicNotAuthorized = 29;
 const notCoordinator = 16;
 const duplicateSequence = 46;
 const invalidEpoch = 47;
@@ -176,6 +178,23 @@ describe('the Kafka connector, against a broker that misbehaves', () => {
       await expect(producer.send(sent)).resolves.toEqual([10, 20, 30]);
     });
 
+    test('a batch that too few replicas would take is sent again until enough do', async () => {
+      const refused = produced(topic, [[0, notEnoughReplicas, -1]]);
+      broker.onEach(apis.produce, refused, refused, produced(topic, [[0, 0, 5]]));
+      const producer = await open().producer({});
+      closers.push(() => producer.close());
+      await expect(producer.send([{ topic, partition: 0, records: batchOf('a') }])).resolves.toEqual([5]);
+    });
+
+    test('what is not permitted is said at once, with a name and as something that may pass', async () => {
+      broker.onEach(apis.produce, produced(topic, [[0, topicNotAuthorized, -1]]));
+      const producer = await open().producer({});
+      closers.push(() => producer.close());
+      const failure = await failureOf(producer.send([{ topic, partition: 0, records: batchOf('a') }]));
+      expect(failure).toMatchObject({ code: 'LOG_UNAUTHORIZED', retry: 'with-backoff', facts: { topic } });
+      expect(broker.seenOf(apis.produce)).toHaveLength(1);
+    });
+
     test('a producer that never gets an answer fails and stays failed', async () => {
       broker.onEach(apis.produce, 'silence');
       const producer = await open({ requestTimeoutMs: 100, operationTimeoutMs: 300 }).producer({});
@@ -337,6 +356,14 @@ describe('the Kafka connector, against a broker that misbehaves', () => {
       expect((await reader.poll(1000)).failures).toMatchObject([
         { error: { code: 'RECORD_CORRUPT', facts: { offset: 1 } } },
       ]);
+    });
+
+    test('what may not be read is reported, and read once it may be', async () => {
+      const refused = fetched(topic, Buffer.alloc(0), { error: topicNotAuthorized });
+      broker.onEach(apis.fetch, refused, fetched(topic, bytesAt(0, 'a')), 'silence');
+      const reader = read(open());
+      expect((await reader.poll(1000)).failures).toMatchObject([{ topic, error: { code: 'LOG_UNAUTHORIZED' } }]);
+      expect(valuesOf((await reader.poll(1000)).batches)).toEqual(['a']);
     });
 
     test('a leader that moved is found again without a word', async () => {

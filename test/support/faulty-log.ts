@@ -1,0 +1,80 @@
+/** A log that fails on request, around a real one. */
+import { systemClock } from '../../clock.ts';
+import type { StreamError } from '../../errors.ts';
+import type { Log, Producer, ReadFailure, Reader } from '../../connectors/log.ts';
+
+/** What fails now; may be changed at any time. What throws makes the call reject. */
+export interface LogFaults {
+  /** Instead of reading: why nothing can be read. */
+  unreadable?: () => readonly ReadFailure[] | undefined;
+  beforeSend?: () => void;
+  beforeCommit?: () => void;
+  /** The transaction is committed, and its producer does not learn of it. */
+  afterCommit?: () => void;
+  /** Set by the log: tells the owner of a member that membership is lost. */
+  expel?: (reason: StreamError) => Promise<void>;
+}
+
+/** Time between two polls that fail: an instance must not spin over them. */
+const failedPollMs = 20;
+
+export function faultyLog(log: Log, faults: LogFaults): Log {
+  return {
+    admin: log.admin,
+    reader: (options) => faultyReader(log.reader(options), faults),
+    producer: async (options) => faultyProducer(await log.producer(options), faults),
+    member: (options, listener) => {
+      faults.expel = (reason) => listener.lost(reason);
+      return log.member(options, listener);
+    },
+    close: () => log.close(),
+  };
+}
+
+function faultyReader(reader: Reader, faults: LogFaults): Reader {
+  return {
+    seek: (at, offset) => {
+      reader.seek(at, offset);
+    },
+    remove: (at) => {
+      reader.remove(at);
+    },
+    pause: (at) => {
+      reader.pause(at);
+    },
+    resume: (at) => {
+      reader.resume(at);
+    },
+    position: (at) => reader.position(at),
+    poll: async (waitMs) => {
+      const failures = faults.unreadable?.();
+      if (failures === undefined) return await reader.poll(waitMs);
+      await systemClock.sleep(failedPollMs);
+      return { batches: [], failures };
+    },
+    wakeup: () => {
+      reader.wakeup();
+    },
+    close: () => reader.close(),
+  };
+}
+
+function faultyProducer(producer: Producer, faults: LogFaults): Producer {
+  return {
+    begin: () => {
+      producer.begin();
+    },
+    send: async (batches) => {
+      faults.beforeSend?.();
+      return await producer.send(batches);
+    },
+    sendOffsets: (offsets, group) => producer.sendOffsets(offsets, group),
+    commit: async () => {
+      faults.beforeCommit?.();
+      await producer.commit();
+      faults.afterCommit?.();
+    },
+    abort: () => producer.abort(),
+    close: () => producer.close(),
+  };
+}
