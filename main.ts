@@ -250,7 +250,7 @@ function makeInstances(
   settings: Settings,
   { directory, log, logger, listening }: InstanceParts,
 ): readonly StreamInstance[] {
-  const { guarantee, commitIntervalMs, sessionTimeoutMs, transactionTimeoutMs } = settings;
+  const { guarantee, commitIntervalMs, sessionTimeoutMs, transactionTimeoutMs, standbys, staticMembership } = settings;
   const stores = levelStores({ directory: join(directory.path, 'state'), logger, random });
   const isDefinite = settings.host !== '0.0.0.0' && settings.host !== '::';
   const advertisedUrl = settings.advertisedUrl ?? (isDefinite ? listening : undefined);
@@ -269,6 +269,8 @@ function makeInstances(
       ...(settings.kafka === undefined ? { commitGapMs: 0 } : {}),
       sessionTimeoutMs,
       transactionTimeoutMs,
+      standbys,
+      staticMembership,
     }),
   );
 }

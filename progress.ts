@@ -32,7 +32,7 @@ function stateOf(instances: readonly InstanceView[]): string {
 }
 
 function tasksOf(instances: readonly InstanceView[]): string {
-  const tasks = instances.flatMap((instance) => instance.tasks());
+  const tasks = instances.flatMap((instance) => instance.tasks()).filter(({ state }) => state !== 'standby');
   const running = tasks.filter(({ state }) => state === 'running').length;
   const restoring = tasks.filter(({ state }) => state === 'restoring');
   if (restoring.length === 0) return `${running} tasks`;

@@ -48,6 +48,8 @@ export interface Settings {
   readonly commitIntervalMs: number;
   readonly sessionTimeoutMs: number;
   readonly transactionTimeoutMs: number;
+  readonly standbys: number;
+  readonly staticMembership: boolean;
   readonly sampleFeed: 'auto' | 'true' | 'false';
   readonly logLevel: LogLevel;
   readonly apiToken: Secret | undefined;
@@ -89,6 +91,8 @@ export const variables: readonly Variable[] = [
   { name: 'COMMIT_INTERVAL_MS', initial: '100' },
   { name: 'SESSION_TIMEOUT_MS', initial: '45000' },
   { name: 'TRANSACTION_TIMEOUT_MS', initial: '10000' },
+  { name: 'STANDBYS', initial: '0' },
+  { name: 'STATIC_MEMBERSHIP', initial: 'false' },
   { name: 'SAMPLE_FEED', initial: 'auto' },
   { name: 'LOG_LEVEL', initial: 'info' },
   { name: 'API_TOKEN', initial: '', isSecret: true },
@@ -127,6 +131,8 @@ export function readSettings(sources: SettingsSources): Settings {
     commitIntervalMs: reader.integer('COMMIT_INTERVAL_MS', { min: 1, max: 60_000 }),
     sessionTimeoutMs: reader.integer('SESSION_TIMEOUT_MS', { min: 1_000, max: 1_800_000 }),
     transactionTimeoutMs: reader.integer('TRANSACTION_TIMEOUT_MS', { min: 1_000, max: 900_000 }),
+    standbys: reader.integer('STANDBYS', { min: 0, max: 10 }),
+    staticMembership: reader.boolean('STATIC_MEMBERSHIP'),
     sampleFeed: reader.choice('SAMPLE_FEED', ['auto', 'true', 'false']),
     logLevel: reader.choice('LOG_LEVEL', ['debug', 'info', 'warn', 'error']),
     apiToken: reader.token('API_TOKEN'),

@@ -1,5 +1,5 @@
 /** One key of one store, wherever it lives. */
-import { StreamError } from '../errors.ts';
+import { StreamError, hasCode } from '../errors.ts';
 import type { Clock } from '../clock.ts';
 import type { InstanceView } from '../topology/runtime/view.ts';
 import { limits } from './limits.ts';
@@ -8,6 +8,7 @@ import { ask, awaitPosition, placeOf, untilReady, viewsOf, type Place, type Quer
 import { formatPosition } from './position.ts';
 import { refusalOf, stringOf, objectOf } from './peer-answer.ts';
 import { hex } from './render.ts';
+import type { Staleness } from './staleness.ts';
 
 /** What queries need; made once. */
 export interface QueryDependencies {
@@ -22,6 +23,8 @@ export interface KeyAnswer {
   /** Offset vector of the partition that answered, as text. */
   readonly position: string;
   readonly servedBy: string;
+  /** Set when a copy answered. */
+  readonly staleness?: Staleness | undefined;
 }
 
 /** Looks a serialised key up. Waits a little for a store that is not ready, then rejects with `STORE_NOT_READY`: an absent value is never a guess. */
@@ -32,13 +35,29 @@ export async function queryKey(
   context: QueryContext,
 ): Promise<KeyAnswer> {
   const views = viewsOf(dependencies.instances, store);
+  const unreachable = new Set<string>();
   return untilReady(dependencies.clock, context, async () => {
     const location = ask(views, (view) => view.locate(store, key));
-    const place = placeOf(views, location, context);
-    return place.kind === 'local'
-      ? readLocal(dependencies, { view: place.view, store, partition: location.partition }, key, context)
-      : readPeer(dependencies, place, { store, key }, context);
+    const place = placeOf(views, location, context, unreachable);
+    if (place.kind === 'standby') return readStandby(place.view, { store, partition: location.partition }, key);
+    if (place.kind === 'local')
+      return readLocal(dependencies, { view: place.view, store, partition: location.partition }, key, context);
+    try {
+      return await readPeer(dependencies, place, { store, key }, context);
+    } catch (error) {
+      if (hasCode(error, 'PEER_UNAVAILABLE')) unreachable.add(place.instanceId);
+      throw error;
+    }
   });
+}
+
+function readStandby(
+  view: InstanceView,
+  { store, partition }: { readonly store: string; readonly partition: number },
+  key: Uint8Array,
+): KeyAnswer {
+  const copy = view.standbyStore(store, partition);
+  return { value: copy.get(key), position: '', servedBy: view.instanceId, staleness: { lag: copy.lag() } };
 }
 
 async function readLocal(
@@ -61,16 +80,22 @@ async function readPeer(
   context: QueryContext,
 ): Promise<KeyAnswer> {
   const answer = await peers.get(place.url, {
-    path: `/stores/${query.store}/0x${hex(query.key)}?keyFormat=hex&valueFormat=base64&wait=${context.waitMs}`,
+    path: `/stores/${query.store}/0x${hex(query.key)}?keyFormat=hex&valueFormat=base64&wait=${context.waitMs}${staleParameter(context)}`,
     correlationId: context.correlationId,
     minPosition: context.minPosition === undefined ? undefined : formatPosition(context.minPosition),
     deadlineMs: limits.peerDeadlineMs + (context.minPosition === undefined ? 0 : context.waitMs),
     signal: context.signal,
   });
-  const found = { position: answer.position, servedBy: answer.servedBy === '' ? place.instanceId : answer.servedBy };
+  const servedBy = answer.servedBy === '' ? place.instanceId : answer.servedBy;
+  const found = { position: answer.position, servedBy, staleness: answer.staleness };
   if (answer.status === 200)
     return { value: Buffer.from(stringOf(objectOf(answer.body)['value']), 'base64'), ...found };
   const refusal = refusalOf(answer);
   if (refusal === 'key_not_found') return { value: undefined, ...found };
   throw refusal instanceof Error ? refusal : new StreamError('PEER_UNAVAILABLE', 'the owner answers with an error');
+}
+
+/** For a request to another instance: only where it changes something, so that versions understand each other. */
+export function staleParameter({ allowsStale }: QueryContext): string {
+  return allowsStale ? '&stale=ok' : '';
 }

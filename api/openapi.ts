@@ -81,7 +81,7 @@ function parametersOf(place: 'path' | 'query', schema: unknown): readonly object
 function responsesOf(description: RouteDescription | undefined): object {
   const isQuery = description?.isQuery === true;
   const produces = description?.produces ?? ['application/json'];
-  const headers = ['X-Correlation-Id', ...(isQuery ? ['X-Position', 'X-Served-By'] : [])];
+  const headers = ['X-Correlation-Id', ...(isQuery ? ['X-Position', 'X-Served-By', 'X-Stale', 'X-Stale-Lag'] : [])];
   const responses: Record<string, object> = {
     200: {
       description: description?.success ?? 'done',

@@ -5,6 +5,7 @@ import { StreamError } from '../errors.ts';
 import { limits } from './limits.ts';
 import type { PeerHosts } from './peer-hosts.ts';
 import type { PeerSignature } from './peer-signature.ts';
+import { parseStaleness, type Staleness } from './staleness.ts';
 
 export interface PeerRequest {
   /** Path and query. */
@@ -19,6 +20,8 @@ export interface PeerResponse {
   readonly status: number;
   readonly position: string;
   readonly servedBy: string;
+  /** Set when a copy answered. */
+  readonly staleness: Staleness | undefined;
   readonly body: string;
 }
 
@@ -96,6 +99,7 @@ function receive(sent: ClientRequest): Promise<PeerResponse> {
             status: response.statusCode ?? 0,
             position: headerOf(response, 'x-position'),
             servedBy: headerOf(response, 'x-served-by'),
+            staleness: parseStaleness(headerOf(response, 'x-stale'), headerOf(response, 'x-stale-lag')),
             body,
           }),
         (error: unknown) => {

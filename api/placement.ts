@@ -2,7 +2,7 @@
 import type { Clock } from '../clock.ts';
 import { StreamError, hasCode } from '../errors.ts';
 import { partitionId } from '../schemas/record.ts';
-import type { InstanceView, StoreLocation, StoreView } from '../topology/runtime/view.ts';
+import type { InstanceView, Peer, StoreLocation, StoreView } from '../topology/runtime/view.ts';
 import { limits } from './limits.ts';
 import { isReached, type PositionVector } from './position.ts';
 import { misdirected, unavailable } from './problem.ts';
@@ -18,10 +18,13 @@ export interface QueryContext {
   readonly minPosition: PositionVector | undefined;
   /** How long to wait for them. */
   readonly waitMs: number;
+  /** A copy that follows may answer, if the answer says so; never where `minPosition` is asked for, which copies know nothing of. */
+  readonly allowsStale: boolean;
 }
 
 export type Place =
   | { readonly kind: 'local'; readonly view: InstanceView }
+  | { readonly kind: 'standby'; readonly view: InstanceView }
   | { readonly kind: 'peer'; readonly instanceId: string; readonly url: string };
 
 /** The instances of this process that know a store; they belong to one application. Throws `STORE_UNKNOWN`, `STORE_NOT_READY` while there are none yet. */
@@ -61,15 +64,44 @@ export function ask<T>(views: readonly InstanceView[], question: (view: Instance
   throw refusal;
 }
 
-/** Throws `STORE_NOT_READY` while nobody owns it, 421 for a forwarded request that belongs elsewhere. */
-export function placeOf(views: readonly InstanceView[], location: StoreLocation, context: QueryContext): Place {
+/**
+ * Where to ask: the owner if it is here, else a copy here if that will do, else the owner, else, if that will do, whoever has a copy. `unreachable` are
+ * instances that did not answer before. Throws `STORE_NOT_READY` while there is no such place, 421 for a forwarded request that belongs elsewhere.
+ */
+export function placeOf(
+  views: readonly InstanceView[],
+  location: StoreLocation,
+  context: QueryContext,
+  unreachable: ReadonlySet<string> = new Set(),
+): Place {
   const { owner } = location;
-  if (owner === undefined) throw new StreamError('STORE_NOT_READY', 'nobody owns the partition now');
-  const view = views.find(({ instanceId }) => instanceId === owner.instanceId);
-  if (view !== undefined) return { kind: 'local', view };
+  const standbys = allowsStandby(context) ? location.standbys : [];
+  const here = localPlace(views, owner, standbys);
+  if (here !== undefined) return here;
+  const peers = [owner, ...standbys].filter((peer) => peer !== undefined);
+  if (peers.length === 0) throw new StreamError('STORE_NOT_READY', 'nobody owns the partition now');
   if (context.isForwarded) throw misdirected();
-  if (owner.url === undefined) throw new StreamError('PEER_UNAVAILABLE', 'the owner advertises no address');
-  return { kind: 'peer', instanceId: owner.instanceId, url: owner.url };
+  const reachable = peers.filter(({ url, instanceId }) => url !== undefined && !unreachable.has(instanceId));
+  const peer = reachable[0] ?? peers[0];
+  if (peer?.url === undefined) throw new StreamError('PEER_UNAVAILABLE', 'the owner advertises no address');
+  return { kind: 'peer', instanceId: peer.instanceId, url: peer.url };
+}
+
+function localPlace(
+  views: readonly InstanceView[],
+  owner: Peer | undefined,
+  standbys: readonly Peer[],
+): Place | undefined {
+  const viewOf = (peer: Peer | undefined): InstanceView | undefined =>
+    views.find(({ instanceId }) => instanceId === peer?.instanceId);
+  const view = viewOf(owner);
+  if (view !== undefined) return { kind: 'local', view };
+  const copy = standbys.map(viewOf).find((candidate) => candidate !== undefined);
+  return copy === undefined ? undefined : { kind: 'standby', view: copy };
+}
+
+function allowsStandby({ allowsStale, minPosition }: QueryContext): boolean {
+  return allowsStale && (minPosition === undefined || minPosition.size === 0);
 }
 
 /** Repeats `attempt` while the store is not ready, within the bounds of the API; then the last refusal counts. */

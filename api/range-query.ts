@@ -2,12 +2,13 @@
 import { StreamError, assert } from '../errors.ts';
 import type { InstanceView, StoreLocation } from '../topology/runtime/view.ts';
 import { formatCursor, parseCursor, type RowPosition } from './cursor.ts';
-import type { QueryDependencies } from './key-query.ts';
+import { staleParameter, type QueryDependencies } from './key-query.ts';
 import { limits } from './limits.ts';
 import { ask, awaitPosition, placeOf, untilReady, viewsOf, type QueryContext } from './placement.ts';
 import { formatPosition, mergePositions, parsePosition, type PositionVector } from './position.ts';
 import { unavailable } from './problem.ts';
 import { hex } from './render.ts';
+import { mergeStaleness, type Staleness } from './staleness.ts';
 import { localRows, peerRows, type Row, type RowSource } from './row-source.ts';
 
 export interface RangeQuery {
@@ -31,6 +32,8 @@ export interface Page {
   readonly cursorAfter: (row: RowPosition) => string;
   readonly position: string;
   readonly servedBy: string;
+  /** Set when copies answered. */
+  readonly staleness: Staleness | undefined;
 }
 
 /** Makes the function that answers range queries; it counts how many run at one time. */
@@ -47,8 +50,9 @@ export function createRangeQueries(
     try {
       // Large pages follow each other quickly: processing and heartbeats get their turn.
       await dependencies.clock.yield();
+      const unreachable = new Set<string>();
       return await untilReady(dependencies.clock, context, () =>
-        readPage(dependencies, { query, after, identity, views, context }),
+        readPage(dependencies, { query, after, identity, views, context, unreachable }),
       );
     } finally {
       running -= 1;
@@ -68,6 +72,8 @@ interface Scan {
   readonly identity: string;
   readonly views: readonly InstanceView[];
   readonly context: QueryContext;
+  /** Instances that did not answer. */
+  readonly unreachable: Set<string>;
 }
 
 async function readPage(dependencies: QueryDependencies, scan: Scan): Promise<Page> {
@@ -82,6 +88,7 @@ async function readPage(dependencies: QueryDependencies, scan: Scan): Promise<Pa
       cursorAfter: (row) => formatCursor(scan.identity, row),
       position: formatPosition(mergePositions(opened.map(({ position }) => position))),
       servedBy: [...new Set(opened.map(({ servedBy }) => servedBy))].sort().join(','),
+      staleness: mergeStaleness(opened.map(({ staleness }) => staleness)),
     };
   } finally {
     await Promise.all(sources.map((source) => source.close()));
@@ -92,6 +99,7 @@ interface OpenedSource {
   readonly source: RowSource;
   readonly position: PositionVector;
   readonly servedBy: string;
+  readonly staleness: Staleness | undefined;
 }
 
 /** One source per local partition and one per peer; all or none stay open. */
@@ -100,14 +108,20 @@ async function openSources(dependencies: QueryDependencies, scan: Scan): Promise
   const all = ask(views, (view) => view.locateAll(query.store));
   const wanted = query.partitions === undefined ? all : selectPartitions(all, query.partitions);
   // All places first: one that throws must not leave others half opened.
-  const places = wanted.map((location) => ({ location, place: placeOf(views, location, context) }));
+  const places = wanted.map((location) => ({ location, place: placeOf(views, location, context, scan.unreachable) }));
   const opening: Promise<OpenedSource>[] = [];
-  const byUrl = new Map<string, number[]>();
+  const byPeer = new Map<string, { readonly url: string; readonly partitions: number[] }>();
   for (const { location, place } of places) {
-    if (place.kind === 'local') opening.push(openLocal(dependencies, scan, place.view, location.partition));
-    else byUrl.set(place.url, [...(byUrl.get(place.url) ?? []), location.partition]);
+    const { partition } = location;
+    if (place.kind === 'local') opening.push(openLocal(dependencies, scan, place.view, partition));
+    else if (place.kind === 'standby') opening.push(openStandby(scan, place.view, partition));
+    else {
+      const peer = byPeer.get(place.instanceId) ?? { url: place.url, partitions: [] };
+      peer.partitions.push(partition);
+      byPeer.set(place.instanceId, peer);
+    }
   }
-  for (const [url, partitions] of byUrl) opening.push(openPeer(dependencies, scan, url, partitions));
+  for (const [instanceId, peer] of byPeer) opening.push(openPeer(dependencies, scan, { instanceId, ...peer }));
 
   const settled = await Promise.allSettled(opening);
   const opened = settled.filter((result) => result.status === 'fulfilled').map((result) => result.value);
@@ -136,27 +150,39 @@ async function openLocal(
   // Both in one turn: the position is that of the snapshot.
   const position = storeView.position();
   const source = localRows(storeView, { ...query, after });
-  return { source, position, servedBy: view.instanceId };
+  return { source, position, servedBy: view.instanceId, staleness: undefined };
+}
+
+async function openStandby({ query, after }: Scan, view: InstanceView, partition: number): Promise<OpenedSource> {
+  const copy = view.standbyStore(query.store, partition);
+  const source = localRows(copy, { ...query, after });
+  return { source, position: new Map(), servedBy: view.instanceId, staleness: { lag: copy.lag() } };
 }
 
 async function openPeer(
   { peers }: QueryDependencies,
   scan: Scan,
-  url: string,
-  partitions: readonly number[],
+  peer: { readonly instanceId: string; readonly url: string; readonly partitions: readonly number[] },
 ): Promise<OpenedSource> {
-  const { query, context } = scan;
-  const answer = await peers.get(url, {
-    path: pathOf(query, partitions, context.waitMs),
-    correlationId: context.correlationId,
-    minPosition: context.minPosition === undefined ? undefined : formatPosition(context.minPosition),
-    deadlineMs: limits.peerDeadlineMs + (context.minPosition === undefined ? 0 : context.waitMs),
-    signal: context.signal,
-  });
+  const { query, context, unreachable } = scan;
+  const { partitions } = peer;
+  const answer = await peers
+    .get(peer.url, {
+      path: `${pathOf(query, partitions, context.waitMs)}${staleParameter(context)}`,
+      correlationId: context.correlationId,
+      minPosition: context.minPosition === undefined ? undefined : formatPosition(context.minPosition),
+      deadlineMs: limits.peerDeadlineMs + (context.minPosition === undefined ? 0 : context.waitMs),
+      signal: context.signal,
+    })
+    .catch((error: unknown) => {
+      unreachable.add(peer.instanceId);
+      throw error;
+    });
   return {
     source: peerRows(answer, { partitions, limit: query.limit }),
     position: parsePosition(answer.position),
     servedBy: answer.servedBy,
+    staleness: answer.staleness,
   };
 }
 

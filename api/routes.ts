@@ -48,6 +48,12 @@ export const waitParameter = {
     pattern: '^\\d{1,5}$',
     description: `ms to wait for X-Min-Position, at most ${limits.positionWaitMs}; default ${limits.positionWaitDefaultMs}`,
   },
+  stale: {
+    type: 'string',
+    enum: ['ok', 'no'],
+    description:
+      'ok: a copy that follows may answer, nearer or while the owner is away; such an answer says X-Stale: true and how many records it is behind, X-Stale-Lag. Not together with X-Min-Position. Default no',
+  },
 } as const;
 
 /** A decimal number in a query string, already known to consist of digits. Throws `QUERY_INVALID` naming the parameter. */
@@ -62,7 +68,9 @@ export function boundedInteger(
 }
 
 /** What a request asks of the answers of stores. Throws `QUERY_INVALID`. */
-export function contextOf(request: FastifyRequest<{ Querystring: { readonly wait?: string } }>): QueryContext {
+export function contextOf(
+  request: FastifyRequest<{ Querystring: { readonly wait?: string; readonly stale?: string } }>,
+): QueryContext {
   const minPosition = headerOf(request, 'x-min-position');
   return {
     correlationId: request.id,
@@ -74,6 +82,7 @@ export function contextOf(request: FastifyRequest<{ Querystring: { readonly wait
       max: limits.positionWaitMs,
       initial: limits.positionWaitDefaultMs,
     }),
+    allowsStale: request.query.stale === 'ok',
   };
 }
 
@@ -83,8 +92,12 @@ export function headerOf(request: FastifyRequest, name: string): string | undefi
   return typeof value === 'string' ? value : undefined;
 }
 
-/** Says which partition answered; a vector too long for a header is left out. */
-export function writeProvenance(reply: FastifyReply, { position, servedBy }: Provenance): void {
+/** Says which partition answered, and how far behind it may be; a vector too long for a header is left out. */
+export function writeProvenance(reply: FastifyReply, { position, servedBy, staleness }: Provenance): void {
+  if (staleness !== undefined) {
+    void reply.header('x-stale', 'true');
+    if (staleness.lag !== undefined) void reply.header('x-stale-lag', String(staleness.lag));
+  }
   if (position !== '' && position.length <= limits.positionChars) void reply.header('x-position', position);
   if (servedBy !== '' && servedBy.length <= 1_024) void reply.header('x-served-by', servedBy);
 }

@@ -27,7 +27,7 @@ export interface RowBounds {
 }
 
 /** Rows of a local partition from one snapshot, read lazily. One more than the limit, so that the last page is known to be the last. */
-export function localRows(view: StoreView, bounds: RowBounds): RowSource {
+export function localRows(view: Pick<StoreView, 'partition' | 'scan'>, bounds: RowBounds): RowSource {
   const { partition } = view;
   const range = rangeOf(partition, bounds);
   const iterator = range === undefined ? undefined : view.scan(range)[Symbol.asyncIterator]();

@@ -2,6 +2,7 @@
 import type { Serde } from '../schemas/serde.ts';
 import type { AnyStoreSpec } from '../state-stores/spec.ts';
 import { queryKey, type KeyAnswer, type QueryDependencies } from './key-query.ts';
+import type { Staleness } from './staleness.ts';
 import { ask, viewsOf, type QueryContext } from './placement.ts';
 import { createRangeQueries, type Page, type RangeQuery } from './range-query.ts';
 import { endOfPrefix } from './store-codec.ts';
@@ -17,6 +18,8 @@ export interface TypedStore<K, V> {
 export interface Provenance {
   readonly position: string;
   readonly servedBy: string;
+  /** Set when a copy answered. */
+  readonly staleness?: Staleness | undefined;
 }
 
 export interface TypedAnswer<V> extends Provenance {

@@ -27,6 +27,7 @@ interface FormatQuery {
   readonly keyFormat?: KeyFormat;
   readonly valueFormat?: ValueFormat;
   readonly wait?: string;
+  readonly stale?: string;
 }
 
 interface RangeParameters extends FormatQuery {
@@ -191,8 +192,13 @@ function describePlace(
   return { store: params.store, ...describeLocation(ask(views, (view) => view.locate(params.store, key))) };
 }
 
-function describeLocation({ partition, taskId, owner }: StoreLocation): object {
-  return { partition, taskId, owner: owner === undefined ? null : describePeer(owner) };
+function describeLocation({ partition, taskId, owner, standbys }: StoreLocation): object {
+  return {
+    partition,
+    taskId,
+    owner: owner === undefined ? null : describePeer(owner),
+    standbys: standbys.map(describePeer),
+  };
 }
 
 function describePeer({ instanceId, url, isSelf }: Peer): object {

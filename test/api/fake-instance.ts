@@ -10,6 +10,7 @@ import type {
   InstanceView,
   MetricSample,
   Peer,
+  StandbyStoreView,
   StoreLocation,
   StoreView,
   TaskStatus,
@@ -29,6 +30,8 @@ export class FakeCluster {
   readonly members: FakeInstance[] = [];
   /** Partition -> instance id. */
   readonly owners = new Map<number, string>();
+  /** Partition -> copies that follow, and how far they are behind. */
+  readonly standbys = new Map<number, { readonly instanceIds: readonly string[]; readonly lag: number | undefined }>();
   readonly #data = new Map<string, FakePartition>();
 
   constructor(options: { applicationId?: string; partitions?: number; specs?: readonly AnyStoreSpec[] } = {}) {
@@ -77,6 +80,9 @@ export class FakeCluster {
       url,
       activeTasks: [...this.owners]
         .filter(([, owner]) => owner === instanceId)
+        .map(([partition]) => `0_${String(partition)}`),
+      standbyTasks: [...this.standbys]
+        .filter(([, { instanceIds }]) => instanceIds.includes(instanceId))
         .map(([partition]) => `0_${String(partition)}`),
       isSelf: instanceId === self,
     }));
@@ -181,6 +187,19 @@ export class FakeInstance implements InstanceView {
     };
   }
 
+  standbyStore(store: string, partition: number): StandbyStoreView {
+    const standby = this.cluster.standbys.get(partition);
+    if (standby?.instanceIds.includes(this.instanceId) !== true)
+      throw new StreamError('STORE_NOT_READY', 'there is no standby here');
+    const { rows } = this.cluster.data(store, partition);
+    return {
+      partition,
+      get: (key) => rows.get(Buffer.from(key).toString('hex'))?.[1],
+      scan: (range) => this.#scan(this.cluster.data(store, partition), range),
+      lag: () => standby.lag,
+    };
+  }
+
   metrics(): readonly MetricSample[] {
     return this.samples;
   }
@@ -191,6 +210,7 @@ export class FakeInstance implements InstanceView {
       partition,
       taskId: `0_${String(partition)}`,
       owner: this.peers().find(({ instanceId }) => instanceId === owner),
+      standbys: this.peers().filter(({ standbyTasks }) => standbyTasks.includes(`0_${String(partition)}`)),
     };
   }
 

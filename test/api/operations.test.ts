@@ -46,7 +46,7 @@ describe('administration', () => {
           tasks: [
             { id: '0_0', state: 'running', inputs: [{ topic: 'input', partition: 0, offset: 1 }], stores: ['words'] },
           ],
-          peers: [{ instanceId: 'one', url: null, activeTasks: ['0_0'], isSelf: true }],
+          peers: [{ instanceId: 'one', url: null, activeTasks: ['0_0'], standbyTasks: [], isSelf: true }],
         },
       ],
     });

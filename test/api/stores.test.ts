@@ -373,6 +373,7 @@ describe('where a key lives', () => {
     expect(response.json()).toEqual({
       store: 'words',
       partition,
+      standbys: [],
       taskId: `0_${String(partition)}`,
       owner: { instanceId: 'one', url: null, isSelf: true },
     });

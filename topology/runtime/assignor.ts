@@ -2,11 +2,22 @@
 import type { JoinedMember } from '../../connectors/log.ts';
 import { decodeClaims } from './assignment.ts';
 import type { AssignedPeer, AssignmentData, MemberClaims } from './assignment.ts';
+import { balance, compare, decide, placeStandbys } from './placement.ts';
+import type { Candidate, Decision, PlacementLimits, Situation } from './placement.ts';
+
+export interface TaskToAssign {
+  readonly id: string;
+  /** Whether it keeps state that can be restored: only such a task has a lag and standbys. */
+  readonly isStateful: boolean;
+  /** Sum of the ends of its changelogs; `undefined` when they could not be asked for: then the most complete claim counts as complete. */
+  readonly end: number | undefined;
+}
 
 export interface AssignorInput {
   readonly members: readonly JoinedMember[];
-  readonly tasks: readonly string[];
+  readonly tasks: readonly TaskToAssign[];
   readonly fingerprint: string;
+  readonly limits: PlacementLimits;
   /** Members of the generation before, as this leader knows them, for ending what the dead left open. */
   readonly previous: readonly AssignedPeer[];
   /** Transactional ids of the dead that earlier generations already carried. */
@@ -15,14 +26,10 @@ export interface AssignorInput {
 
 export interface AssignorResult {
   readonly assignments: ReadonlyMap<string, AssignmentData>;
-  /** True when some task waits for its old owner to let go: another rebalance has to follow. */
+  /** True when some task waits for its old owner to let go: another rebalance follows at once. */
   readonly isProvisional: boolean;
-}
-
-interface Candidate {
-  readonly memberId: string;
-  readonly claims: MemberClaims;
-  readonly target: Set<string>;
+  /** Tasks that run elsewhere than they belong until somebody has caught up. */
+  readonly misplacedCount: number;
 }
 
 /** Most ids of dead members that are carried along; older ones are ended by the transaction timeout. */
@@ -30,28 +37,26 @@ const deadIdsMax = 100;
 
 export function assignTasks(input: AssignorInput): AssignorResult {
   const { candidates, refused } = sortMembers(input);
-  const owners = currentOwners(candidates, new Set(input.tasks));
-  distribute(candidates, input.tasks, owners);
-  const withheld = new Set<string>();
-  for (const candidate of candidates)
-    for (const task of candidate.target) {
-      const owner = owners.get(task);
-      if (owner !== undefined && owner !== candidate) withheld.add(task);
-    }
-  const peers = describePeers(input, { candidates, withheld, owners });
-  const dead = deadIds(input, candidates);
+  const tasks = input.tasks.map(({ id }) => id);
+  const owners = currentOwners(candidates, new Set(tasks));
+  const situation = { candidates, tasks, owners, ends: endsOf(input.tasks, candidates), limits: input.limits };
+  const decision = decide(situation, balance(situation));
+  const { peers, warmUps, withheldCount } = describePeers(input, situation, decision);
+  const deadTransactionalIds = deadIds(input, candidates);
   const assignments = new Map<string, AssignmentData>();
-  for (const member of input.members) {
-    const tasks = peers.find((peer) => peer.memberId === member.memberId)?.tasks ?? [];
-    const refusal = refused.get(member.memberId);
-    assignments.set(member.memberId, {
-      tasks,
+  for (const { memberId } of input.members) {
+    const peer = peers.find((candidate) => candidate.memberId === memberId);
+    const refusal = refused.get(memberId);
+    assignments.set(memberId, {
+      tasks: peer?.tasks ?? [],
+      standbyTasks: peer?.standbyTasks ?? [],
+      warmUpTasks: warmUps.get(memberId) ?? [],
       peers,
-      deadTransactionalIds: dead,
+      deadTransactionalIds,
       ...(refusal === undefined ? {} : { refusal }),
     });
   }
-  return { assignments, isProvisional: withheld.size > 0 };
+  return { assignments, isProvisional: withheldCount > 0, misplacedCount: decision.misplacedCount };
 }
 
 function sortMembers(input: AssignorInput): {
@@ -67,7 +72,7 @@ function sortMembers(input: AssignorInput): {
       refused.set(member.memberId, 'FINGERPRINT_DIFFERS');
       continue;
     }
-    const candidate = { memberId: member.memberId, claims, target: new Set<string>() };
+    const candidate = { memberId: member.memberId, claims };
     const rival = byInstance.get(claims.instanceId);
     const loser = rival === undefined ? undefined : isOlder(rival.claims, claims) ? candidate : rival;
     if (loser !== undefined) refused.set(loser.memberId, 'INSTANCE_ID_TAKEN');
@@ -94,87 +99,59 @@ function currentOwners(candidates: readonly Candidate[], tasks: ReadonlySet<stri
   return owners;
 }
 
+/** Of the stateful tasks. */
+function endsOf(tasks: readonly TaskToAssign[], candidates: readonly Candidate[]): ReadonlyMap<string, number> {
+  const ends = new Map<string, number>();
+  for (const { id, isStateful, end } of tasks)
+    if (isStateful) ends.set(id, end ?? Math.max(0, ...candidates.map(({ claims }) => claims.positions[id] ?? 0)));
+  return ends;
+}
+
+interface Described {
+  readonly peers: readonly AssignedPeer[];
+  readonly warmUps: ReadonlyMap<string, readonly string[]>;
+  readonly withheldCount: number;
+}
+
 /**
- * Fills `target`: first what each member owns, then what lies on its disk, then the rest, each member up to its fair share. The share is fair over all
- * tasks and, among equals, spread by sub-topology, so that the heavy ones do not gather.
+ * What each member gets. A task that is to move is given to nobody yet; whoever gets it next keeps its state warm until then, so that what is open stays open
+ * and what is missing is read while the old owner lets go.
  */
-function distribute(
-  candidates: readonly Candidate[],
-  tasks: readonly string[],
-  owners: ReadonlyMap<string, Candidate>,
-): void {
-  if (candidates.length === 0) return;
-  const floor = Math.floor(tasks.length / candidates.length);
-  let extra = tasks.length - floor * candidates.length;
-  const placed = new Set<string>();
-  const place = (candidate: Candidate, task: string): boolean => {
-    if (placed.has(task)) return false;
-    const size = candidate.target.size;
-    if (size > floor || (size === floor && extra === 0)) return false;
-    if (size === floor) extra -= 1;
-    candidate.target.add(task);
-    placed.add(task);
-    return true;
-  };
-  const ordered = spread(tasks);
-  for (const task of ordered) {
+function describePeers({ members }: AssignorInput, situation: Situation, { active, warmUps }: Decision): Described {
+  const { candidates, owners, ends } = situation;
+  const standbys = placeStandbys(situation, active);
+  const isWithheld = (task: string): boolean => {
     const owner = owners.get(task);
-    if (owner !== undefined) place(owner, task);
-  }
-  for (const candidate of candidates)
-    for (const task of candidate.claims.storedTasks) if (tasks.includes(task)) place(candidate, task);
-  for (const task of ordered)
-    for (const candidate of leastLoadedFirst(candidates, task)) if (place(candidate, task)) break;
-}
-
-function leastLoadedFirst(candidates: readonly Candidate[], task: string): readonly Candidate[] {
-  const subTopology = subTopologyOf(task);
-  return [...candidates].sort(
-    (a, b) =>
-      a.target.size - b.target.size ||
-      countOf(a, subTopology) - countOf(b, subTopology) ||
-      compare(a.claims.instanceId, b.claims.instanceId),
-  );
-}
-
-function countOf(candidate: Candidate, subTopology: string): number {
-  let count = 0;
-  for (const task of candidate.target) if (subTopologyOf(task) === subTopology) count += 1;
-  return count;
-}
-
-/** Tasks by partition first, so that filling up to a share takes a bit of every sub-topology. */
-function spread(tasks: readonly string[]): readonly string[] {
-  return [...tasks].sort((a, b) => partitionOf(a) - partitionOf(b) || compare(a, b));
-}
-
-function subTopologyOf(task: string): string {
-  return task.slice(0, task.indexOf('_'));
-}
-
-function partitionOf(task: string): number {
-  return Number(task.slice(task.indexOf('_') + 1));
-}
-
-function describePeers(
-  input: AssignorInput,
-  state: { candidates: readonly Candidate[]; withheld: ReadonlySet<string>; owners: ReadonlyMap<string, Candidate> },
-): readonly AssignedPeer[] {
-  const known = new Map(state.candidates.map((candidate) => [candidate.memberId, candidate]));
+    return owner !== undefined && owner !== active.get(task);
+  };
   const peers: AssignedPeer[] = [];
-  for (const { memberId } of input.members) {
-    const candidate = known.get(memberId);
+  const warming = new Map<string, readonly string[]>();
+  for (const { memberId } of members) {
+    const candidate = candidates.find((other) => other.memberId === memberId);
     if (candidate === undefined) continue;
-    const { claims } = candidate;
+    const given = tasksOf(active, candidate);
+    const coming = given.filter((task) => isWithheld(task) && ends.has(task));
+    const warmUpTasks = tasksOf(warmUps, candidate);
+    const standbyTasks = new Set([...(standbys.get(candidate) ?? []), ...warmUpTasks, ...coming]);
+    warming.set(memberId, warmUpTasks);
+    const { instanceId, url, transactionalId } = candidate.claims;
     peers.push({
       memberId,
-      instanceId: claims.instanceId,
-      tasks: [...candidate.target].filter((task) => !state.withheld.has(task)).sort(compare),
-      ...(claims.url === undefined ? {} : { url: claims.url }),
-      ...(claims.transactionalId === undefined ? {} : { transactionalId: claims.transactionalId }),
+      instanceId,
+      tasks: given.filter((task) => !isWithheld(task)),
+      standbyTasks: [...standbyTasks].sort(compare),
+      ...(url === undefined ? {} : { url }),
+      ...(transactionalId === undefined ? {} : { transactionalId }),
     });
   }
-  return peers;
+  return { peers, warmUps: warming, withheldCount: situation.tasks.filter(isWithheld).length };
+}
+
+function tasksOf(places: ReadonlyMap<string, Candidate>, candidate: Candidate): readonly string[] {
+  return [...places]
+    .filter(([, place]) => place === candidate)
+    .map(([task]) => task)
+    .sort(compare);
 }
 
 function deadIds(input: AssignorInput, candidates: readonly Candidate[]): readonly string[] {
@@ -182,8 +159,4 @@ function deadIds(input: AssignorInput, candidates: readonly Candidate[]): readon
   const ids = new Set(input.dead);
   for (const peer of input.previous) if (peer.transactionalId !== undefined) ids.add(peer.transactionalId);
   return [...ids].filter((id) => !alive.has(id)).slice(-deadIdsMax);
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

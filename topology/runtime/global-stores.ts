@@ -2,6 +2,7 @@
  * The global stores of one instance: read to the end of their topics before any task runs, and kept up to date beside the tasks. Their topics are
  * their logs: no changelog, no transaction; how far they are is kept with them.
  */
+import { globalDirectory } from './plan-tasks.ts';
 import type { Reader } from '../../connectors/log.ts';
 import { StreamError, hasCode } from '../../errors.ts';
 import { partitionId } from '../../schemas/record.ts';
@@ -160,12 +161,12 @@ export class GlobalStores {
     const identity = {
       application: options.applicationId,
       store: name,
-      taskId: 'global',
+      taskId: globalDirectory,
       format: planned.spec.format.version,
       changelog: sub.sourceTopics.map((topic) => prepared.changelogIds.get(topic) ?? topic).join(),
     };
-    const path = [options.applicationId, 'global', name];
-    const positionsPath = [options.applicationId, 'global', `${name}-positions`];
+    const path = [options.applicationId, globalDirectory, name];
+    const positionsPath = [options.applicationId, globalDirectory, `${name}-positions`];
     const { writeBufferBytes, cacheBytesMax } = storeBounds;
     for (let attempt = 0; ; attempt += 1) {
       const opened: KeyValueStore[] = [];

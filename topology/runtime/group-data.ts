@@ -1,53 +1,98 @@
 /** The bytes an instance exchanges with its group, made from what it knows. */
 import type { JoinedMember } from '../../connectors/log.ts';
 import { StreamError } from '../../errors.ts';
+import type { Plan } from '../plan.ts';
 import { encodeAssignment, encodeClaims } from './assignment.ts';
 import type { AssignmentData, MemberClaims } from './assignment.ts';
 import { assignTasks } from './assignor.ts';
+import type { TaskToAssign } from './assignor.ts';
 import type { ResolvedOptions } from './options.ts';
-import { taskIds } from './plan-tasks.ts';
+import { taskId } from './plan-tasks.ts';
 import type { Prepared } from './prepare.ts';
 
-type Known = Pick<MemberClaims, 'startedAtMs' | 'generation' | 'ownedTasks' | 'fingerprint'> & {
+/** The group waits for its leader: no longer than this for the ends of changelogs, without which it decides less well. */
+const endsWaitMs = 2_000;
+
+type Known = Omit<MemberClaims, 'instanceId' | 'url' | 'positions' | 'transactionalId'> & {
+  readonly positions: ReadonlyMap<string, number>;
   readonly transactionalId: string | undefined;
 };
 
 /** What a member says of itself when it joins. */
-export async function describeMember(options: ResolvedOptions, known: Known): Promise<Uint8Array> {
-  const { transactionalId, ...claims } = known;
-  const { instanceId, advertisedUrl } = options;
+export function describeMember({ instanceId, advertisedUrl }: ResolvedOptions, known: Known): Uint8Array {
+  const { transactionalId, positions, ...claims } = known;
   return encodeClaims({
     ...claims,
     instanceId,
-    storedTasks: await storedTasks(options),
+    positions: Object.fromEntries(positions),
     ...(advertisedUrl === undefined ? {} : { url: advertisedUrl }),
     ...(transactionalId === undefined ? {} : { transactionalId }),
   });
 }
 
-async function storedTasks({ host, applicationId }: ResolvedOptions): Promise<readonly string[]> {
-  const ids = new Set<string>();
-  for (const { path } of await host.stores.list()) {
-    const [application, task] = path;
-    if (application === applicationId && task !== undefined) ids.add(task);
-  }
-  return [...ids].sort();
+export interface AssignedMembers {
+  readonly userData: ReadonlyMap<string, Uint8Array>;
+  /** Tasks that run elsewhere than they belong until somebody has caught up. */
+  readonly misplacedCount: number;
 }
 
 /** On the leader: what each member gets. */
-export function assignMembers(
-  members: readonly JoinedMember[],
+export async function assignMembers(
+  options: ResolvedOptions,
   prepared: Prepared,
-  last: AssignmentData | undefined,
-): ReadonlyMap<string, Uint8Array> {
-  const { assignments } = assignTasks({
+  group: { readonly members: readonly JoinedMember[]; readonly last: AssignmentData | undefined },
+): Promise<AssignedMembers> {
+  const { members, last } = group;
+  // Alone there is nothing to compare.
+  const ends = members.length > 1 ? await changelogEnds(options, prepared.plan) : new Map<string, number>();
+  const { assignments, misplacedCount } = assignTasks({
     members,
-    tasks: taskIds(prepared.plan),
+    tasks: tasksOf(prepared.plan, ends),
     fingerprint: prepared.fingerprint,
+    limits: options,
     previous: last?.peers ?? [],
     dead: last?.deadTransactionalIds ?? [],
   });
-  return new Map([...assignments].map(([memberId, data]) => [memberId, encodeAssignment(data)]));
+  const userData = new Map([...assignments].map(([memberId, data]) => [memberId, encodeAssignment(data)]));
+  return { userData, misplacedCount };
+}
+
+function tasksOf({ subTopologies }: Plan, ends: ReadonlyMap<string, number>): readonly TaskToAssign[] {
+  return subTopologies.flatMap(({ id, partitions, stores }) => {
+    const isStateful = stores.some(({ changelogTopic }) => changelogTopic !== undefined);
+    return Array.from({ length: partitions }, (_, partition) => {
+      const task = taskId(id, partition);
+      return { id: task, isStateful, end: ends.get(task) };
+    });
+  });
+}
+
+/** By task, summed up over its changelogs; empty when the log does not answer in time. */
+async function changelogEnds({ host }: ResolvedOptions, plan: Plan): Promise<ReadonlyMap<string, number>> {
+  const asked = plan.subTopologies.flatMap(({ id, partitions, stores }) =>
+    stores.flatMap(({ changelogTopic: topic }) =>
+      topic === undefined
+        ? []
+        : Array.from({ length: partitions }, (_, partition) => ({ task: taskId(id, partition), topic, partition })),
+    ),
+  );
+  const ends = new Map<string, number>();
+  const enough = new AbortController();
+  const late = host.clock.sleep(endsWaitMs, enough.signal).then(() => []);
+  try {
+    const offsets = await Promise.race([host.log.admin.offsets(asked), late]);
+    for (const [index, { stable }] of offsets.entries()) {
+      const task = asked[index]?.task ?? '';
+      ends.set(task, (ends.get(task) ?? 0) + stable);
+    }
+  } catch (error) {
+    host.logger.warn('assigning without the ends of changelogs', {
+      error: error instanceof Error ? error.message : 'unknown',
+    });
+  } finally {
+    enough.abort();
+  }
+  return ends;
 }
 
 /** Why a member gets nothing on purpose. */

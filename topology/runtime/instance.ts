@@ -6,6 +6,7 @@ import { Commits } from './commits.ts';
 import { Committer } from './committer.ts';
 import { FenceStorm } from './fence-storm.ts';
 import { GlobalStores } from './global-stores.ts';
+import { Holdings } from './holdings.ts';
 import { Intake } from './intake.ts';
 import { Membership } from './membership.ts';
 import { resolveOptions } from './options.ts';
@@ -15,11 +16,10 @@ import { withPatience } from './patience.ts';
 import { taskIdOf } from './plan-tasks.ts';
 import { prepare } from './prepare.ts';
 import type { Prepared } from './prepare.ts';
-import { Restorer } from './restorer.ts';
 import { Setbacks } from './setbacks.ts';
 import type { Moment } from './setbacks.ts';
 import { Exclusive, Signal } from './signal.ts';
-import { TaskSet } from './task-set.ts';
+import type { TaskSet } from './task-set.ts';
 import type { Task } from './task.ts';
 import type { TaskStore } from './task-store.ts';
 import { TopicWatch } from './topic-watch.ts';
@@ -37,7 +37,7 @@ export class Runtime {
   readonly membership: Membership;
   state: InstanceState = 'created';
   prepared: Prepared | undefined;
-  tasks: TaskSet | undefined;
+  holdings: Holdings | undefined;
   reader: Reader | undefined;
   recoveries = 0;
 
@@ -49,7 +49,6 @@ export class Runtime {
   #failure: StreamError | undefined;
   #intake: Intake | undefined;
   #watch: TopicWatch | undefined;
-  #restorer: Restorer | undefined;
   #globals: GlobalStores | undefined;
   #error: StreamError | undefined;
   #loops: Promise<void>[] = [];
@@ -87,19 +86,20 @@ export class Runtime {
     this.prepared = prepared;
     const reader = host.log.reader({ isolation: 'read_committed' });
     this.reader = reader;
-    this.#restorer = new Restorer(host.log, () => host.clock.yield());
-    this.tasks = this.#makeTasks(prepared, reader, this.#restorer);
     const globals = new GlobalStores({ options: this.options, prepared, isClosing: () => this.#isClosing });
     this.#globals = globals;
     await this.#patiently('reading global tables', () => globals.start());
+    const holdings = this.#makeHoldings(prepared, reader);
+    this.holdings = holdings;
+    await holdings.openStored();
     await this.#openCommitter();
     if (this.#isClosing) return;
-    this.membership.join(prepared, this.tasks);
+    this.membership.join(holdings);
     const intake = this.#makeIntake(reader);
     const watch = this.#makeWatch(prepared);
     this.#intake = intake;
     this.#watch = watch;
-    const loops = [this.#process(intake), intake.run(), watch.run(), globals.run()];
+    const loops = [this.#process(intake), intake.run(), watch.run(), globals.run(), holdings.cleanUp()];
     this.#loops = loops.map((loop) => this.#guard(loop));
   }
 
@@ -112,17 +112,17 @@ export class Runtime {
   }
 
   /** Commits, leaves the group and releases everything. Resolves to false when `timeoutMs` ran out first; the rest goes on in the background. */
-  async close(timeoutMs = 10_000): Promise<boolean> {
+  async close(timeoutMs = 10_000, isForGood = false): Promise<boolean> {
     if (this.state === 'closed') return true;
     const controller = new AbortController();
-    const done = this.#shutDown().then(() => true);
+    const done = this.#shutDown(isForGood).then(() => true);
     const late = this.options.host.clock.sleep(timeoutMs, controller.signal).then(() => false);
     const isInTime = await Promise.race([done, late]);
     controller.abort();
     return isInTime;
   }
 
-  async #shutDown(): Promise<void> {
+  async #shutDown(isForGood: boolean): Promise<void> {
     const isFailed = this.state === 'failed';
     if (!isFailed) this.state = 'closing';
     this.#stopLoops();
@@ -132,8 +132,8 @@ export class Runtime {
       if (!isFailed && this.#error === undefined) await this.commits.now().catch(() => undefined);
       await this.tasks?.closeAll();
     });
-    await this.membership.leave();
-    await this.#restorer?.close();
+    await this.membership.leave(isForGood);
+    await this.holdings?.close();
     await this.#globals?.close();
     await this.reader?.close();
     await this.#committer.discard();
@@ -146,6 +146,12 @@ export class Runtime {
     this.#watch?.stop();
     this.reader?.wakeup();
     this.#globals?.wakeup();
+    this.holdings?.stop();
+  }
+
+  /** What runs or is being opened here; `undefined` before the start. */
+  get tasks(): TaskSet | undefined {
+    return this.holdings?.tasks;
   }
 
   async #patiently<T>(what: string, attempt: () => Promise<T>): Promise<T | undefined> {
@@ -190,16 +196,18 @@ export class Runtime {
     });
   }
 
-  #makeTasks(prepared: Prepared, reader: Reader, restorer: Restorer): TaskSet {
-    return new TaskSet({
+  #makeHoldings(prepared: Prepared, reader: Reader): Holdings {
+    return new Holdings({
       options: this.options,
       prepared,
-      restorer,
       reader,
       outputs: this.outputs,
       globals: () => this.#globals?.stores ?? new Map<string, TaskStore>(),
       messageBytesMax: (topic) => this.outputs.messageBytesMax(topic),
       wake: () => this.#signal.notify(),
+      warmedUp: () => {
+        this.membership.warmedUp();
+      },
       deadTransactionalIds: () => this.membership.assignment?.deadTransactionalIds ?? [],
       opened: (task) => {
         for (const { topic, partition, nextOffset } of task.queues)
@@ -350,7 +358,7 @@ export class Runtime {
     const { code, message, facts, stack } = error;
     this.options.host.logger.error('the instance stopped', { code, error: message, ...facts, stack });
     this.#stopLoops();
-    this.#shutDown().catch(() => undefined);
+    this.#shutDown(false).catch(() => undefined);
   }
 }
 

@@ -1,15 +1,15 @@
 /** One member's part in its group: what it says of itself, who gets what when it leads, and the way from one assignment to the next. */
+import type { Timer } from '../../clock.ts';
 import type { Assignment, GroupListener, JoinedMember, Member } from '../../connectors/log.ts';
-import { assert } from '../../errors.ts';
+import { assert, hasCode } from '../../errors.ts';
 import type { StreamError } from '../../errors.ts';
-import { decodeAssignment } from './assignment.ts';
+import { decodeAssignment, noAssignment } from './assignment.ts';
 import type { AssignmentData } from './assignment.ts';
 import type { Commits } from './commits.ts';
 import { assignMembers, describeMember, refusalError } from './group-data.ts';
+import type { Holdings } from './holdings.ts';
 import type { ResolvedOptions } from './options.ts';
-import type { Prepared } from './prepare.ts';
 import type { Exclusive } from './signal.ts';
-import type { TaskSet } from './task-set.ts';
 
 export interface MembershipScope {
   readonly options: ResolvedOptions;
@@ -30,6 +30,8 @@ export interface MembershipScope {
 }
 
 const protocolName = 'rivulet';
+/** Shortest time between two rebalances that are asked for because a warm-up has caught up. */
+const warmUpGapMs = 2_000;
 
 export class Membership implements GroupListener {
   /** As last received. */
@@ -39,9 +41,12 @@ export class Membership implements GroupListener {
 
   readonly #scope: MembershipScope;
   readonly #startedAtMs: number;
-  #joined: { readonly prepared: Prepared; readonly tasks: TaskSet } | undefined;
+  #holdings: Holdings | undefined;
   #member: Member | undefined;
   #generation = -1;
+  /** On a leader that left tasks where they do not belong. */
+  #probe: Timer | undefined;
+  #warmedUpMs = -Infinity;
 
   constructor(scope: MembershipScope) {
     this.#scope = scope;
@@ -53,10 +58,11 @@ export class Membership implements GroupListener {
   }
 
   /** Starts joining, and keeps on until `leave`. */
-  join(prepared: Prepared, tasks: TaskSet): void {
-    const { host, applicationId, sessionTimeoutMs, rebalanceTimeoutMs, heartbeatIntervalMs } = this.#scope.options;
-    this.#joined = { prepared, tasks };
-    const topics = [...new Set(prepared.plan.subTopologies.flatMap((sub) => sub.sourceTopics))];
+  join(holdings: Holdings): void {
+    const { options } = this.#scope;
+    const { host, applicationId, sessionTimeoutMs, rebalanceTimeoutMs, heartbeatIntervalMs } = options;
+    this.#holdings = holdings;
+    const topics = [...new Set(holdings.prepared.plan.subTopologies.flatMap((sub) => sub.sourceTopics))];
     this.#member = host.log.member(
       {
         groupId: applicationId,
@@ -65,14 +71,26 @@ export class Membership implements GroupListener {
         sessionTimeoutMs,
         rebalanceTimeoutMs,
         heartbeatIntervalMs,
+        ...(options.staticMembership ? { instanceId: options.instanceId } : {}),
       },
       this,
     );
     this.#member.start();
   }
 
-  async leave(): Promise<void> {
-    await this.#member?.leave();
+  /** A static member keeps its place, unless it leaves for good. */
+  async leave(isForGood: boolean): Promise<void> {
+    this.#probe?.cancel();
+    await this.#member?.leave({ permanently: isForGood });
+  }
+
+  /** A task that is to move here could do so now. */
+  warmedUp(): void {
+    const nowMs = this.#scope.options.host.clock.monotonicMs();
+    if (nowMs - this.#warmedUpMs < warmUpGapMs) return;
+    this.#warmedUpMs = nowMs;
+    this.#scope.options.host.sometimes('warm-up-complete');
+    this.#member?.rejoin('a warm-up has caught up');
   }
 
   async joining(): Promise<Uint8Array> {
@@ -80,31 +98,42 @@ export class Membership implements GroupListener {
     return await exclusive.run(async () => {
       commits.isAllowed = false;
       await commits.settled();
-      return await describeMember(options, {
+      return describeMember(options, {
         startedAtMs: this.#startedAtMs,
         generation: this.#generation,
-        ownedTasks: this.#joined?.tasks.ids ?? [],
-        fingerprint: this.#joined?.prepared.fingerprint ?? '',
+        ownedTasks: this.#holdings?.tasks.ids ?? [],
+        standbyTasks: [...(this.#holdings?.standbys.tasks.keys() ?? [])],
+        positions: this.#positions(),
+        fingerprint: this.#holdings?.prepared.fingerprint ?? '',
         transactionalId,
       });
     });
   }
 
-  assign(members: readonly JoinedMember[]): Promise<ReadonlyMap<string, Uint8Array>> {
-    assert(this.#joined !== undefined, 'a member that joined was prepared');
-    return Promise.resolve(assignMembers(members, this.#joined.prepared, this.assignment));
+  async assign(members: readonly JoinedMember[]): Promise<ReadonlyMap<string, Uint8Array>> {
+    assert(this.#holdings !== undefined, 'a member that joined was prepared');
+    const { options } = this.#scope;
+    const { prepared } = this.#holdings;
+    const { userData, misplacedCount } = await assignMembers(options, prepared, { members, last: this.assignment });
+    this.#probe?.cancel();
+    this.#probe = undefined;
+    if (misplacedCount > 0)
+      this.#probe = options.host.clock.timer(options.probingRebalanceIntervalMs, () => {
+        this.#member?.rejoin('looking whether tasks can move to where they belong');
+      });
+    return userData;
   }
 
   async assigned(assignment: Assignment): Promise<void> {
     const { commits, exclusive } = this.#scope;
     await exclusive.run(async () => {
-      const data = decodeAssignment(assignment.userData) ?? { tasks: [], peers: [], deadTransactionalIds: [] };
+      const data = decodeAssignment(assignment.userData) ?? noAssignment;
       this.rebalances += 1;
       this.#generation = assignment.generation;
       this.assignment = data;
       this.isMember = true;
       this.#noteRefusal(data);
-      if (this.#joined !== undefined && !this.#scope.isClosing()) await this.#adopt(this.#joined.tasks, data.tasks);
+      if (this.#holdings !== undefined && !this.#scope.isClosing()) await this.#adopt(this.#holdings, data);
       commits.isAllowed = true;
       this.#scope.changed();
     });
@@ -117,28 +146,40 @@ export class Membership implements GroupListener {
       options.host.sometimes('membership-lost');
       commits.isAllowed = false;
       await commits.settled();
-      await this.#joined?.tasks.closeAll();
+      await this.#holdings?.tasks.closeAll();
       this.isMember = false;
       this.#generation = -1;
       this.#scope.changed();
-      await this.#scope.renew();
+      // A fresh producer would only fence that of the other instance.
+      if (!hasCode(error, 'INSTANCE_ID_TAKEN')) await this.#scope.renew();
       if (error.retry !== 'after-rejoin') this.#scope.failed(error);
     });
   }
 
-  async #adopt(tasks: TaskSet, wanted: readonly string[]): Promise<void> {
+  async #adopt(holdings: Holdings, { tasks: wanted, standbyTasks, warmUpTasks }: AssignmentData): Promise<void> {
+    const { tasks, standbys } = holdings;
     const released = tasks.ids.filter((id) => !wanted.includes(id));
     this.#scope.options.host.logger.info('assigned', {
       generation: this.#generation,
       tasks: wanted.length,
       released: released.length,
+      standbys: standbyTasks.length,
+      warmUps: warmUpTasks.length,
     });
-    if (released.length > 0) await this.#release(tasks, released);
-    if (!this.#scope.hasFailed()) for (const id of wanted) tasks.open(id);
+    if (released.length > 0) await this.#release(holdings, released, standbyTasks);
+    // A standby that is to run is taken over with its stores.
+    await standbys.keepOnly([...wanted, ...standbyTasks]);
+    if (this.#scope.hasFailed()) return;
+    for (const id of wanted) tasks.open(id);
+    for (const id of standbyTasks) standbys.open(id);
+    standbys.markWarmUps(warmUpTasks);
   }
 
-  /** Hands tasks over: commits what they did, closes them, and asks for the rebalance that gives them to their new owners. */
-  async #release(tasks: TaskSet, released: readonly string[]): Promise<void> {
+  /**
+   * Hands tasks over: commits what they did, closes them, and asks for the rebalance that gives them to their new owners. Those that stay here as standbys
+   * keep their stores open.
+   */
+  async #release({ tasks, standbys }: Holdings, released: readonly string[], kept: readonly string[]): Promise<void> {
     const { commits } = this.#scope;
     // What they would do from here on could not be told from what the next commit is to hold.
     tasks.suspend(released);
@@ -146,11 +187,26 @@ export class Membership implements GroupListener {
       await commits.settled();
       if (!this.#scope.hasFailed()) await commits.now();
     } catch (error) {
+      // All is about to be opened again; but these must get away.
       this.#scope.failed(error);
-      return;
     }
-    for (const id of released) await tasks.close(id);
+    const isClean = !this.#scope.hasFailed();
+    for (const id of released) {
+      if (isClean && kept.includes(id)) standbys.open(id, await tasks.demote(id));
+      else await tasks.close(id);
+    }
     this.#member?.rejoin('tasks released');
+  }
+
+  /** Of all tasks of which there is some state here, but not of those that run: they have everything. */
+  #positions(): ReadonlyMap<string, number> {
+    const positions = new Map<string, number>();
+    if (this.#holdings === undefined) return positions;
+    const { tasks, standbys, stored } = this.#holdings;
+    for (const source of [stored.positions(), tasks.positions(), standbys.positions()])
+      for (const [taskId, position] of source) positions.set(taskId, Math.max(position, positions.get(taskId) ?? 0));
+    for (const taskId of tasks.running.keys()) positions.delete(taskId);
+    return positions;
   }
 
   #noteRefusal({ refusal }: AssignmentData): void {

@@ -128,6 +128,36 @@ const instanceMetrics: readonly (Definition & { readonly read: (runtime: Runtime
     read: (runtime) => runtime.tasks?.opening.size ?? 0,
   },
   {
+    name: 'rivulet_tasks_standby',
+    help: 'Tasks that are kept warm for other instances',
+    type: 'gauge',
+    read: ({ holdings }) => holdings?.standbys.tasks.size ?? 0,
+  },
+  {
+    name: 'rivulet_restored_records_total',
+    help: 'Changelog records read while tasks were taken over',
+    type: 'counter',
+    read: ({ holdings }) => holdings?.restorer.counts.records ?? 0,
+  },
+  {
+    name: 'rivulet_restores_whole_total',
+    help: 'Stores that were read in from the beginning of their changelogs',
+    type: 'counter',
+    read: ({ holdings }) => holdings?.restorer.counts.whole ?? 0,
+  },
+  {
+    name: 'rivulet_restores_avoided_total',
+    help: 'Stores that were there when their tasks were taken over, and had to read only what they had missed',
+    type: 'counter',
+    read: ({ holdings }) => holdings?.restorer.counts.tails ?? 0,
+  },
+  {
+    name: 'rivulet_standby_records_total',
+    help: 'Changelog records read by standbys',
+    type: 'counter',
+    read: ({ holdings }) => holdings?.follower.counts.records ?? 0,
+  },
+  {
     name: 'rivulet_uncommitted_output_bytes',
     help: 'Outputs collected since the last commit',
     type: 'gauge',
@@ -145,7 +175,23 @@ export function collectMetrics(runtime: Runtime): readonly MetricSample[] {
     for (const { read, ...definition } of taskMetrics) samples.push({ ...definition, labels, value: read(task) });
     samples.push(...dropsOf(task, labels), ...lagOf(runtime, task));
   }
-  return samples;
+  return [...samples, ...standbyLags(runtime)];
+}
+
+function standbyLags({ holdings, options }: Runtime): readonly MetricSample[] {
+  if (holdings === undefined) return [];
+  const { standbys } = holdings;
+  return [...standbys.tasks.values()].flatMap((standby) => {
+    const lag = standbys.lag(standby);
+    if (lag === undefined) return [];
+    return {
+      name: 'rivulet_standby_lag',
+      help: 'Changelog records that a standby has not read yet',
+      type: 'gauge' as const,
+      labels: { application: options.applicationId, task: standby.taskId },
+      value: lag,
+    };
+  });
 }
 
 function dropsOf(task: Task, labels: Readonly<Record<string, string>>): readonly MetricSample[] {

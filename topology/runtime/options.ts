@@ -27,6 +27,7 @@ export interface InstanceOptions {
   /** Fetched but unprocessed bytes per input partition beyond which it is paused. */
   readonly bufferedBytesMax?: number;
   readonly sessionTimeoutMs?: number;
+  /** The answer to a heartbeat is how a member learns of a rebalance: this bounds how fast tasks are taken over. At most a third of the session timeout. */
   readonly heartbeatIntervalMs?: number;
   readonly rebalanceTimeoutMs?: number;
   readonly transactionTimeoutMs?: number;
@@ -41,6 +42,21 @@ export interface InstanceOptions {
   readonly repartitionPurgeIntervalMs?: number;
   /** How often it is looked whether topics were deleted, made anew or given other partitions. */
   readonly topicCheckIntervalMs?: number;
+  /** Copies of each stateful task that other instances keep warm. The leader's value counts, here and in the next three. */
+  readonly standbys?: number;
+  /** Changelog records an instance may have to catch up on and still take a task over at once. */
+  readonly acceptableRecoveryLag?: number;
+  /** Tasks that are warmed up at one time on the instances they are to move to, over the whole group. */
+  readonly warmUpsMax?: number;
+  /** How often it is looked whether tasks can move to where they belong, besides whenever a warm-up has caught up. */
+  readonly probingRebalanceIntervalMs?: number;
+  /** How long the state of a task stays on disk after the task has left. */
+  readonly stateCleanupDelayMs?: number;
+  /**
+   * Keeps the place of an instance that stops: it does not leave the group, and one of its id that starts within the session timeout gets its tasks back
+   * while nobody else is disturbed. Until then nobody runs them. Off by default: an instance that stops hands over at once.
+   */
+  readonly staticMembership?: boolean;
 }
 
 export type ResolvedOptions = Required<Omit<InstanceOptions, 'advertisedUrl' | 'replicationFactor' | 'host'>> &
@@ -52,13 +68,18 @@ const limits = {
   uncommittedBytesMax: { default: 32 * 1024 * 1024, min: 64 * 1024, max: 1024 ** 3 },
   bufferedBytesMax: { default: 1024 * 1024, min: 1024, max: 1024 ** 3 },
   sessionTimeoutMs: { default: 45_000, min: 100, max: 1_800_000 },
-  heartbeatIntervalMs: { default: 3_000, min: 10, max: 600_000 },
+  heartbeatIntervalMs: { default: 500, min: 10, max: 600_000 },
   rebalanceTimeoutMs: { default: 60_000, min: 100, max: 1_800_000 },
   transactionTimeoutMs: { default: 10_000, min: 100, max: 900_000 },
   storesBytesMax: { default: 256 * 1024 * 1024, min: 1024 * 1024, max: 64 * 1024 ** 3 },
   cacheBytesMax: { default: 128 * 1024 * 1024, min: 0, max: 64 * 1024 ** 3 },
   repartitionPurgeIntervalMs: { default: 30_000, min: 100, max: 86_400_000 },
   topicCheckIntervalMs: { default: 30_000, min: 10, max: 86_400_000 },
+  standbys: { default: 0, min: 0, max: 10 },
+  acceptableRecoveryLag: { default: 10_000, min: 0, max: Number.MAX_SAFE_INTEGER },
+  warmUpsMax: { default: 2, min: 1, max: 1_000 },
+  probingRebalanceIntervalMs: { default: 600_000, min: 1_000, max: 86_400_000 },
+  stateCleanupDelayMs: { default: 600_000, min: 100, max: 30 * 86_400_000 },
 } as const;
 
 /** Fills in defaults; throws `CONFIG_INVALID` naming the option. */
@@ -96,6 +117,12 @@ export function resolveOptions(options: InstanceOptions): ResolvedOptions {
     cacheBytesMax: number('cacheBytesMax'),
     repartitionPurgeIntervalMs: number('repartitionPurgeIntervalMs'),
     topicCheckIntervalMs: number('topicCheckIntervalMs'),
+    standbys: number('standbys'),
+    acceptableRecoveryLag: number('acceptableRecoveryLag'),
+    warmUpsMax: number('warmUpsMax'),
+    probingRebalanceIntervalMs: number('probingRebalanceIntervalMs'),
+    stateCleanupDelayMs: number('stateCleanupDelayMs'),
+    staticMembership: options.staticMembership ?? false,
   };
 }
 

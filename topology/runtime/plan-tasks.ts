@@ -3,6 +3,9 @@ import { StreamError } from '../../errors.ts';
 import type { TopicReference } from '../graph.ts';
 import type { Plan, SubTopology } from '../plan.ts';
 
+/** Where the global stores of an instance lie, among its tasks. */
+export const globalDirectory = 'global';
+
 /** The name a topic has in the log. */
 export function physicalTopicName(applicationId: string, topic: TopicReference): string {
   return topic.internal === undefined ? topic.name : `${applicationId}-${topic.name}-${topic.internal}`;

@@ -25,22 +25,41 @@ export interface RestoreProgress {
 
 interface Running {
   readonly target: RestoreTarget;
+  /** Everything below is in the store. */
+  position: number;
   readonly progress: RestoreProgress;
   readonly finish: (error?: unknown) => void;
 }
 
-/** One reader for all stores of an instance that are restoring. */
+export interface RestorerOptions {
+  readonly partitionBytesMax?: number;
+  /** Awaited after each poll, with what it brought: lets others have their turn. */
+  pace(polledBytes: number): Promise<void>;
+}
+
+export interface RestoreCounts {
+  /** Changelog records read into stores. */
+  records: number;
+  /** Stores that were read in from the beginning of their changelogs. */
+  whole: number;
+  /** Stores of which only what had been missed was read. */
+  tails: number;
+}
+
+/** One reader for all stores of an instance that are restoring, or that follow their changelogs (`to` is `Infinity`). */
 export class Restorer {
+  readonly counts: RestoreCounts = { records: 0, whole: 0, tails: 0 };
   readonly #log: Log;
   #reader: Reader | undefined;
   readonly #running = new Map<string, Running>();
   #loop: Promise<void> | undefined;
   #isClosed = false;
-  readonly #yield: () => Promise<void>;
+  readonly #options: RestorerOptions;
+  #taking: { readonly id: string; readonly done: Promise<void> } | undefined;
 
-  constructor(log: Log, yieldNow: () => Promise<void>) {
+  constructor(log: Log, options: RestorerOptions) {
     this.#log = log;
-    this.#yield = yieldNow;
+    this.#options = options;
   }
 
   /** Resolves when the store holds everything below `target.to`; rejects with `OFFSET_OUT_OF_RANGE`, store errors, or when cancelled. */
@@ -55,9 +74,12 @@ export class Restorer {
         if (error === undefined) resolve();
         else reject(error instanceof Error ? error : new StreamError('STORE_IO', 'restore failed', { cause: error }));
       };
-      this.#running.set(id, { target, progress, finish });
+      this.#running.set(id, { target, progress, finish, position: target.from });
     });
-    this.#reader ??= this.#log.reader({ isolation: 'read_committed', partitionBytesMax });
+    this.#reader ??= this.#log.reader({
+      isolation: 'read_committed',
+      partitionBytesMax: this.#options.partitionBytesMax ?? partitionBytesMax,
+    });
     this.#reader.seek(target, target.from);
     this.#loop ??= this.#run().finally(() => {
       this.#loop = undefined;
@@ -70,6 +92,20 @@ export class Restorer {
     this.#running
       .get(partitionId(topic, partition))
       ?.finish(new StreamError('TASK_MIGRATED', 'the task moved away while restoring'));
+  }
+
+  /** Resolves when nothing more is written to a store that was given up. */
+  async settled(topic: string, partition: number): Promise<void> {
+    if (this.#taking?.id === partitionId(topic, partition)) await this.#taking.done;
+  }
+
+  /** How far a store is, and how much of its changelog is known to be left; `undefined` unless it is being restored. */
+  state(topic: string, partition: number): { readonly position: number; readonly lag: number | undefined } | undefined {
+    const running = this.#running.get(partitionId(topic, partition));
+    if (running === undefined) return undefined;
+    const { position, target } = running;
+    const end = this.#reader?.position(target)?.end;
+    return { position, lag: end === undefined ? undefined : Math.max(0, end - position) };
   }
 
   async close(): Promise<void> {
@@ -88,9 +124,20 @@ export class Restorer {
       if (reader === undefined) return;
       const { batches, failures } = await reader.poll(pollWaitMs);
       for (const failure of failures) this.#failed(failure);
-      for (const batch of batches) await this.#take(batch);
-      await this.#yield();
+      let polledBytes = 0;
+      for (const batch of batches) {
+        polledBytes += batch.sizeBytes;
+        await this.#takeAlone(batch);
+      }
+      await this.#options.pace(polledBytes);
     }
+  }
+
+  async #takeAlone(batch: FetchedBatch): Promise<void> {
+    const done = this.#take(batch);
+    this.#taking = { id: partitionId(batch.topic, batch.partition), done };
+    await done;
+    this.#taking = undefined;
   }
 
   #failed({ topic, partition, error }: ReadFailure): void {
@@ -102,7 +149,10 @@ export class Restorer {
     const running = this.#running.get(partitionId(batch.topic, batch.partition));
     if (running === undefined) return;
     try {
-      running.progress.restored += await running.target.store.restore(batch);
+      const count = await running.target.store.restore(batch);
+      running.progress.restored += count;
+      this.counts.records += count;
+      running.position = Math.max(running.position, batch.nextOffset);
       if (batch.nextOffset >= running.target.to) running.finish();
     } catch (error) {
       running.finish(error);

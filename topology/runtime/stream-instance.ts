@@ -1,4 +1,5 @@
 /** The public face of one instance: starts and stops it, and shows its state, tasks, metrics and committed values. */
+import type { Reader } from '../../connectors/log.ts';
 import { StreamError } from '../../errors.ts';
 import { partitionForKey } from '../../schemas/murmur2.ts';
 import { partitionId } from '../../schemas/record.ts';
@@ -8,14 +9,25 @@ import { Runtime } from './instance.ts';
 import { collectMetrics } from './metrics.ts';
 import type { InstanceOptions } from './options.ts';
 import { taskId } from './plan-tasks.ts';
-import type { InstanceView, Peer, StoreLocation, StoreView, TaskStatus } from './view.ts';
+import type { Standby } from './standby-set.ts';
+import type { Opening } from './take-over.ts';
+import type { Task } from './task.ts';
+import type { InstanceView, Peer, StandbyStoreView, StoreLocation, StoreView, TaskStatus } from './view.ts';
 import type { SubTopology } from '../plan.ts';
+
+export interface CloseOptions {
+  readonly timeoutMs?: number;
+  readonly leaveGroup?: boolean;
+}
 
 export interface StreamInstance extends InstanceView {
   /** Resolves once it takes part in its group; waits for the log and for missing topics. Rejects for what waiting cannot mend (`retry` is `never`). Once. */
   start(): Promise<void>;
-  /** Commits, leaves the group, releases everything. Resolves to false when that took longer than `timeoutMs` (10 s). Idempotent. */
-  close(options?: { readonly timeoutMs?: number }): Promise<boolean>;
+  /**
+   * Commits, leaves the group, releases everything. Resolves to false when that took longer than `timeoutMs` (10 s). Idempotent. A static member
+   * keeps its place in the group unless `leaveGroup` is set.
+   */
+  close(options?: CloseOptions): Promise<boolean>;
 }
 
 /** Makes an instance of a topology; nothing runs before `start`. Throws `CONFIG_INVALID`. */
@@ -34,8 +46,8 @@ class Instance implements StreamInstance {
     await this.#runtime.start();
   }
 
-  async close(options: { readonly timeoutMs?: number } = {}): Promise<boolean> {
-    return await this.#runtime.close(options.timeoutMs);
+  async close({ timeoutMs, leaveGroup }: CloseOptions = {}): Promise<boolean> {
+    return await this.#runtime.close(timeoutMs, leaveGroup);
   }
 
   get applicationId(): string {
@@ -61,37 +73,24 @@ class Instance implements StreamInstance {
   }
 
   tasks(): readonly TaskStatus[] {
-    const { tasks, reader } = this.#runtime;
-    const statuses: TaskStatus[] = [];
-    for (const task of tasks?.running.values() ?? [])
-      statuses.push({
-        id: task.id,
-        state: task.isSuspended ? 'suspended' : 'running',
-        stores: [...task.stores.keys()],
-        ...(task.hold === undefined ? {} : { hold: describeHold(task.hold, task.retryInMs) }),
-        inputs: task.queues.map((queue) => {
-          const end = reader?.position(queue)?.end;
-          const lag = end === undefined ? undefined : Math.max(0, end - queue.nextOffset);
-          return { topic: queue.topic, partition: queue.partition, offset: queue.nextOffset, lag };
-        }),
-      });
-    for (const opening of tasks?.opening.values() ?? [])
-      statuses.push({
-        id: opening.taskId,
-        state: 'restoring',
-        stores: opening.subTopology.stores.map((store) => store.spec.name),
-        inputs: [],
-        restore: { ...opening.progress },
-      });
+    const { holdings, reader } = this.#runtime;
+    if (holdings === undefined) return [];
+    const { tasks, standbys } = holdings;
+    const statuses = [
+      ...[...tasks.running.values()].map((task) => describeTask(task, reader)),
+      ...[...tasks.opening.values()].map(describeOpening),
+      ...[...standbys.tasks.values()].map((standby) => describeStandby(standby, standbys.lag(standby))),
+    ];
     return statuses.sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
   peers(): readonly Peer[] {
     const { assignment } = this.#runtime.membership;
-    return (assignment?.peers ?? []).map(({ instanceId, url, tasks }) => ({
+    return (assignment?.peers ?? []).map(({ instanceId, url, tasks, standbyTasks }) => ({
       instanceId,
       url,
       activeTasks: tasks,
+      standbyTasks,
       isSelf: instanceId === this.instanceId,
     }));
   }
@@ -122,8 +121,7 @@ class Instance implements StreamInstance {
     const find = () => {
       const task = this.#runtime.tasks?.running.get(id);
       const opened = task?.stores.get(store);
-      if (task === undefined || opened === undefined)
-        throw new StreamError('STORE_NOT_READY', 'the store is not ready here', { facts: { store, partition } });
+      if (task === undefined || opened === undefined) throw notReady(store, partition);
       return { task, layered: opened.layered };
     };
     find();
@@ -142,6 +140,24 @@ class Instance implements StreamInstance {
     };
   }
 
+  standbyStore(store: string, partition: number): StandbyStoreView {
+    const id = taskId(this.#subTopologyOf(store).id, partition);
+    const find = () => {
+      const standbys = this.#runtime.holdings?.standbys;
+      const standby = standbys?.tasks.get(id);
+      const opened = standby?.stores.get(store);
+      if (standbys === undefined || standby === undefined || opened === undefined) throw notReady(store, partition);
+      return { lag: standbys.lag(standby), layered: opened.layered };
+    };
+    find();
+    return {
+      partition,
+      get: (key) => find().layered.committedGet(key),
+      scan: (range) => find().layered.committedScan(range),
+      lag: () => find().lag,
+    };
+  }
+
   metrics(): InstanceView['metrics'] extends () => infer R ? R : never {
     return collectMetrics(this.#runtime);
   }
@@ -156,8 +172,37 @@ class Instance implements StreamInstance {
 
   #location(sub: SubTopology, partition: number): StoreLocation {
     const id = taskId(sub.id, partition);
-    return { partition, taskId: id, owner: this.peers().find((peer) => peer.activeTasks.includes(id)) };
+    const peers = this.peers();
+    return {
+      partition,
+      taskId: id,
+      owner: peers.find((peer) => peer.activeTasks.includes(id)),
+      standbys: peers.filter((peer) => peer.standbyTasks.includes(id)),
+    };
   }
+}
+
+function describeTask(task: Task, reader: Reader | undefined): TaskStatus {
+  return {
+    id: task.id,
+    state: task.isSuspended ? 'suspended' : 'running',
+    stores: [...task.stores.keys()],
+    ...(task.hold === undefined ? {} : { hold: describeHold(task.hold, task.retryInMs) }),
+    inputs: task.queues.map((queue) => {
+      const end = reader?.position(queue)?.end;
+      const lag = end === undefined ? undefined : Math.max(0, end - queue.nextOffset);
+      return { topic: queue.topic, partition: queue.partition, offset: queue.nextOffset, lag };
+    }),
+  };
+}
+
+function describeOpening({ taskId: id, subTopology, progress }: Opening): TaskStatus {
+  const stores = subTopology.stores.map((store) => store.spec.name);
+  return { id, state: 'restoring', stores, inputs: [], restore: { ...progress } };
+}
+
+function describeStandby({ taskId: id, stores, isWarmUp }: Standby, lag: number | undefined): TaskStatus {
+  return { id, state: 'standby', stores: [...stores.keys()], inputs: [], standby: { lag, isWarmUp } };
 }
 
 function describeHold({ queue, offset, tries, failure }: Hold, retryInMs: number): NonNullable<TaskStatus['hold']> {
@@ -169,4 +214,8 @@ function describeHold({ queue, offset, tries, failure }: Hold, retryInMs: number
     retryInMs: retryInMs === Infinity ? undefined : Math.max(0, Math.round(retryInMs)),
     code: failure.code,
   };
+}
+
+function notReady(store: string, partition: number): StreamError {
+  return new StreamError('STORE_NOT_READY', 'the store is not ready here', { facts: { store, partition } });
 }

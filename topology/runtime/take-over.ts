@@ -6,6 +6,7 @@ import { StreamError, hasCode } from '../../errors.ts';
 import type { PartitionOffsets } from '../../connectors/log.ts';
 import type { PlannedStore, SubTopology } from '../plan.ts';
 import { decodeMetadata } from './commit-metadata.ts';
+import type { Host } from './host.ts';
 import { backoffMs } from './options.ts';
 import type { ResolvedOptions } from './options.ts';
 import { sourceTopicsOfPartition } from './plan-tasks.ts';
@@ -26,6 +27,8 @@ export interface Opening {
   /** Aborts as soon as the task is not wanted here any more. */
   readonly signal: AbortSignal;
   readonly progress: RestoreProgress & { total: number };
+  /** What is open of it so far. */
+  readonly stores: Map<string, TaskStore>;
 }
 
 export interface Opened {
@@ -33,29 +36,41 @@ export interface Opened {
   readonly start: ReadonlyMap<string, StartPosition>;
 }
 
-export interface TakeOverScope {
+export interface OpenStoreScope {
   readonly options: ResolvedOptions;
   readonly prepared: Prepared;
-  readonly restorer: Restorer;
   /** What a topic takes in one record. */
   messageBytesMax(topic: string): number;
+}
+
+export interface TakeOverScope extends OpenStoreScope {
+  readonly restorer: Restorer;
   /** Transactional ids of dead members, as the last assignment carried them. */
   deadTransactionalIds(): readonly string[];
+  /** The open stores of a standby of the task on this instance, which is none any more then. */
+  takeStandby(taskId: string): Promise<ReadonlyMap<string, TaskStore>>;
+  closeStores(taskId: string, stores: Iterable<TaskStore>): Promise<void>;
 }
 
 /** Rejects with `TASK_MIGRATED` when cancelled; whatever was opened is closed again. */
 export async function takeOver(scope: TakeOverScope, opening: Opening): Promise<Opened> {
   const start = await startOffsets(scope, opening);
-  const stores = new Map<string, TaskStore>();
+  const { stores } = opening;
   try {
-    for (const planned of opening.subTopology.stores)
-      stores.set(planned.spec.name, await openStore(scope, { opening, planned }));
+    for (const [name, store] of await scope.takeStandby(opening.taskId)) stores.set(name, store);
+    if (stores.size > 0) scope.options.host.sometimes('standby-promoted');
+    for (const planned of opening.subTopology.stores) {
+      const { name } = planned.spec;
+      if (!stores.has(name)) stores.set(name, await openStore(scope, { opening, planned }));
+    }
     await Promise.all([...stores.values()].map((store) => restore(scope, opening, store)));
     for (const store of stores.values()) await store.load();
-    return { stores, start };
+    return { stores: new Map(stores), start };
   } catch (error) {
-    for (const store of stores.values()) await store.close();
+    await scope.closeStores(opening.taskId, stores.values());
     throw error;
+  } finally {
+    stores.clear();
   }
 }
 
@@ -158,9 +173,10 @@ function checkCommitted(
 
 // ---- stores ----------------------------------------------------------------------------------------------------------
 
-async function openStore(
-  scope: TakeOverScope,
-  wanted: { opening: Opening; planned: PlannedStore },
+/** Opens a store as far as its directory has it. Rejects with `TASK_MIGRATED` when cancelled. */
+export async function openStore(
+  scope: OpenStoreScope,
+  wanted: { opening: Pick<Opening, 'taskId' | 'signal'>; planned: PlannedStore },
 ): Promise<TaskStore> {
   const { options, prepared } = scope;
   const { opening, planned } = wanted;
@@ -191,18 +207,29 @@ async function openStore(
   }
 }
 
+/** Where to go on reading a changelog. Throws `STORE_FOREIGN` for a store that has to be rebuilt. */
+export function checkPosition(host: Host, store: TaskStore, range: PartitionOffsets): number {
+  const { position } = store;
+  if (position === undefined) return range.start;
+  if (position >= range.start && position <= range.end) return position;
+  const facts = { store: store.name, position, start: range.start, end: range.end };
+  host.logger.warn('store position lies outside its changelog: rebuilding', facts);
+  host.sometimes('store-out-of-range');
+  throw new StreamError('STORE_FOREIGN', `store ${store.name} does not belong to its changelog`, { facts });
+}
+
 /** Stores of all tasks of the topology: an instance may come to own them all. */
-function storeCount({ prepared }: TakeOverScope): number {
+function storeCount({ prepared }: OpenStoreScope): number {
   let count = 0;
   for (const sub of prepared.plan.subTopologies) count += sub.stores.length * sub.partitions;
   return Math.max(1, count);
 }
 
-function cacheBytes(scope: TakeOverScope): number {
+function cacheBytes(scope: OpenStoreScope): number {
   return Math.floor(scope.options.cacheBytesMax / storeCount(scope));
 }
 
-function writeBufferBytes(scope: TakeOverScope): number {
+function writeBufferBytes(scope: OpenStoreScope): number {
   const share = Math.floor(scope.options.storesBytesMax / (2 * storeCount(scope)));
   return Math.min(writeBuffer.max, Math.max(writeBuffer.min, share));
 }
@@ -212,19 +239,10 @@ async function restore(scope: TakeOverScope, opening: Opening, store: TaskStore)
   if (topic === undefined) return;
   const { partition } = opening;
   const range = await stableEnd(scope, opening, topic);
-  let from = store.position ?? range.start;
-  if (from > range.end || (from < range.start && store.position !== undefined)) {
-    scope.options.host.logger.error('store position lies outside its changelog: rebuilding', {
-      topic,
-      partition,
-      position: from,
-    });
-    scope.options.host.sometimes('store-out-of-range');
-    throw new StreamError('STORE_FOREIGN', `store ${store.name} does not belong to its changelog`, {
-      facts: { topic, partition },
-    });
-  }
-  from = Math.max(from, range.start);
+  const from = checkPosition(scope.options.host, store, range);
+  const { counts } = scope.restorer;
+  if (from > range.start) counts.tails += 1;
+  else if (range.end > from) counts.whole += 1;
   opening.progress.total += range.end - from;
   const cancel = (): void => {
     scope.restorer.cancel(topic, partition);
@@ -261,7 +279,7 @@ async function stableEnd(scope: TakeOverScope, opening: Opening, topic: string):
   }
 }
 
-function checkWanted(opening: Opening): void {
+function checkWanted(opening: Pick<Opening, 'taskId' | 'signal'>): void {
   if (opening.signal.aborted)
     throw new StreamError('TASK_MIGRATED', `task ${opening.taskId} is not wanted here any more`);
 }

@@ -4,6 +4,7 @@ import { StreamError, assert, hasCode } from '../../errors.ts';
 import { backoffMs } from './options.ts';
 import type { Outputs } from './outputs.ts';
 import { subTopologyOfTask } from './plan-tasks.ts';
+import { positionOf } from './stored-tasks.ts';
 import type { PartitionQueue } from './partition-queue.ts';
 import { takeOver } from './take-over.ts';
 import type { Opening, TakeOverScope } from './take-over.ts';
@@ -61,6 +62,11 @@ export class TaskSet {
     return [...this.#running.keys(), ...this.#opening.keys()];
   }
 
+  /** Where the stores of tasks stand that are still restored, summed up. */
+  positions(): ReadonlyMap<string, number> {
+    return new Map([...this.#opening.values()].map(({ taskId, stores }) => [taskId, positionOf(stores.values())]));
+  }
+
   /** Starts opening a task; returns at once. Retries what is worth waiting for until it is closed. */
   open(taskId: string): void {
     if (this.#running.has(taskId) || this.#opening.has(taskId)) return;
@@ -73,6 +79,7 @@ export class TaskSet {
       controller,
       signal: controller.signal,
       progress: { restored: 0, total: 0 },
+      stores: new Map(),
       done: Promise.resolve(),
       failure: undefined,
     };
@@ -95,12 +102,29 @@ export class TaskSet {
       opening.controller.abort();
       await opening.done;
     }
+    const task = this.#stop(taskId);
+    if (task !== undefined) await this.#scope.closeStores(taskId, task.stores.values());
+  }
+
+  /** As `close`, but leaves the stores open that a standby of the task goes on with. */
+  async demote(taskId: string): Promise<ReadonlyMap<string, TaskStore>> {
+    if (this.#opening.has(taskId)) await this.close(taskId);
+    const kept = new Map<string, TaskStore>();
+    for (const [name, store] of this.#stop(taskId)?.stores ?? []) {
+      store.discard();
+      if (store.planned.changelogTopic === undefined) await store.close();
+      else kept.set(name, store);
+    }
+    return kept;
+  }
+
+  #stop(taskId: string): Task | undefined {
     const task = this.#running.get(taskId);
-    if (task === undefined) return;
+    if (task === undefined) return undefined;
     this.#running.delete(taskId);
     for (const queue of task.queues) this.#scope.reader.remove(queue);
     task.close();
-    await closeStores(task.stores.values());
+    return task;
   }
 
   /** Closes all; what was not committed is dropped. Never rejects. */
@@ -151,7 +175,7 @@ export class TaskSet {
     const { host } = options;
     const { stores, start } = await takeOver(this.#scope, opening);
     if (opening.signal.aborted) {
-      await closeStores(stores.values());
+      await this.#scope.closeStores(opening.taskId, stores.values());
       return;
     }
     try {
@@ -176,7 +200,7 @@ export class TaskSet {
       this.#opening.delete(task.id);
       this.#scope.opened(task);
     } catch (error) {
-      await closeStores(stores.values());
+      await this.#scope.closeStores(opening.taskId, stores.values());
       throw error;
     }
   }
@@ -191,10 +215,6 @@ export class TaskSet {
 function isCaughtUp(reader: Reader, queue: PartitionQueue): boolean {
   const position = reader.position(queue);
   return position?.end !== undefined && position.offset >= position.end;
-}
-
-async function closeStores(stores: Iterable<TaskStore>): Promise<void> {
-  for (const store of stores) await store.close();
 }
 
 function asStreamError(error: unknown, taskId: string): StreamError {

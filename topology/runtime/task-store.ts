@@ -30,6 +30,7 @@ export class TaskStore {
   /** The typed handle. */
   readonly state: unknown;
   readonly #backing: KeyValueStore;
+  readonly #bounds: TaskStoreBounds;
   #context: WriteContext | undefined;
   #pending: { key: Uint8Array; value: Uint8Array | undefined }[] = [];
 
@@ -37,6 +38,7 @@ export class TaskStore {
     this.name = planned.spec.name;
     this.planned = planned;
     this.#backing = backing;
+    this.#bounds = bounds;
     const { layers, state } = planned.spec.open(backing, {
       rowBytesMax: bounds.messageBytesMax - changelogOverheadBytes,
       cacheBytesMax: bounds.cacheBytesMax,
@@ -44,6 +46,16 @@ export class TaskStore {
     });
     this.layered = layers;
     this.state = state;
+  }
+
+  /** The same store, opened anew over the same bytes: nothing that a processor remembered of it is left. This one must not be used any more. */
+  renewed(): TaskStore {
+    return new TaskStore(this.planned, this.#backing, this.#bounds);
+  }
+
+  /** Drops what is not committed. */
+  discard(): void {
+    this.layered.discard();
   }
 
   bind(context: WriteContext): void {
@@ -116,7 +128,7 @@ export class TaskStore {
   }
 
   async close(): Promise<void> {
-    this.layered.discard();
+    this.discard();
     await this.#backing.close();
   }
 }

@@ -6,7 +6,7 @@ import type { Plan } from '../plan.ts';
 
 export type InstanceState = 'created' | 'rebalancing' | 'running' | 'closing' | 'closed' | 'failed';
 
-export type TaskState = 'created' | 'restoring' | 'running' | 'suspended' | 'closed';
+export type TaskState = 'created' | 'restoring' | 'running' | 'suspended' | 'standby' | 'closed';
 
 export interface TaskStatus {
   /** `<sub-topology>_<partition>`. */
@@ -20,6 +20,8 @@ export interface TaskStatus {
   }[];
   /** Present while restoring. */
   readonly restore?: { readonly restored: number; readonly total: number };
+  /** Present for a standby: changelog records it has not read yet, and whether the task is to run here once it has. */
+  readonly standby?: { readonly lag: number | undefined; readonly isWarmUp: boolean };
   readonly stores: readonly string[];
   /** Present while a record that failed holds the task back. */
   readonly hold?: {
@@ -40,6 +42,8 @@ export interface Peer {
   /** Where its API listens, `http://host:port`; `undefined` when it advertises none. */
   readonly url: string | undefined;
   readonly activeTasks: readonly string[];
+  /** Tasks whose state it keeps warm. */
+  readonly standbyTasks: readonly string[];
   readonly isSelf: boolean;
 }
 
@@ -48,6 +52,17 @@ export interface StoreLocation {
   readonly taskId: string;
   /** `undefined` while the assignment is not known or names nobody. */
   readonly owner: Peer | undefined;
+  /** Who has a copy that follows. */
+  readonly standbys: readonly Peer[];
+}
+
+/** Committed values of a copy that follows, which may be behind. Reads throw `STORE_NOT_READY` once it is none any more. */
+export interface StandbyStoreView {
+  readonly partition: number;
+  get(key: Uint8Array): Uint8Array | undefined;
+  scan(range: Range): AsyncIterable<Entry>;
+  /** Changelog records of its task that are not read yet; `undefined` while that is not known. */
+  lag(): number | undefined;
 }
 
 /** Committed values of one store partition on this instance, by stored bytes. Reads throw `STORE_NOT_READY` once the task moves away. */
@@ -80,6 +95,8 @@ export interface InstanceView {
   locateAll(store: string): readonly StoreLocation[];
   /** A local partition. Throws `STORE_NOT_READY` unless its task runs here. */
   localStore(store: string, partition: number): StoreView;
+  /** A local copy of a partition that runs elsewhere. Throws `STORE_NOT_READY` unless there is one. */
+  standbyStore(store: string, partition: number): StandbyStoreView;
   metrics(): readonly MetricSample[];
 }
 
