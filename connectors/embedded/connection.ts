@@ -1,4 +1,5 @@
 /** What a client's parts share: the way to the broker, and whether it is still open. */
+import type { Clock } from '../../clock.ts';
 import { StreamError } from '../../errors.ts';
 import type { Broker } from './broker.ts';
 
@@ -25,12 +26,15 @@ export const direct: Carrier = async (_request, effect) => effect();
 
 export class Connection {
   readonly broker: Broker;
+  /** The client's own: a simulation stops it while the client is paused, and the broker's goes on. */
+  readonly clock: Clock;
   readonly #carry: Carrier;
   readonly #closers = new Set<() => void>();
   #isClosed = false;
 
-  constructor(broker: Broker, carry: Carrier) {
+  constructor(broker: Broker, carry: Carrier, clock: Clock) {
     this.broker = broker;
+    this.clock = clock;
     this.#carry = carry;
   }
 

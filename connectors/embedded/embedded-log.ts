@@ -12,8 +12,11 @@ import type { Storage } from './storage.ts';
 
 /** A client of its own broker. `close` closes the broker, and with it every other client. */
 export interface EmbeddedLog extends Log {
-  /** Another client of the same broker. Its `close` ends only itself, abruptly: members do not leave their groups. */
-  client(carry?: Carrier): Log;
+  /**
+   * Another client of the same broker. Its `close` ends only itself, abruptly: members do not leave their groups. `clock`, the log's own if absent, times its
+   * heartbeats and waits.
+   */
+  client(carry?: Carrier, clock?: Clock): Log;
   /** Runs retention and compaction now. Rejects never for one partition's sake. */
   maintain(): Promise<void>;
 }
@@ -56,10 +59,10 @@ export function openLog(storage: Storage, fsync: BrokerOptions['fsync'], options
     producerExpirationMs: options.producerExpirationMs ?? 7 * 86_400_000,
     journalBytes: options.journalBytes ?? 4 * 1024 * 1024,
   });
-  const first = clientOf(broker, direct);
+  const first = clientOf(broker, direct, clock);
   return {
     ...first,
-    client: (carry = direct) => clientOf(broker, carry),
+    client: (carry = direct, clientClock = clock) => clientOf(broker, carry, clientClock),
     maintain: () => broker.maintain(),
     close: async () => {
       await first.close();
@@ -68,8 +71,8 @@ export function openLog(storage: Storage, fsync: BrokerOptions['fsync'], options
   };
 }
 
-function clientOf(broker: Broker, carry: Carrier): Log {
-  const connection = new Connection(broker, carry);
+function clientOf(broker: Broker, carry: Carrier, clock: Clock): Log {
+  const connection = new Connection(broker, carry, clock);
   return {
     admin: new EmbeddedAdmin(connection),
     reader: (options) => new EmbeddedReader(connection, options),

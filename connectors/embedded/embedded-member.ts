@@ -174,12 +174,12 @@ export class EmbeddedMember implements Member {
   }
 
   async #conclude(error: unknown): Promise<void> {
-    const { clock, logger } = this.#connection.broker;
+    const { clock, broker } = this.#connection;
     if (hasCode(error, 'REBALANCE_IN_PROGRESS')) return;
     if (hasCode(error, 'LOG_CLOSED')) this.#stop();
     else if (hasCode(error, 'MEMBER_FENCED', 'INSTANCE_ID_TAKEN')) this.#loss = error;
     else {
-      logger.warn('joining a group failed', { groupId: this.#options.groupId, error });
+      broker.logger.warn('joining a group failed', { groupId: this.#options.groupId, error });
       await clock.sleep(backoffMs);
     }
   }
@@ -197,7 +197,7 @@ export class EmbeddedMember implements Member {
   // ---- heartbeats ---------------------------------------------------------------------------------------------------
 
   #scheduleHeartbeat(): void {
-    this.#heartbeat = this.#connection.broker.clock.timer(this.#options.heartbeatIntervalMs, () => {
+    this.#heartbeat = this.#connection.clock.timer(this.#options.heartbeatIntervalMs, () => {
       void this.#beat().finally(() => {
         if (this.#isRunning) this.#scheduleHeartbeat();
       });

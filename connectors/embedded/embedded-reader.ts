@@ -120,7 +120,7 @@ export class EmbeddedReader implements Reader {
   }
 
   async #poll(waitMs: number): Promise<ReadResult> {
-    const { clock } = this.#connection.broker;
+    const { clock } = this.#connection;
     const deadlineMs = clock.monotonicMs() + waitMs;
     while (!this.#isClosed) {
       this.#hasChanged = false;
@@ -170,7 +170,7 @@ export class EmbeddedReader implements Reader {
   }
 
   #due(): readonly Assigned[] {
-    const nowMs = this.#connection.broker.clock.monotonicMs();
+    const nowMs = this.#connection.clock.monotonicMs();
     return [...this.#partitions.values()].filter((assigned) => !assigned.isPaused && assigned.retryAtMs <= nowMs);
   }
 
@@ -184,7 +184,7 @@ export class EmbeddedReader implements Reader {
       if (!isCurrent) continue;
       const { topic, partition } = assigned;
       if (error !== undefined) {
-        assigned.retryAtMs = this.#connection.broker.clock.monotonicMs() + retryMs;
+        assigned.retryAtMs = this.#connection.clock.monotonicMs() + retryMs;
         failures.push({ topic, partition, error });
       }
       if (offsets !== undefined) {
@@ -201,7 +201,7 @@ export class EmbeddedReader implements Reader {
   }
 
   #untilRetryMs(): number {
-    const nowMs = this.#connection.broker.clock.monotonicMs();
+    const nowMs = this.#connection.clock.monotonicMs();
     const waits = [...this.#partitions.values()].map(({ isPaused, retryAtMs }) =>
       isPaused || retryAtMs <= nowMs ? Infinity : retryAtMs - nowMs,
     );
@@ -211,7 +211,7 @@ export class EmbeddedReader implements Reader {
   async #wait(ms: number): Promise<void> {
     if (this.#hasChanged || this.#isWoken || this.#isClosed) return;
     this.#waiting = new AbortController();
-    await this.#connection.broker.clock.sleep(ms, this.#waiting.signal);
+    await this.#connection.clock.sleep(ms, this.#waiting.signal);
     this.#waiting = undefined;
   }
 

@@ -38,6 +38,8 @@ interface Transaction {
   /** By group, then by `partitionId`. */
   readonly offsets: Map<string, Map<string, StoredOffset>>;
   readonly settled: (() => void)[];
+  /** How often it was decided, to tell one transaction of the id from the next. */
+  decisions: number;
   lastUsedMs: number;
 }
 
@@ -168,7 +170,18 @@ export class TransactionCoordinator {
   #newTransaction(id: string, producerId: number, epoch: number): Transaction {
     const lastUsedMs = this.#options.clock.nowMs();
     const maps = { parts: new Map<string, PartitionLog>(), offsets: new Map<string, Map<string, StoredOffset>>() };
-    return { id, producerId, epoch, timeoutMs: 0, state: 'empty', timer: undefined, ...maps, settled: [], lastUsedMs };
+    return {
+      id,
+      producerId,
+      epoch,
+      timeoutMs: 0,
+      state: 'empty',
+      timer: undefined,
+      ...maps,
+      settled: [],
+      decisions: 0,
+      lastUsedMs,
+    };
   }
 
   #newProducerId(): number {
@@ -229,8 +242,11 @@ export class TransactionCoordinator {
     if (type === 'commit') this.#recordCommit(transaction);
     transaction.timer?.cancel();
     transaction.state = 'ending';
-    if (type === 'abort') transaction.offsets.clear();
+    transaction.decisions += 1;
     const { markerDelayMs, random } = this.#options;
+    // Offsets have a partition, and a marker, of their own.
+    if (type === 'abort') transaction.offsets.clear();
+    else this.#releaseOffsetsAfter(markerDelayMs * random.next(), transaction);
     for (const id of [...transaction.parts.keys()])
       this.#writeMarkerAfter(markerDelayMs * random.next(), transaction, id, type);
     this.#settle(transaction);
@@ -266,6 +282,15 @@ export class TransactionCoordinator {
     } catch {
       this.#writeMarkerAfter(markerRetryMs, transaction, id, type);
     }
+  }
+
+  #releaseOffsetsAfter(delayMs: number, transaction: Transaction): void {
+    const { decisions } = transaction;
+    if (delayMs === 0) transaction.offsets.clear();
+    else
+      this.#options.clock.timer(delayMs, () => {
+        if (transaction.decisions === decisions && transaction.state === 'ending') transaction.offsets.clear();
+      });
   }
 
   #settle(transaction: Transaction): void {

@@ -52,9 +52,10 @@ export class Commits {
     return bytes > options.uncommittedBytesMax;
   }
 
-  /** How long until a commit may start, ms; at most 0 when one may start now. */
+  /** How long until a commit may start, ms; at most 0 when one may start now, `Infinity` when something else has to happen first. */
   get gapLeftMs(): number {
     const { options } = this.#scope;
+    if (this.#pending !== undefined || !this.isAllowed) return Infinity;
     return this.#endedMs + options.commitGapMs - options.host.clock.monotonicMs();
   }
 

@@ -237,7 +237,7 @@ export class Runtime {
       },
       failed: (error) => {
         if (hasCode(error, 'TOPIC_UNKNOWN')) this.#watch?.hurry();
-        if (error.retry === 'never') this.#raise(error);
+        if (error.retry !== 'with-backoff') this.#raise(error);
       },
     });
   }
@@ -326,6 +326,7 @@ export class Runtime {
       return;
     }
     this.recoveries += 1;
+    this.options.host.sometimes(`recovering: ${error.code}`);
     this.options.host.logger.warn('recovering', { code: error.code, error: error.message, ...error.facts });
     if (hasCode(error, 'PRODUCER_FENCED')) await this.#fences.pause(this.options);
     if (hasCode(error, 'TOPIC_UNKNOWN')) this.#watch?.hurry();

@@ -245,6 +245,7 @@ async function restore(scope: TakeOverScope, opening: Opening, store: TaskStore)
   else if (range.end > from) counts.whole += 1;
   opening.progress.total += range.end - from;
   const cancel = (): void => {
+    scope.options.host.sometimes('restore-cancelled');
     scope.restorer.cancel(topic, partition);
   };
   opening.signal.addEventListener('abort', cancel, { once: true });

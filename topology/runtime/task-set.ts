@@ -87,9 +87,10 @@ export class TaskSet {
     opening.done = this.#open(opening);
   }
 
-  /** These process nothing more; what they did can still be committed. */
+  /** These process nothing more, nor begin to; what they did can still be committed. */
   suspend(taskIds: readonly string[]): void {
     for (const taskId of taskIds) {
+      this.#opening.get(taskId)?.controller.abort();
       const task = this.#running.get(taskId);
       if (task !== undefined) task.isSuspended = true;
     }
@@ -176,6 +177,7 @@ export class TaskSet {
     const { stores, start } = await takeOver(this.#scope, opening);
     if (opening.signal.aborted) {
       await this.#scope.closeStores(opening.taskId, stores.values());
+      this.#opening.delete(opening.taskId);
       return;
     }
     try {
