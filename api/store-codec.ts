@@ -11,14 +11,18 @@ export const keyFormats = ['text', 'json', 'hex', 'int'] as const;
 export type KeyFormat = (typeof keyFormats)[number];
 
 /** The bytes of a key given as text; without a format only stores with string keys understand it. Throws `QUERY_INVALID`. */
-export function encodeKeyText(spec: AnyStoreSpec, text: string, format: KeyFormat | undefined): Uint8Array {
+export function encodeKeyText(
+  spec: Pick<AnyStoreSpec, 'key'>,
+  text: string,
+  format: KeyFormat | undefined,
+): Uint8Array {
   const bytes = format === 'hex' ? hexBytes(text) : serializeKey(spec.key, keyOf(spec, text, format));
   if (bytes.byteLength > limits.keyBytes)
     throw new Problem(414, 'key_too_long', `a key may have ${limits.keyBytes} bytes here`);
   return bytes;
 }
 
-function keyOf(spec: AnyStoreSpec, text: string, format: Exclude<KeyFormat, 'hex'> | undefined): unknown {
+function keyOf(spec: Pick<AnyStoreSpec, 'key'>, text: string, format: Exclude<KeyFormat, 'hex'> | undefined): unknown {
   if (format === 'json') return parseJson(text);
   if (format === 'int') return parseInteger(spec.key, text);
   if (format === 'text' || spec.key.name === 'string') return text;

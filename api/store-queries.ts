@@ -1,11 +1,14 @@
 /** What routes ask of stores: typed values of any instance's partitions. */
+import { StreamError } from '../errors.ts';
 import type { Serde } from '../schemas/serde.ts';
+import type { Windowed } from '../schemas/windowed.ts';
 import type { AnyStoreSpec } from '../state-stores/spec.ts';
 import { queryKey, type KeyAnswer, type QueryDependencies } from './key-query.ts';
 import type { Staleness } from './staleness.ts';
 import { ask, viewsOf, type QueryContext } from './placement.ts';
 import { createRangeQueries, type Page, type RangeQuery } from './range-query.ts';
 import { endOfPrefix } from './store-codec.ts';
+import { queryWindows, type WindowQuery } from './window-query.ts';
 
 /** A store by its name, with the types of what is in it; every store spec is one. */
 export interface TypedStore<K, V> {
@@ -48,6 +51,21 @@ export interface TypedRange {
   readonly cursor?: string | undefined;
 }
 
+/** A store of windows or sessions; every spec of one is one. */
+export interface TypedWindowStore<K, V> extends TypedStore<Windowed<K>, V> {
+  readonly groupKey?: Serde<unknown>;
+}
+
+export interface TypedWindows<K> {
+  readonly key: K;
+  /** Windows that start, sessions that end, from here on; epoch ms. */
+  readonly fromMs?: number;
+  /** Windows and sessions that start no later. */
+  readonly toMs?: number;
+  readonly limit: number;
+  readonly cursor?: string | undefined;
+}
+
 /**
  * Committed values of all partitions. Every method rejects with `STORE_UNKNOWN`, `STORE_NOT_READY`, `PEER_UNAVAILABLE`, `QUERY_INVALID` or
  * `QUERY_TIMEOUT`, or with a `Problem`.
@@ -55,9 +73,17 @@ export interface TypedRange {
 export interface StoreQueries {
   get<K, V>(store: TypedStore<K, V>, key: K, context: QueryContext): Promise<TypedAnswer<V>>;
   page<K, V>(store: TypedStore<K, V>, range: TypedRange, context: QueryContext): Promise<TypedPage<K, V>>;
+  /** Windows or sessions of one key, in order of time, as of one commit. */
+  windows<K, V>(
+    store: TypedWindowStore<K, V>,
+    range: TypedWindows<K>,
+    context: QueryContext,
+  ): Promise<TypedPage<Windowed<K>, V>>;
   /** By bytes. */
   getBytes(store: string, key: Uint8Array, context: QueryContext): Promise<KeyAnswer>;
   pageBytes(query: RangeQuery, context: QueryContext): Promise<Page>;
+  /** Windows or sessions of one key, by bytes. */
+  windowsBytes(query: WindowQuery, context: QueryContext): Promise<Page>;
   /** Throws `STORE_UNKNOWN`. */
   spec(store: string): AnyStoreSpec;
 }
@@ -69,6 +95,7 @@ export function createStoreQueries(dependencies: QueryDependencies): StoreQuerie
   return {
     spec,
     pageBytes,
+    windowsBytes: (query, context) => queryWindows(dependencies, query, context),
     getBytes: (store, key, context) => queryKey(dependencies, store, key, context),
     get: async (store, key, context) => {
       const { value, ...provenance } = await queryKey(dependencies, store.name, store.key.serialize(key), context);
@@ -84,17 +111,29 @@ export function createStoreQueries(dependencies: QueryDependencies): StoreQuerie
         cursor,
         partitions: undefined,
       };
-      const { rows, cursorAfter, ...rest } = await pageBytes(query, context);
-      const { format } = spec(store.name);
-      return {
-        ...rest,
-        rows: rows.map((row) => ({
-          key: store.key.deserialize(row.key),
-          value: typedValue(store, { format }, row.value),
-          cursor: () => cursorAfter(row),
-        })),
-      };
+      return typedPage(store, spec(store.name), await pageBytes(query, context));
     },
+    windows: async (store, { key, fromMs = 0, toMs = Number.MAX_SAFE_INTEGER, limit, cursor }, context) => {
+      const { groupKey } = store;
+      if (groupKey === undefined) throw new StreamError('QUERY_INVALID', 'the store has no windows');
+      const query = { store: store.name, key: groupKey.serialize(key), fromMs, toMs, limit, cursor };
+      return typedPage(store, spec(store.name), await queryWindows(dependencies, query, context));
+    },
+  };
+}
+
+function typedPage<K, V>(
+  store: TypedStore<K, V>,
+  { format }: Pick<AnyStoreSpec, 'format'>,
+  { rows, cursorAfter, ...rest }: Page,
+): TypedPage<K, V> {
+  return {
+    ...rest,
+    rows: rows.map((row) => ({
+      key: store.key.deserialize(row.key),
+      value: typedValue(store, { format }, row.value),
+      cursor: () => cursorAfter(row),
+    })),
   };
 }
 

@@ -19,6 +19,7 @@ import {
   writeProvenance,
   type RouteScope,
 } from './routes.ts';
+import { timeBounds } from './window-query.ts';
 import { decodeKey, decodeValue, encodeKeyText, endOfPrefix, keyFormats, type KeyFormat } from './store-codec.ts';
 
 type ValueFormat = 'json' | 'base64';
@@ -40,12 +41,23 @@ interface RangeParameters extends FormatQuery {
   readonly partitions?: string;
 }
 
+interface WindowParameters extends FormatQuery {
+  readonly from?: string;
+  readonly to?: string;
+  readonly limit?: string;
+  readonly cursor?: string;
+}
+
 interface StoreParams {
   readonly store: string;
 }
 
 type KeyRequest = FastifyRequest<{ Params: StoreParams & { readonly key: string }; Querystring: FormatQuery }>;
 type RangeRequest = FastifyRequest<{ Params: StoreParams; Querystring: RangeParameters }>;
+type WindowsRequest = FastifyRequest<{
+  Params: StoreParams & { readonly key: string };
+  Querystring: WindowParameters;
+}>;
 type MetadataRequest = FastifyRequest<{
   Params: StoreParams;
   Querystring: { readonly key?: string; readonly keyFormat?: KeyFormat };
@@ -90,6 +102,18 @@ const metadataProblems = {
   414: ['key_too_long'],
   503: ['store_not_ready'],
 };
+
+const time = { type: 'string', pattern: '^\\d{1,16}$' };
+
+const windowParameters = {
+  ...waitParameter,
+  keyFormat,
+  valueFormat,
+  from: { ...time, description: 'ms: windows that start, sessions that end, from here on; inclusive' },
+  to: { ...time, description: 'ms: windows and sessions that start no later; inclusive' },
+  limit: rangeParameters.limit,
+  cursor: rangeParameters.cursor,
+} as const;
 
 const queryProblems = {
   ...metadataProblems,
@@ -147,6 +171,7 @@ export function storeRoutes(scope: RouteScope, instances: readonly InstanceView[
   });
 
   rangeRoute(scope);
+  windowsRoute(scope);
 }
 
 function rangeRoute({ app, queries }: RouteScope): void {
@@ -166,6 +191,34 @@ function rangeRoute({ app, queries }: RouteScope): void {
       return sendPage(reply, spec, page, request.query);
     },
   });
+}
+
+function windowsRoute({ app, queries }: RouteScope): void {
+  app.get('/stores/:store/windows/:key', {
+    schema: { params: keyParams, querystring: queryString(windowParameters) },
+    config: {
+      description: {
+        summary: 'The windows or sessions of a key in order of time, from whichever instance has them',
+        success: 'rows, and the cursor of the next page',
+        problems: queryProblems,
+        isQuery: true,
+      },
+    },
+    handler: async (request: WindowsRequest, reply) => {
+      const { params, query } = request;
+      const spec = queries.spec(params.store);
+      if (spec.groupKey === undefined) throw new StreamError('QUERY_INVALID', 'the store has no windows');
+      const key = encodeKeyText({ key: spec.groupKey }, params.key, query.keyFormat);
+      const limit = limitOf(query.limit);
+      const bounds = timeBounds(query.from, query.to);
+      const asked = { store: params.store, key, ...bounds, limit, cursor: query.cursor };
+      return sendPage(reply, spec, await queries.windowsBytes(asked, contextOf(request)), query);
+    },
+  });
+}
+
+function limitOf(text: string | undefined): number {
+  return boundedInteger('limit', text, { min: 1, max: limits.pageRows, initial: limits.pageRowsDefault });
 }
 
 function listStores(instances: readonly InstanceView[]): readonly object[] {
@@ -224,7 +277,7 @@ function rangeOf(spec: AnyStoreSpec, { params, query }: RangeRequest): RangeQuer
   const common = {
     store: params.store,
     reverse: query.reverse === 'true',
-    limit: boundedInteger('limit', query.limit, { min: 1, max: limits.pageRows, initial: limits.pageRowsDefault }),
+    limit: limitOf(query.limit),
     cursor: query.cursor,
     partitions: query.partitions?.split(',').map(Number),
   };

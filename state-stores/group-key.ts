@@ -59,6 +59,11 @@ export function positionKey(head: Uint8Array, { major, minor }: RowPosition): Bu
   return key;
 }
 
+/** A key of queries that lies where all rows of a group lie, to find the partition. */
+export function groupLocator(group: Uint8Array): Uint8Array {
+  return positionKey(headKey(0, group), { major: 0, minor: 0 });
+}
+
 /** The first key of a segment. */
 export function segmentKey(segment: number): Buffer {
   const key = Buffer.allocUnsafe(segmentBytes);

@@ -1,22 +1,15 @@
 import { StreamError, assert } from '../errors.ts';
 import { noHeaders } from '../schemas/record.ts';
 import { fromBinaryKey, toBinaryKey } from './binary-key.ts';
+import { CommittedGroups } from './committed-groups.ts';
 import { GroupAttempt } from './group-attempt.ts';
 import { GroupCache } from './group-cache.ts';
-import {
-  changelogKey,
-  groupOfHead,
-  headOf,
-  positionKey,
-  rowOfChangelogKey,
-  rowOfQueryKey,
-  segmentKey,
-} from './group-key.ts';
+import { changelogKey, groupOfHead, headOf, rowOfChangelogKey, segmentKey } from './group-key.ts';
 import { decodeRows, isDirectory, type Row } from './group-page.ts';
 import { Group, type GroupName, type WritePage } from './group.ts';
 import { readTime, timeKey, writeTime } from './group-time.ts';
 import type { Entry, KeyValueStore, Position, Range, StoreBatch } from './store.ts';
-import type { RestoredEntry, StoreLayers } from './store-layers.ts';
+import type { RestoredEntry, StoreLayers, TimeBounds } from './store-layers.ts';
 import { TimeIndex, type TimedRow } from './time-index.ts';
 import type { SealedWrite } from './write-set.ts';
 
@@ -70,6 +63,7 @@ export class GroupedStore<T> implements StoreLayers {
   readonly #options: GroupedStoreOptions;
   readonly #cache: GroupCache<T>;
   readonly #index: TimeIndex | undefined;
+  readonly #committed: CommittedGroups;
   /** In the order of their first writes. */
   #dirtyRows: { readonly group: Group<T>; readonly row: Row<T> }[] = [];
   #uncommittedBytes = 0;
@@ -91,6 +85,8 @@ export class GroupedStore<T> implements StoreLayers {
     this.#index = timeIndexOf(options);
     this.#timeMs = readTime(backing);
     this.#appliedTimeMs = this.#timeMs;
+    const hasSessions = options.minorBytes === 8;
+    this.#committed = new CommittedGroups(backing, { ...options, hasSessions }, () => this.#appliedTimeMs);
   }
 
   async load(): Promise<void> {
@@ -266,43 +262,19 @@ export class GroupedStore<T> implements StoreLayers {
 
   /** By a key of queries. */
   committedGet(key: Uint8Array): Uint8Array | undefined {
-    const { group, major, minor } = rowOfQueryKey(key);
-    if (!this.#isVisible(major)) return undefined;
-    const name = { bytes: group, name: '' };
-    return new Group(this.#segmentOf(major), name, (page) => this.#backing.get(page)).get(major, minor)?.stored;
+    return this.#committed.get(key);
   }
 
-  async *committedScan(range: Range): AsyncIterable<Entry> {
-    let left = range.limit ?? Infinity;
-    if (left <= 0) return;
-    for await (const [key, page] of this.#backing.scan(pagesOf(range))) {
-      if (isDirectory(page)) continue;
-      for (const entry of this.#rowsIn(headOf(key), page, range)) {
-        yield entry;
-        left -= 1;
-        if (left <= 0) return;
-      }
-    }
+  committedScan(range: Range): AsyncIterable<Entry> {
+    return this.#committed.scan(range);
   }
 
-  /** The rows of a page that a scan shows. */
-  *#rowsIn(head: Uint8Array, page: Uint8Array, { from, to, reverse }: Range): Iterable<Entry> {
-    const rows = decodeRows<T>(page);
-    for (const row of reverse === true ? rows.reverse() : rows) {
-      if (row.stored === undefined || !this.#isVisible(row.major)) continue;
-      const key = positionKey(head, row);
-      if (from !== undefined && Buffer.compare(key, from) < 0) continue;
-      if (to !== undefined && Buffer.compare(key, to) >= 0) continue;
-      yield [key, row.stored];
-    }
+  committedRows(group: Uint8Array, bounds: TimeBounds): Iterable<Entry> {
+    return this.#committed.rowsOf(group, bounds);
   }
 
   compact(): Promise<void> {
     return this.#backing.compact();
-  }
-
-  #isVisible(major: number): boolean {
-    return major > this.#appliedTimeMs - this.#options.retentionMs;
   }
 
   #segmentOf(major: number): number {
@@ -384,13 +356,4 @@ export class GroupedStore<T> implements StoreLayers {
 function timeIndexOf({ name, indexedRowsMax, minorBytes }: GroupedStoreOptions): TimeIndex | undefined {
   if (indexedRowsMax === undefined) return undefined;
   return new TimeIndex(name, { rowsMax: indexedRowsMax, minorIsTime: minorBytes === 8 });
-}
-
-/** Pages that may hold rows of a range: a page begins before the rows in it, so that a scan begins with the whole group. */
-function pagesOf({ from, to, reverse }: Range): Range {
-  return {
-    ...(from === undefined ? {} : { from: headOf(from) }),
-    to: to ?? timeKey,
-    ...(reverse === undefined ? {} : { reverse }),
-  };
 }

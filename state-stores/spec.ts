@@ -50,6 +50,8 @@ export interface StoreSpec<K, V, State> {
   /** Of the value as the changelog and queries have it. */
   readonly value: Serde<V>;
   readonly format: StoreFormat;
+  /** Of windows and sessions: the author's keys, by which queries look for them. */
+  readonly groupKey?: Serde<unknown>;
   /** Topic configurations of the changelog, by Kafka's names; `undefined`: the store is not logged, and empty wherever its task opens anew. */
   readonly changelog: Readonly<Record<string, string>> | undefined;
   /** Puts the layers of a task above what is stored, once per opened task. */

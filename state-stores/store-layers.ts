@@ -16,6 +16,12 @@ export interface RestoredEntry {
   readonly value: Uint8Array | undefined;
 }
 
+/** Epoch ms, both inclusive. */
+export interface TimeBounds {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
 /**
  * The state of one store of one task as the runtime handles it, whatever lies how in its backing store.
  *
@@ -47,6 +53,11 @@ export interface StoreLayers extends Undoable {
   committedGet(key: Uint8Array): Uint8Array | undefined;
   /** For queries: what is applied, as of the call, in the order of the keys of queries. */
   committedScan(range: Range): AsyncIterable<Entry>;
+  /**
+   * For queries, of grouped rows only: those of a group with a time from `fromMs` to `toMs`, in order, with their keys of queries. What is applied,
+   * as long as they are taken within one turn.
+   */
+  committedRows?(group: Uint8Array, bounds: TimeBounds): Iterable<Entry>;
   /** Worth it once after a full restore. */
   compact(): Promise<void>;
 }

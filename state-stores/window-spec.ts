@@ -80,6 +80,7 @@ export function defineWindowStore<K, V>(name: string, options: WindowStoreOption
     ...common(name, options),
     kind: keepsDuplicates ? 'window-with-duplicates' : 'window',
     key: windowKeySerde(key, sizeMs, grouped.segmentMs),
+    groupKey: key,
     format: keepsDuplicates ? plainFormat : timestampedFormat,
     windows: Object.freeze({ sizeMs, retentionMs, byTime }),
     open: (backing: KeyValueStore, { rowBytesMax, cacheBytesMax, currentTimestampMs }: StoreScope) => {
@@ -103,6 +104,7 @@ export function defineSessionStore<K, V>(name: string, options: GroupedStoreSett
     ...common(name, options),
     kind: 'session',
     key: sessionKeySerde(key, grouped.segmentMs),
+    groupKey: key,
     format: plainFormat,
     sessions: Object.freeze({ retentionMs, byTime }),
     open: (backing: KeyValueStore, { rowBytesMax, cacheBytesMax, currentTimestampMs }: StoreScope) => {

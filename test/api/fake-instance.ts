@@ -3,6 +3,8 @@ import { createApi, type ApiOptions } from '../../api/server.ts';
 import { StreamError } from '../../errors.ts';
 import { defineStore, type AnyStoreSpec } from '../../state-stores/spec.ts';
 import { stringSerde, jsonSerde } from '../../schemas/serde.ts';
+import { rowOfQueryKey } from '../../state-stores/group-key.ts';
+import type { TimeBounds } from '../../state-stores/store-layers.ts';
 import type { Entry, Range } from '../../state-stores/store.ts';
 import type { Plan } from '../../topology/plan.ts';
 import type {
@@ -56,7 +58,7 @@ export class FakeCluster {
   put(store: string, key: unknown, value: unknown): number {
     const spec = this.spec(store);
     const bytes = spec.key.serialize(key);
-    const partition = this.partitionOf(bytes);
+    const partition = this.partitionOf(spec.key.partitionKey?.(bytes) ?? bytes);
     this.putBytes(store, partition, bytes, spec.format.fromChangelog(spec.value.serialize(value), 1_000));
     return partition;
   }
@@ -163,8 +165,8 @@ export class FakeInstance implements InstanceView {
   }
 
   locate(store: string, key: Uint8Array): StoreLocation {
-    this.cluster.spec(store);
-    return this.#location(this.cluster.partitionOf(key));
+    const { key: serde } = this.cluster.spec(store);
+    return this.#location(this.cluster.partitionOf(serde.partitionKey?.(key) ?? key));
   }
 
   locateAll(store: string): readonly StoreLocation[] {
@@ -183,6 +185,7 @@ export class FakeInstance implements InstanceView {
       partition,
       get: (key) => checked().rows.get(Buffer.from(key).toString('hex'))?.[1],
       scan: (range) => this.#scan(checked(), range),
+      rowsOf: (group, bounds) => windowsOf(checked(), group, bounds),
       position: () => new Map(checked().position),
     };
   }
@@ -230,6 +233,16 @@ export class FakeInstance implements InstanceView {
       this.openScans -= 1;
     }
   }
+}
+
+/** Of a store of windows. */
+function windowsOf({ rows }: FakePartition, group: Uint8Array, { fromMs, toMs }: TimeBounds): readonly Entry[] {
+  return [...rows.values()]
+    .filter(([key]) => {
+      const row = rowOfQueryKey(key);
+      return Buffer.compare(row.group, group) === 0 && row.major >= fromMs && row.major <= toMs;
+    })
+    .sort(([a], [b]) => Buffer.compare(a, b));
 }
 
 export type Api = ReturnType<typeof createApi>;

@@ -5,8 +5,14 @@ import {
   defineStore,
   defineTopic,
   defineTopology,
+  hoppingWindows,
   int64Serde,
+  sessionWindows,
+  slidingWindows,
   stringSerde,
+  tumblingWindows,
+  untilTimeLimit,
+  untilWindowCloses,
   type FixedKeyContext,
   type NoStores,
   type ProcessorContext,
@@ -15,6 +21,7 @@ import {
   type Topic,
   type Topology,
   type TopologyBuilder,
+  type Windowed,
 } from '../../index.ts';
 
 export interface Example {
@@ -662,8 +669,181 @@ const processors = (topics: Topics): Examples => {
   ];
 };
 
+/** Windows have keys of their own; these topics take texts. */
+const label = ({ key, startMs, endMs }: Windowed<string>): string => `${key} ${String(startMs)}-${String(endMs)}`;
+
+const windows = ({ words, towns, counts, texts }: Topics): Examples => {
+  const input = [
+    on(words, 'ann', 'a', 1_000),
+    on(words, 'ann', 'b', 4_000),
+    on(words, 'bob', 'c', 6_000),
+    on(words, 'ann', 'd', 12_000),
+  ];
+  return [
+    example(
+      'windowedBy-tumbling',
+      (t) => {
+        // >>> windowedBy: tumbling and hopping windows
+        t.stream(words)
+          .groupByKey()
+          .windowedBy(tumblingWindows({ sizeMs: 5_000, graceMs: 1_000 }))
+          .count('per-five-seconds')
+          .toStream()
+          .map((count, key) => [label(key), count])
+          .to(counts);
+        // <<<
+      },
+      {
+        input,
+        writes: counts,
+        output: [
+          ['ann 0-5000', 1, 1_000],
+          ['ann 0-5000', 2, 4_000],
+          ['bob 5000-10000', 1, 6_000],
+          ['ann 10000-15000', 1, 12_000],
+        ],
+      },
+    ),
+    example(
+      'windowedBy-sliding',
+      (t) => {
+        // >>> windowedBy: sliding windows
+        t.stream(words)
+          .groupByKey()
+          .windowedBy(slidingWindows({ differenceMs: 5_000, graceMs: 0 }))
+          .reduce('within-five-seconds', (said, word) => said + word)
+          .toStream()
+          .map((said, key) => [label(key), said])
+          .to(texts);
+        // <<<
+      },
+      {
+        input: input.slice(0, 2),
+        writes: texts,
+        output: [
+          ['ann 0-5000', 'a', 1_000],
+          ['ann 1001-6001', 'b', 4_000],
+          ['ann 0-5000', 'ab', 4_000],
+        ],
+      },
+    ),
+    example(
+      'windowedBy-sessions',
+      (t) => {
+        // >>> windowedBy: sessions
+        t.stream(words)
+          .groupByKey()
+          .windowedBy(sessionWindows({ gapMs: 3_000, graceMs: 0 }))
+          .aggregate('visits', {
+            initial: () => '',
+            add: (said, word) => said + word,
+            merge: (one, two) => one + two,
+            valueSerde: stringSerde,
+          })
+          .toStream()
+          .map((said, key) => [label(key), said])
+          .to(texts);
+        // <<<
+      },
+      {
+        input: input.slice(0, 2),
+        writes: texts,
+        output: [
+          ['ann 1000-1000', 'a', 1_000],
+          ['ann 1000-1000', null, 1_000],
+          ['ann 1000-4000', 'ab', 4_000],
+        ],
+      },
+    ),
+    example(
+      'emitStrategy',
+      (t) => {
+        // >>> emitStrategy
+        t.stream(words)
+          .groupByKey()
+          .windowedBy(hoppingWindows({ sizeMs: 5_000, advanceMs: 5_000, graceMs: 1_000 }))
+          .emitStrategy('on-close')
+          .count({ name: 'final-counts', retentionMs: 60_000 })
+          .toStream()
+          .map((count, key) => [label(key), count])
+          .to(counts);
+        // <<<
+      },
+      {
+        input,
+        writes: counts,
+        output: [
+          ['ann 0-5000', 2, 4_000],
+          ['bob 5000-10000', 1, 6_000],
+        ],
+      },
+    ),
+    example(
+      'suppress-until-windows-close',
+      (t) => {
+        // >>> suppress: until windows close
+        t.stream(words)
+          .groupByKey()
+          .windowedBy(tumblingWindows({ sizeMs: 5_000, graceMs: 1_000 }))
+          .count('counts')
+          .suppress('final', untilWindowCloses())
+          .toStream()
+          .map((count, key) => [label(key), count])
+          .to(counts);
+        // <<<
+      },
+      {
+        input,
+        writes: counts,
+        output: [
+          ['ann 0-5000', 2, 4_000],
+          ['bob 5000-10000', 1, 6_000],
+        ],
+      },
+    ),
+    example(
+      'suppress-until-time-limit',
+      (t) => {
+        // >>> suppress: until a time limit
+        t.stream(words).groupByKey().count('counts').suppress('calm', untilTimeLimit(5_000)).toStream().to(counts);
+        // <<<
+      },
+      {
+        input,
+        writes: counts,
+        output: [
+          ['ann', 2, 4_000],
+          ['bob', 1, 6_000],
+        ],
+      },
+    ),
+    example(
+      'cogroup',
+      (t) => {
+        // >>> cogroup
+        t.stream(words)
+          .groupByKey()
+          .cogroup<string>((seen, word) => `${seen} ${word}`)
+          .cogroup(t.stream(towns).groupByKey(), (seen, town) => `${seen} in ${town}`)
+          .aggregate('seen', { initial: () => 'seen:', valueSerde: stringSerde })
+          .toStream()
+          .to(texts);
+        // <<<
+      },
+      {
+        input: [on(words, 'ann', 'a', 1_000), on(towns, 'ann', 'Bern', 2_000)],
+        writes: texts,
+        output: [
+          ['ann', 'seen: a', 1_000],
+          ['ann', 'seen: a in Bern', 2_000],
+        ],
+      },
+    ),
+  ];
+};
+
 /** By name, on topics of names that begin with `prefix`. */
 export function examples(prefix = ''): ReadonlyMap<string, Example> {
   const of = topics(prefix);
-  return new Map([stateless, grouped, tables, joins, processors].flatMap((group) => group(of)));
+  return new Map([stateless, grouped, windows, tables, joins, processors].flatMap((group) => group(of)));
 }

@@ -129,6 +129,12 @@ class Instance implements StreamInstance {
       partition,
       get: (key) => find().layered.committedGet(key),
       scan: (range) => find().layered.committedScan(range),
+      rowsOf: (group, bounds) => {
+        const rows = find().layered.committedRows?.(group, bounds);
+        if (rows === undefined)
+          throw new StreamError('QUERY_INVALID', 'the store has no windows', { facts: { store } });
+        return rows;
+      },
       position: () => {
         const position = new Map<string, number>();
         for (const queue of find().task.queues) {

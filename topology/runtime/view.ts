@@ -1,5 +1,6 @@
 /** What a running instance shows to the outside: its state, its tasks, where keys live, and committed values. The API serves exactly this. */
 import type { Entry, Range } from '../../state-stores/store.ts';
+import type { TimeBounds } from '../../state-stores/store-layers.ts';
 import type { AnyStoreSpec } from '../../state-stores/spec.ts';
 import type { StreamError } from '../../errors.ts';
 import type { Plan } from '../plan.ts';
@@ -70,6 +71,8 @@ export interface StoreView {
   readonly partition: number;
   get(key: Uint8Array): Uint8Array | undefined;
   scan(range: Range): AsyncIterable<Entry>;
+  /** The windows or sessions of a key (as the author serialised it), in order of time. Throws `QUERY_INVALID` for a store without them. */
+  rowsOf(group: Uint8Array, bounds: TimeBounds): Iterable<Entry>;
   /** Input offsets (topic/partition -> next offset) that what is visible reflects, for read-your-writes tokens. */
   position(): ReadonlyMap<string, number>;
 }
