@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import {
+  defineSessionStore,
   defineTopology,
   defineWindowStore,
   hoppingWindows,
@@ -11,6 +12,7 @@ import {
   timeWindowedSerde,
   tumblingWindows,
   defineTopic,
+  type WindowState,
 } from '../../index.ts';
 import { TestDriver } from '../../testing.ts';
 import { count, dayMs, input, run, type Piped } from '../support/windows.ts';
@@ -470,5 +472,28 @@ describe('A3 on the wire', () => {
         value: Buffer.from('0000000000000001', 'hex'),
       });
     }
+  });
+});
+
+describe('26.5 the test driver', () => {
+  test('gives the rows of windows and sessions, and their states', async () => {
+    const store = defineWindowStore('w', { key: stringSerde, value: int64Serde, sizeMs: 10, retentionMs: dayMs });
+    const visits = defineSessionStore('s', { key: stringSerde, value: int64Serde, retentionMs: dayMs });
+    const topology = defineTopology('t', (t) => {
+      const stream = t.stream(input).groupByKey();
+      stream.windowedBy(tumblingWindows({ sizeMs: 10, graceMs: 0 })).count(store);
+      stream.windowedBy(sessionWindows({ gapMs: 5, graceMs: 0 })).count(visits);
+    });
+    const driver = new TestDriver(topology);
+    for (const timestampMs of [3, 7, 21]) driver.pipe(input, 'a', 'v', { timestampMs });
+    expect(await driver.rows(store)).toMatchObject([
+      { key: { key: 'a', startMs: 0, endMs: 10 }, value: 2 },
+      { key: { key: 'a', startMs: 20, endMs: 30 }, value: 1 },
+    ]);
+    expect((await driver.rows(visits)).map(({ key }) => [key.startMs, key.endMs])).toEqual([
+      [3, 7],
+      [21, 21],
+    ]);
+    expect((driver.state('w') as WindowState<string, number>).get('a', 20)?.value).toBe(1);
   });
 });
