@@ -92,6 +92,7 @@ export type {
   StoreStates,
 } from './processors/processor.ts';
 export type { Cancellable, DropReason, Schedule } from './processors/node.ts';
+export type { ProcessorWrapper } from './processors/wrapped.ts';
 
 export { untilTimeLimit, untilWindowCloses } from './processors/suppress.ts';
 export type { BufferBounds, TimeLimit, WhenFull, WindowClose } from './processors/suppress.ts';

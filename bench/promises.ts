@@ -43,10 +43,17 @@ const topology = defineTopology('thirty-steps', (t) => {
 const log = memoryLog({ clock: systemClock, random: systemRandom });
 await log.admin.createTopics([{ name: words.name, partitions: 1 }]);
 const producer = await log.producer({});
+// Older records would be past the topic's retention.
+const nowMs = systemClock.nowMs();
 for (let written = 0; written < records; written += recordsPerBatch) {
   const batch = new BatchBuilder();
   for (let index = written; index < Math.min(records, written + recordsPerBatch); index += 1)
-    batch.append(index, stringSerde.serialize(`k${String(index % 1000)}`), int64Serde.serialize(index), noHeaders);
+    batch.append(
+      nowMs + index,
+      stringSerde.serialize(`k${String(index % 1000)}`),
+      int64Serde.serialize(index),
+      noHeaders,
+    );
   await producer.send([{ topic: words.name, partition: 0, records: batch }]);
 }
 await producer.close();

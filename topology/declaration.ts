@@ -1,6 +1,7 @@
 /** A topology while it is being declared: collects nodes, stores and internal topics, and refuses what cannot work. */
 import { StreamError } from '../errors.ts';
 import type { CreateNode } from '../processors/node.ts';
+import { wrapped, type ProcessorWrapper } from '../processors/wrapped.ts';
 import { checkName } from '../schemas/topic.ts';
 import type { AnyStoreSpec } from '../state-stores/spec.ts';
 import { copartitions } from './copartition.ts';
@@ -161,7 +162,7 @@ export class Declaration {
     this.#isOpen = false;
     if (this.#nodes.length === 0 && this.#globals.size === 0) throw this.#invalid('declares nothing');
     this.#checkPolicies(settings);
-    const nodes = Object.freeze(this.#nodes.map((node) => Object.freeze(node)));
+    const nodes = Object.freeze(this.#nodes.map((node) => Object.freeze(wrappedNode(node, settings.wrapProcessor))));
     this.#beforeNullKeys = stepsBefore(nodes, this.#takingNullKeys);
     return Object.freeze({
       name: this.topology,
@@ -223,6 +224,11 @@ export class Declaration {
 
 function unique<T>(items: readonly T[]): readonly T[] {
   return Object.freeze([...new Set(items)]);
+}
+
+function wrappedNode(node: GraphNode, wrapper: ProcessorWrapper | undefined): GraphNode {
+  if (wrapper === undefined || node.kind !== 'processor') return node;
+  return { ...node, create: wrapped(node.name, node.create, wrapper) };
 }
 
 function readsOneOf(present: SourceNode, wanted: SourceNode): boolean {

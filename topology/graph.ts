@@ -4,6 +4,7 @@ import type { RecordMetadata } from '../schemas/record.ts';
 import type { Serde } from '../schemas/serde.ts';
 import type { AnyStoreSpec } from '../state-stores/spec.ts';
 import type { CreateNode } from '../processors/node.ts';
+import type { ProcessorWrapper } from '../processors/wrapped.ts';
 import type { ErrorPolicy } from './error-policy.ts';
 
 /** Topics of the engine that carry records from task to task: what their names end with. */
@@ -107,6 +108,8 @@ export interface TopologySettings {
   readonly onError: ErrorPolicy;
   /** User topic for dead letters, on existing partitions. */
   readonly deadLetterTopic?: string;
+  /** A hook around every step. */
+  readonly wrapProcessor?: ProcessorWrapper;
   /** Steps' internal names that earlier versions used and whose topics may still exist. */
   readonly retired: readonly string[];
 }

@@ -129,6 +129,7 @@ export class TestDriver {
             ]),
           ),
           isCaughtUp: () => true,
+          maxTaskIdleMs: 0,
           wake: () => undefined,
         });
         task.open();

@@ -52,6 +52,7 @@ export class GlobalTasks {
             // Nothing is posted to it: its one processor is its own.
             wake: () => undefined,
             isCaughtUp: () => true,
+            maxTaskIdleMs: 0,
           });
           task.open();
           const id = partitionId(topic, partition);

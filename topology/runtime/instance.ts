@@ -304,7 +304,7 @@ export class Runtime {
     let dueMs: number = idleWaitMs;
     for (const task of this.#running()) {
       if (task.isSuspended) continue;
-      dueMs = Math.min(dueMs, task.nextPunctuationMs - nowMs, task.retryInMs);
+      dueMs = Math.min(dueMs, task.nextPunctuationMs - nowMs, task.retryInMs, task.idleMs);
       if (task.isDirty) dueMs = Math.min(dueMs, this.commits.gapLeftMs);
     }
     return Math.max(1, dueMs);

@@ -26,6 +26,11 @@ export interface InstanceOptions {
   readonly uncommittedBytesMax?: number;
   /** Fetched but unprocessed bytes per input partition beyond which it is paused. */
   readonly bufferedBytesMax?: number;
+  /**
+   * How long an input that is empty and read to its end holds up the other inputs of its task, ms. 0 (default): not at all; what is known to lie
+   * in the log is waited for. -1: nothing is waited for, so that records are processed as they come.
+   */
+  readonly maxTaskIdleMs?: number;
   readonly sessionTimeoutMs?: number;
   /** The answer to a heartbeat is how a member learns of a rebalance: this bounds how fast tasks are taken over. At most a third of the session timeout. */
   readonly heartbeatIntervalMs?: number;
@@ -67,6 +72,7 @@ const limits = {
   commitGapMs: { default: 20, min: 0, max: 60_000 },
   uncommittedBytesMax: { default: 32 * 1024 * 1024, min: 64 * 1024, max: 1024 ** 3 },
   bufferedBytesMax: { default: 1024 * 1024, min: 1024, max: 1024 ** 3 },
+  maxTaskIdleMs: { default: 0, min: -1, max: 3_600_000 },
   sessionTimeoutMs: { default: 45_000, min: 100, max: 1_800_000 },
   heartbeatIntervalMs: { default: 500, min: 10, max: 600_000 },
   rebalanceTimeoutMs: { default: 60_000, min: 100, max: 1_800_000 },
@@ -109,6 +115,7 @@ export function resolveOptions(options: InstanceOptions): ResolvedOptions {
     commitGapMs: number('commitGapMs'),
     uncommittedBytesMax: number('uncommittedBytesMax'),
     bufferedBytesMax: number('bufferedBytesMax'),
+    maxTaskIdleMs: number('maxTaskIdleMs'),
     sessionTimeoutMs,
     heartbeatIntervalMs: Math.min(number('heartbeatIntervalMs'), Math.ceil(sessionTimeoutMs / 3)),
     rebalanceTimeoutMs: number('rebalanceTimeoutMs'),

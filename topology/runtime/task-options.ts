@@ -2,7 +2,7 @@
 import type { Clock, Logger, Random } from '../../clock.ts';
 import type { Plan, SubTopology } from '../plan.ts';
 import type { Outputs } from './outputs.ts';
-import type { PartitionQueue } from './partition-queue.ts';
+import type { InputChoiceOptions } from './input-choice.ts';
 import type { TaskStore } from './task-store.ts';
 
 /** Where to go on with an input, and what was known of time there. */
@@ -13,7 +13,7 @@ export interface StartPosition {
   readonly stepTimes?: ReadonlyMap<string, number>;
 }
 
-export interface TaskOptions {
+export interface TaskOptions extends Pick<InputChoiceOptions, 'maxTaskIdleMs' | 'isCaughtUp'> {
   readonly id: string;
   readonly plan: Plan;
   readonly subTopology: SubTopology;
@@ -29,6 +29,4 @@ export interface TaskOptions {
   readonly start: ReadonlyMap<string, StartPosition>;
   /** Called when there is something to do that no record brings. */
   readonly wake: () => void;
-  /** Whether everything there is to read of an input was handed over: then an empty queue does not hold up the others. */
-  isCaughtUp(queue: PartitionQueue): boolean;
 }

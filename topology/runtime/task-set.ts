@@ -193,6 +193,7 @@ export class TaskSet {
         clock: host.clock,
         random: host.random,
         logger: host.logger,
+        maxTaskIdleMs: options.maxTaskIdleMs,
         isCaughtUp: (queue) => isCaughtUp(reader, queue),
         wake: () => this.#scope.wake(),
       });

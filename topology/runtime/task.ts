@@ -15,6 +15,7 @@ import { RecordFailure, RuntimeProcessor, RuntimeSink, RuntimeSource } from './n
 import type { RuntimeNode, TaskScope } from './node-runtime.ts';
 import type { Outputs } from './outputs.ts';
 import { queuesOf } from './partition-queue.ts';
+import { InputChoice } from './input-choice.ts';
 import type { PartitionQueue } from './partition-queue.ts';
 import { physicalTopicName } from './plan-tasks.ts';
 import { PostedWork } from './posted-work.ts';
@@ -51,6 +52,7 @@ export class Task implements TaskScope {
   readonly #wallPunctuators = new Punctuators();
   readonly #committed = new Map<string, number>();
   readonly #stepTimes: StepTimes;
+  readonly #inputs: InputChoice;
   #current: PartitionQueue | undefined;
   #outcome: Outcome = 'applied';
   readonly #attempt: Attempt;
@@ -69,6 +71,7 @@ export class Task implements TaskScope {
     this.wallClockMs = options.clock.nowMs();
     this.work = new PostedWork(options.clock, options.wake);
     this.queues = queuesOf(options, this);
+    this.#inputs = new InputChoice({ ...options, queues: this.queues });
     for (const queue of this.queues) {
       this.streamTimeMs = Math.max(this.streamTimeMs, queue.partitionTimeMs);
       this.#committed.set(queue.topic, queue.nextOffset);
@@ -159,6 +162,11 @@ export class Task implements TaskScope {
   /** Until a record that failed is tried again, ms; Infinity if none waits for that. */
   get retryInMs(): number {
     return this.#failed.retryInMs;
+  }
+
+  /** Until an empty input holds up the others no more, ms; Infinity if none waits for that. */
+  get idleMs(): number {
+    return this.#inputs.waitMs;
   }
 
   /** When the next wall-clock punctuator is due, epoch ms. */
@@ -290,22 +298,7 @@ export class Task implements TaskScope {
   #choose(): PartitionQueue | undefined {
     const { hold } = this.#failed;
     if (hold !== undefined) return this.retryInMs > 0 ? undefined : hold.queue;
-    return this.#earliest();
-  }
-
-  #earliest(): PartitionQueue | undefined {
-    const { queues } = this;
-    if (queues.length === 1) {
-      const only = queues[0];
-      return only === undefined || only.isEmpty ? undefined : only;
-    }
-    let chosen: PartitionQueue | undefined;
-    for (const queue of queues) {
-      if (queue.isEmpty) {
-        if (!this.#options.isCaughtUp(queue)) return undefined;
-      } else if (chosen === undefined || queue.headTimestampMs < chosen.headTimestampMs) chosen = queue;
-    }
-    return chosen;
+    return this.#inputs.next();
   }
 
   /** Whether the head was dealt with; false if it holds the task back. */
