@@ -1,39 +1,17 @@
 import type { Kinds } from './kinds.ts';
 import { pending } from './kinds.ts';
+import { cogroups } from './cogroup.ts';
 import { foreignKeys } from './foreign-keys.ts';
 import { joins } from './joins.ts';
 import { streams } from './streams.ts';
+import { suppressions } from './suppress.ts';
 import { tables } from './tables.ts';
+import { windows } from './windows.ts';
 
 /** Kinds whose operators are not there yet. */
 const waiting: readonly (readonly [what: string, kinds: readonly string[]])[] = [
   ['stream-table joins with grace', ['stream-table-inner-grace', 'stream-table-left-grace']],
-  [
-    'windows',
-    ['tumbling', 'hopping', 'sliding', 'session'].flatMap((windows) => [
-      `window-${windows}`,
-      `window-${windows}-late`,
-      `window-${windows}+table-table-join`,
-    ]),
-  ],
-  ['windows', ['window-emit-final', 'window-session-store']],
-  [
-    'suppress',
-    [
-      'suppress-final-tumbling',
-      'suppress-final-hopping',
-      'suppress-final-sliding',
-      'suppress-final-session',
-      'suppress-time-limit',
-      'suppress-record-limit',
-      'suppress-bytes-limit',
-      'suppress-before-groupBy',
-      'suppress-before-join',
-      'suppress-processor',
-    ],
-  ],
   ['changes as a table', ['ktable-reduce-processor']],
-  ['cogroup', ['cogroup']],
 ];
 
 export const kinds: Kinds = {
@@ -42,4 +20,7 @@ export const kinds: Kinds = {
   ...foreignKeys,
   ...streams,
   ...tables,
+  ...windows,
+  ...suppressions,
+  ...cogroups,
 };
