@@ -99,7 +99,13 @@ export type { BufferBounds, TimeLimit, WhenFull, WindowClose } from './processor
 export { hoppingWindows, sessionWindows, slidingWindows, tumblingWindows } from './processors/windows.ts';
 export type { EmitStrategy, SessionWindows, SlidingWindows, TimeWindows } from './processors/windows.ts';
 export { defineTopology, TopologyBuilder } from './topology/builder.ts';
-export type { GlobalOptions, GlobalTableOptions, SourceOptions, TableOptions } from './topology/builder.ts';
+export type {
+  ChangesOptions,
+  GlobalOptions,
+  GlobalTableOptions,
+  SourceOptions,
+  TableOptions,
+} from './topology/builder.ts';
 export type {
   CogroupedKStream,
   GlobalTable,

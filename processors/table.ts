@@ -76,6 +76,28 @@ export function unkeptTableSource(): CreateNode {
   });
 }
 
+/** Keeps the rows of a table whose changes come as records, each of which says what its row was. */
+export function tableOfChanges(step: string, store: string): CreateNode {
+  return (context) => {
+    const state = rowState(context, store);
+    return {
+      process: (record) => {
+        const { key, value, timestampMs } = record;
+        if (key === null || value === null) {
+          context.drop(key === null ? 'null-key' : 'null-value');
+          return;
+        }
+        if (typeof value !== 'object' || !('newValue' in value) || !('oldValue' in value))
+          throw new StreamError('PROCESSING_FAILED', `step ${step} was given something else than a change`, {
+            facts: { step },
+          });
+        putRow(state, key, { value: value.newValue, timestampMs });
+        context.forward(record);
+      },
+    };
+  };
+}
+
 /** Keeps the rows of a derived table. */
 export function materialize(store: string): CreateNode {
   return (context) => {

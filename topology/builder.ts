@@ -1,15 +1,17 @@
 /** Where a topology begins: its author's function gets a builder, what it declares becomes data. */
 import type { CreateNode } from '../processors/node.ts';
 import type { ProcessorDefinition, StoreSpecs } from '../processors/processor.ts';
-import { tableSource } from '../processors/table.ts';
+import { storeView, tableOfChanges, tableSource } from '../processors/table.ts';
 import { userProcessor } from '../processors/user-processor.ts';
+import type { Change } from '../schemas/record.ts';
 import { recordTimestamp, type TimestampExtractor } from '../schemas/timestamp.ts';
 import type { Topic } from '../schemas/topic.ts';
 import type { AnyStoreSpec } from '../state-stores/spec.ts';
 import { Declaration } from './declaration.ts';
 import type { ErrorPolicy } from './error-policy.ts';
 import type { OffsetReset, SourceNode, Topology, TopologySettings } from './graph.ts';
-import type { GlobalTable, Handles, KStream, KTable } from './handles.ts';
+import { isKept } from './handle-state.ts';
+import type { GlobalTable, Handles, KStream, KTable, SerdeOptions } from './handles.ts';
 import { GroupedStreamHandle } from './kgrouped-stream.ts';
 import { GroupedTableHandle } from './kgrouped-table.ts';
 import { StreamHandle } from './kstream.ts';
@@ -30,6 +32,11 @@ export interface SourceOptions {
 export interface TableOptions<K, V> extends SourceOptions {
   /** The store of its rows: they are kept, and can be queried. */
   readonly store?: string | TableStoreSpec<K, V>;
+}
+
+export interface ChangesOptions<K, V> extends SerdeOptions<K, V> {
+  /** Of windowed keys: how long after the end of a window its rows may change. */
+  readonly closesAfterMs?: number;
 }
 
 export interface GlobalOptions {
@@ -93,6 +100,31 @@ export class TopologyBuilder {
       onError,
     });
     return this.#handles.table({ declaration, key: spec.key, value: spec.value, onError, ...table });
+  }
+
+  /**
+   * The table whose changes the records of a stream are, as `KTable.toChanges` makes them: what a record says its row was is believed. Its rows
+   * are kept in `store`. The key must be that by which the stream is partitioned.
+   */
+  tableOfChanges<K, V>(
+    changes: KStream<K, Change<V>>,
+    store: string | TableStoreSpec<K, V>,
+    options: ChangesOptions<K, V> = {},
+  ): KTable<K, V> {
+    const { declaration, onError, node: parent, key: known } = this.#declaration.own('tableOfChanges', changes.state);
+    const { keySerde = known, valueSerde, closesAfterMs } = options;
+    const spec = tableStore(store, { declaration, key: keySerde, value: valueSerde });
+    const { name, key, value } = spec;
+    const node = declaration.processor({
+      name: declaration.stepName('KTABLE-OF-CHANGES', name),
+      what: 'tableOfChanges',
+      parents: [parent],
+      create: tableOfChanges(name, name),
+      stores: [spec],
+      onError,
+    });
+    const state = { declaration, node, key, value, view: storeView(name), keep: isKept, onError, closesAfterMs };
+    return this.#handles.table(state);
   }
 
   /**

@@ -1,5 +1,5 @@
 /** What the builders of the kinds work with. */
-import type { KStream, KTable, Topic, TopologyBuilder } from '../../index.ts';
+import type { Change, KStream, KTable, Topic, TopologyBuilder } from '../../index.ts';
 import { defineTopic } from '../../index.ts';
 import type { ConformanceCase, Params } from './format.ts';
 import { Functions } from './functions.ts';
@@ -50,6 +50,20 @@ export class Kit {
 
   out(name: string, stream: AnyStream): void {
     stream.to(outputTopic(name), { name: `${name}-sink` });
+  }
+
+  /** The table whose changes the one topic holds. */
+  tableOfChanges(): AnyTable {
+    const changes = this.t.stream(this.onlyTopic) as KStream<unknown, Change<unknown>>;
+    const { graceMs = 0 } = this.params;
+    return this.t.tableOfChanges(changes, 'changes', { valueSerde: madeKeySerde(), closesAfterMs: graceMs });
+  }
+
+  changes(name: string, table: AnyTable): void {
+    this.out(
+      name,
+      table.toChanges().mapValues(({ newValue, oldValue }) => rendered(newValue, oldValue)),
+    );
   }
 
   /** Collects a table's new values, or its changes: without old values they are the new ones alone. */

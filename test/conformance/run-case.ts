@@ -6,7 +6,7 @@ import type { ConformanceCase, Input, Output, RecordInput } from './format.ts';
 import { inputTopics, Kit, outputTopic, watchedStore } from './kit.ts';
 import { kinds } from './kinds/all.ts';
 import { Pending } from './kinds/kinds.ts';
-import { renderKey, renderRows } from './render.ts';
+import { parseKey, parseValue, renderKey, renderRows } from './render.ts';
 
 export type Result =
   | { readonly outcome: 'passed' }
@@ -87,7 +87,7 @@ function feed(driver: TestDriver, of: ConformanceCase, { step, item }: { step: n
   }
   const topic = inputTopics(of).get(item.topic);
   if (topic === undefined) throw new Error(`input ${String(step)} goes to ${item.topic}, which has no type`);
-  driver.pipe(topic, item.key, item.value, {
+  driver.pipe(topic, parseKey(item.key), parseValue(item.value), {
     timestampMs: item.ts ?? defaultTimestampMs,
     headers: headersOf(of, item, step),
   });

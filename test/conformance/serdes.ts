@@ -23,13 +23,39 @@ export function madeKeySerde(): Serde<unknown> {
   };
 }
 
+/** Windowed keys, in the order of Kafka Streams: key, start, end. The type of the window comes along. */
+const windowedSerde: Serde<unknown> = {
+  name: 'windowed',
+  serialize: (windowed) => {
+    const { key, startMs, endMs, type } = windowed as TypedWindow;
+    const times = [startMs, endMs].map((ms) => int64Serde.serialize(ms));
+    return Buffer.concat([stringSerde.serialize(key), ...times, Buffer.of(type === 'session' ? 1 : 0)]);
+  },
+  deserialize: (bytes) => {
+    const end = bytes.length - 17;
+    return {
+      key: stringSerde.deserialize(bytes.subarray(0, end)),
+      startMs: int64Serde.deserialize(bytes.subarray(end, end + 8)),
+      endMs: int64Serde.deserialize(bytes.subarray(end + 8, end + 16)),
+      type: bytes.at(-1) === 1 ? 'session' : 'time',
+    };
+  },
+};
+
+interface TypedWindow {
+  readonly key: string;
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly type: string;
+}
+
 const serdes: Readonly<Record<TypeName, Serde<unknown>>> = {
   string: stringSerde,
   int32: int32Serde,
   int64: int64Serde,
   float32: float32Serde,
   float64: float64Serde,
-  windowed: anySerde,
+  windowed: windowedSerde,
   change: anySerde,
 };
 

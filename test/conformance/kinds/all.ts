@@ -11,7 +11,6 @@ import { windows } from './windows.ts';
 /** Kinds whose operators are not there yet. */
 const waiting: readonly (readonly [what: string, kinds: readonly string[]])[] = [
   ['stream-table joins with grace', ['stream-table-inner-grace', 'stream-table-left-grace']],
-  ['changes as a table', ['ktable-reduce-processor']],
 ];
 
 export const kinds: Kinds = {

@@ -3,7 +3,7 @@ import type { AnyTable, Kit } from '../kit.ts';
 import { watchedStore } from '../kit.ts';
 import { anySerde } from '../serdes.ts';
 import { joinTables } from './joins.ts';
-import { Pending, type Kinds } from './kinds.ts';
+import type { Kinds } from './kinds.ts';
 import { tableOf } from './tables.ts';
 import { windowedTable } from './windows.ts';
 
@@ -27,17 +27,23 @@ export const suppressions: Kinds = {
     if (left === undefined || right === undefined) throw new Error('a join has two sides');
     kit.watch('out', joinTables(kit, join, { name: 'joined', left, right }));
   },
-  'suppress-processor': () => {
-    throw new Pending('changes as a table');
+  'suppress-processor': (kit) => {
+    const table = kit.tableOfChanges();
+    kit.changes('out', kit.params.untilWindowCloses === true ? final(table) : held(kit, table));
   },
 };
 
 function finalResults(kit: Kit): void {
   const table = windowedTable(kit, kit.onlyTopic.name, watchedStore);
   kit.watch('raw', table);
+  kit.watch('suppressed', final(table));
+}
+
+/** The final results of a windowed table. */
+function final(table: AnyTable): AnyTable {
   // The keys are windowed, which `unknown` does not say.
   const windowed = table as unknown as KTable<Windowed<unknown>, unknown>;
-  kit.watch('suppressed', windowed.suppress('suppressed', untilWindowCloses()) as unknown as AnyTable);
+  return windowed.suppress('suppressed', untilWindowCloses()) as unknown as AnyTable;
 }
 
 function limited(kit: Kit): void {

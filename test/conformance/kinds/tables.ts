@@ -16,6 +16,18 @@ export const tables: Kinds = {
   'ktable-filter-aggregate': (kit) => {
     grouped(kit, filtered(kit, tableOf(kit, kit.onlyTopic.name, kit.params.table)));
   },
+  'ktable-reduce-processor': (kit) => {
+    const table = kit.tableOfChanges();
+    const groups = table.groupBy('grouped', (value, key) => [key, value], {
+      keySerde: kit.onlyTopic.key,
+      valueSerde: anySerde,
+    });
+    const reduced = groups.reduce(watchedStore, {
+      add: kit.functions.reducer('adder'),
+      subtract: kit.functions.reducer('subtractor'),
+    });
+    kit.watch('out', reduced);
+  },
   'ktable-source': (kit) => {
     kit.watch('out', tableOf(kit, kit.onlyTopic.name, kit.params.table));
   },

@@ -69,7 +69,9 @@ export function storeOf({ params: { retentionMs } }: Kit, name: string): StoreOp
 
 function timeTable(kit: Kit, groups: Groups, store: StoreOptions): unknown {
   const { functions } = kit;
-  const windowed: TimeWindowedKStream<unknown, unknown> = groups.windowedBy(timeWindowsOf(kit)).emitStrategy(emitOf(kit));
+  const windowed: TimeWindowedKStream<unknown, unknown> = groups
+    .windowedBy(timeWindowsOf(kit))
+    .emitStrategy(emitOf(kit));
   if (functions.isCount) return windowed.count(store);
   if (functions.has('reducer')) return windowed.reduce(store, functions.get('reducer'));
   return windowed.aggregate(store, aggregation(kit));
