@@ -10,7 +10,8 @@ import { checkStoreNames } from './api/placement.ts';
 import type { Routes } from './api/routes.ts';
 import { createApi } from './api/server.ts';
 import { systemClock, systemRandom, type Logger } from './clock.ts';
-import { capturedRecords, sampleFeed, type FeedRecord } from './connectors/app/sample-feed.ts';
+import { billingSamples } from './connectors/app/billing-samples.ts';
+import { customerSamples } from './connectors/app/customer-samples.ts';
 import { lockDirectory } from './connectors/embedded/directory-lock.ts';
 import { embeddedLog } from './connectors/embedded/file-log.ts';
 import { kafkaLog, type KafkaOptions } from './connectors/kafka/kafka-log.ts';
@@ -22,12 +23,15 @@ import { customerStates } from './processors/app/customer/processors.ts';
 import { createProgress } from './progress.ts';
 import { feedRecords, type OutgoingRecord } from './record-feed.ts';
 import { defaultPolicy } from './schemas/app/customer/policy.ts';
+import { billingTopics } from './schemas/app/billing/topics.ts';
 import { customerTopics } from './schemas/app/customer/topics.ts';
 import type { Topic } from './schemas/topic.ts';
 import { describeSettings, readSettings, type KafkaSettings, type Settings } from './settings.ts';
 import { Shutdown, endOnBugs, endOnSignals } from './shutdown.ts';
 import { levelStores } from './state-stores/level.ts';
 import { createTerminal, type Terminal } from './terminal.ts';
+import { billingLedger, billingLedgerName } from './topology/app/billing-ledger.ts';
+import { billingSaga, billingSagaName } from './topology/app/billing-saga.ts';
 import { customerMerge, customerMergeName } from './topology/app/customer-merge.ts';
 import type { Topology } from './topology/graph.ts';
 import { createInstance, type StreamInstance } from './topology/runtime/stream-instance.ts';
@@ -51,13 +55,13 @@ interface Application {
   readonly topology: (topicPrefix: string) => Topology;
   /** The topics it names, as they are to be created. */
   readonly topics: (topicPrefix: string) => readonly NewTopic[];
-  readonly routes: Routes;
+  readonly routes?: Routes;
   /** Made-up records for some of the topics. */
-  readonly samples: (topicPrefix: string) => Iterator<OutgoingRecord>;
+  readonly samples?: (topicPrefix: string) => Iterator<OutgoingRecord>;
   /** Paths worth a look. */
   readonly examples: readonly string[];
   /** Looks for something that is worth a closer look; empty while there is nothing. */
-  readonly findings: (ask: Ask) => Promise<readonly string[]>;
+  readonly findings?: (ask: Ask) => Promise<readonly string[]>;
 }
 
 /** A GET of the API in this process; `undefined` unless it answers 200. */
@@ -69,9 +73,22 @@ const applications: readonly Application[] = [
     topology: customerMerge,
     topics: (topicPrefix) => Object.values<DeclaredTopic>({ ...customerTopics(topicPrefix) }).map(asNewTopic),
     routes: customerRoutes({ states: customerStates, policy: defaultPolicy }),
-    samples: customerSamples,
+    samples: (topicPrefix) => customerSamples(topicPrefix, () => clock.nowMs()),
     examples: ['/customers?limit=5', '/customers?hasConflicts=true&limit=5', '/stores/customers?prefix=a&limit=2'],
     findings: findCustomer,
+  },
+  {
+    name: billingLedgerName,
+    topology: billingLedger,
+    topics: (topicPrefix) => Object.values<DeclaredTopic>({ ...billingTopics(topicPrefix) }).map(asNewTopic),
+    examples: ['/stores/accounts?limit=5'],
+  },
+  {
+    name: billingSagaName,
+    topology: billingSaga,
+    topics: (topicPrefix) => Object.values<DeclaredTopic>({ ...billingTopics(topicPrefix) }).map(asNewTopic),
+    samples: (topicPrefix) => billingSamples(topicPrefix, () => clock.nowMs()),
+    examples: ['/stores/transactions?limit=5'],
   },
 ];
 
@@ -79,21 +96,6 @@ type DeclaredTopic = Pick<Topic<unknown, unknown>, 'name' | 'create'>;
 
 function asNewTopic({ name, create = { partitions: 1 } }: DeclaredTopic): NewTopic {
   return { name, ...create };
-}
-
-/** The customers of every start are the same, so that a second start changes them instead of adding others. */
-const sampleSeed = 1;
-const sampleCustomers = 300;
-
-function* customerSamples(topicPrefix: string): Generator<OutgoingRecord> {
-  const { changesA, changesB } = customerTopics(topicPrefix);
-  const topicOf = ({ source, ...record }: FeedRecord): OutgoingRecord => ({
-    ...record,
-    topic: source === 'system_a' ? changesA.name : changesB.name,
-  });
-  for (const record of capturedRecords(clock.nowMs())) yield topicOf(record);
-  const feed = sampleFeed({ random: seededRandom(sampleSeed), nowMs: () => clock.nowMs(), customers: sampleCustomers });
-  for (const record of feed) yield topicOf(record);
 }
 
 /** One that the systems disagree on. */
@@ -104,17 +106,6 @@ async function findCustomer(ask: Ask): Promise<readonly string[]> {
   if (!isObject(first) || typeof first['email'] !== 'string') return [];
   const path = `/customers/${encodeURIComponent(first['email']).replaceAll('%40', '@')}`;
   return [path, `${path}/lineage`, `${path}/conflicts`];
-}
-
-/** mulberry32: numbers that look random and are the same every time. */
-function seededRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000;
-  };
 }
 
 interface Surroundings {
@@ -228,7 +219,7 @@ function openApi(settings: Settings, { chosen, instances, logger }: ApiParts): F
     clock,
     logger,
     host,
-    routes: chosen.map(({ routes }) => routes),
+    routes: chosen.flatMap(({ routes }) => routes ?? []),
     apiToken: settings.apiToken?.reveal(),
     adminToken: settings.adminToken?.reveal(),
     allowInsecure,
@@ -285,15 +276,17 @@ async function prepareSamples(
   surroundings: Surroundings,
 ): Promise<(() => Promise<void>) | undefined> {
   const { topicPrefix, sampleFeed: wish, kafka } = settings;
-  const topics = chosen.flatMap((application) => application.topics(topicPrefix));
+  const named = chosen.flatMap((application) => application.topics(topicPrefix));
+  const topics = [...new Map(named.map((topic) => [topic.name, topic])).values()];
   const { logger, terminal, shutdown } = surroundings;
   const onWaiting = (reason: string): void => terminal.status(`waiting for the log: ${reason}`);
   const created = await createTopics(log, topics, { clock, logger, signal: shutdown.signal, onWaiting });
   if (wish === 'auto' && kafka !== undefined && created.length < topics.length) return undefined;
   const partitions = new Map(topics.map((topic) => [topic.name, topic.partitions]));
   return async () => {
-    const feeds = chosen.map(({ samples }) =>
-      feedRecords({ log, records: samples(topicPrefix), partitions, clock, logger, signal: shutdown.signal }),
+    const samples = chosen.flatMap((application) => application.samples?.(topicPrefix) ?? []);
+    const feeds = samples.map((records) =>
+      feedRecords({ log, records, partitions, clock, logger, signal: shutdown.signal }),
     );
     const feeding = Promise.all(feeds);
     shutdown.add('sample feed', () => feeding);
@@ -380,7 +373,7 @@ async function showFindings(
 ): Promise<void> {
   const untilMs = clock.monotonicMs() + findingsMs;
   for (const { findings } of chosen)
-    while (!signal.aborted && clock.monotonicMs() < untilMs) {
+    while (findings !== undefined && !signal.aborted && clock.monotonicMs() < untilMs) {
       const paths = await findings(ask);
       for (const path of paths) terminal.line(`  ${listening}${path}`);
       if (paths.length > 0) break;

@@ -1,7 +1,7 @@
 import type { Header } from '../../../index.ts';
 import type { SourceChange } from '../../../schemas/app/customer/change.ts';
 import type { SourceSystem } from '../../../schemas/app/customer/fields.ts';
-import { isObject, ownValue } from '../../../schemas/app/customer/reader.ts';
+import { isObject, ownValue } from '../../../schemas/app/reader.ts';
 import { idFrom, plainId } from './columns.ts';
 import { isRejection, reject, type Rejection } from './rejection.ts';
 

@@ -9,7 +9,7 @@ import {
 } from '../../../schemas/app/customer/fields.ts';
 import type { PresentField } from '../../../schemas/app/customer/change.ts';
 import { dateFrom, microsFrom } from '../../../schemas/app/customer/instant.ts';
-import { isStorableText, ownValue } from '../../../schemas/app/customer/reader.ts';
+import { isStorableText, ownValue } from '../../../schemas/app/reader.ts';
 import { noColumnTypes, plainValue, type ColumnTypes } from './connect-schema.ts';
 import { isRejection, reject, type Rejection } from './rejection.ts';
 

@@ -1,5 +1,5 @@
 /** What Kafka Connect's JSON converter says about columns when schemas travel with the records. */
-import { ownObject, ownValue } from '../../../schemas/app/customer/reader.ts';
+import { ownObject, ownValue } from '../../../schemas/app/reader.ts';
 import { isoFromMicros } from '../../../schemas/app/customer/instant.ts';
 
 /** Column name to Connect's logical type and, for decimals, its scale. */

@@ -1,5 +1,5 @@
 /** Debezium's change events: envelopes and flattened rows. */
-import { compact, isObject, ownObject, ownValue } from '../../../schemas/app/customer/reader.ts';
+import { compact, isObject, ownObject, ownValue } from '../../../schemas/app/reader.ts';
 import type { ChangeOp, CustomerChange } from '../../../schemas/app/customer/change.ts';
 import { sourceRef } from '../../../schemas/app/customer/fields.ts';
 import type { Version } from '../../../schemas/app/customer/version.ts';

@@ -3,7 +3,7 @@ import { stringSerde, type Header } from '../../../index.ts';
 import { parseSourceChange, type SourceChange } from '../../../schemas/app/customer/change.ts';
 import type { SourceSystem } from '../../../schemas/app/customer/fields.ts';
 import { microsFromRecordTime } from '../../../schemas/app/customer/instant.ts';
-import { isObject, ownObject, ownValue } from '../../../schemas/app/customer/reader.ts';
+import { isObject, ownObject, ownValue } from '../../../schemas/app/reader.ts';
 import {
   heldBack,
   readKey,

@@ -7,7 +7,7 @@ import {
 } from '../../../schemas/app/customer/change.ts';
 import type { Contribution, ContributionChange, RetractCause } from '../../../schemas/app/customer/contribution.ts';
 import { customerFields, type CustomerField, type Image } from '../../../schemas/app/customer/fields.ts';
-import { compact } from '../../../schemas/app/customer/reader.ts';
+import { compact } from '../../../schemas/app/reader.ts';
 import type { FieldClocks, SourceRecord } from '../../../schemas/app/customer/source-record.ts';
 import { compareVersions, type FieldClock, type Version } from '../../../schemas/app/customer/version.ts';
 

@@ -1,5 +1,5 @@
 /** The change events of the pollers: `{eventId, source, operation, timestamp, payload, before?}`. */
-import { compact, isStorableText, ownObject, ownValue } from '../../../schemas/app/customer/reader.ts';
+import { compact, isStorableText, ownObject, ownValue } from '../../../schemas/app/reader.ts';
 import type { ChangeOp, CustomerChange } from '../../../schemas/app/customer/change.ts';
 import { sourceRef } from '../../../schemas/app/customer/fields.ts';
 import { microsFrom } from '../../../schemas/app/customer/instant.ts';

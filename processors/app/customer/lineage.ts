@@ -10,7 +10,7 @@ import {
 import type { MergeState } from '../../../schemas/app/customer/merge-state.ts';
 import type { FieldConflict, FieldMetadata, NewerSource } from '../../../schemas/app/customer/merged.ts';
 import type { CustomerPolicy } from '../../../schemas/app/customer/policy.ts';
-import { compact } from '../../../schemas/app/customer/reader.ts';
+import { compact } from '../../../schemas/app/reader.ts';
 import { attachedContributions, detachedRefs, resolveFields } from './merged-record.ts';
 import { newerSourceOf, type Resolution } from './resolution.ts';
 import type { Candidate, Rule } from './survivorship.ts';

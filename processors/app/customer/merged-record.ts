@@ -18,7 +18,7 @@ import type {
 } from '../../../schemas/app/customer/merged.ts';
 import type { StewardOverrides } from '../../../schemas/app/customer/override.ts';
 import type { CustomerPolicy } from '../../../schemas/app/customer/policy.ts';
-import { compact } from '../../../schemas/app/customer/reader.ts';
+import { compact } from '../../../schemas/app/reader.ts';
 import { resolveField, type Resolution } from './resolution.ts';
 
 /** What the merged record is computed from. */

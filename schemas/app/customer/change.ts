@@ -9,7 +9,7 @@ import {
   type Image,
   type SourceSystem,
 } from './fields.ts';
-import { compact, readObject, readOneOf, readText } from './reader.ts';
+import { compact, readObject, readOneOf, readText } from '../reader.ts';
 import { parseVersion, type Version } from './version.ts';
 
 export const changeOps = ['SNAPSHOT', 'CREATE', 'UPDATE', 'DELETE'] as const;

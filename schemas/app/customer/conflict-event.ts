@@ -2,7 +2,7 @@ import { canonicalJsonSerde, type Serde } from '../../../index.ts';
 import { customerFields, sourceSystems, type CustomerField, type SourceSystem } from './fields.ts';
 import { parseFieldConflict, type FieldConflict } from './merged.ts';
 import { parseStewardOverride, type StewardOverride } from './override.ts';
-import { compact, readList, readObject, readRef } from './reader.ts';
+import { compact, readList, readObject, readRef } from '../reader.ts';
 
 const conflictStates = ['opened', 'changed', 'resolved'] as const;
 const resolutions = ['equality', 'override', 'retraction', 'policy'] as const;

@@ -1,7 +1,7 @@
 import { canonicalJsonSerde, type Serde } from '../../../index.ts';
 import { parseImage } from './change.ts';
 import { sourceSystems, type Image, type SourceSystem } from './fields.ts';
-import { compact, readObject, readRef } from './reader.ts';
+import { compact, readObject, readRef } from '../reader.ts';
 import { parseClocks, type FieldClocks } from './source-record.ts';
 import { parseVersion, type Version } from './version.ts';
 

@@ -1,6 +1,6 @@
 import { canonicalJsonSerde, type Serde } from '../../../index.ts';
 import { customerFields, sourceSystems, type CustomerField, type SourceSystem } from './fields.ts';
-import { compact, readList, readObject, readOneOf, readRef } from './reader.ts';
+import { compact, readList, readObject, readOneOf, readRef } from '../reader.ts';
 
 /** Where a surviving value comes from. `rule` is the step that decided. */
 export interface FieldMetadata {

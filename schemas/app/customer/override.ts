@@ -1,7 +1,7 @@
 import { canonicalJsonSerde, type Serde } from '../../../index.ts';
 import { customerFields, sourceSystems, type CustomerField, type SourceSystem } from './fields.ts';
 import { microsFrom } from './instant.ts';
-import { compact, readList, readObject, readRef } from './reader.ts';
+import { compact, readList, readObject, readRef } from '../reader.ts';
 
 export const overrideActions = ['PIN_VALUE', 'PIN_SOURCE', 'ACCEPT', 'RELEASE', 'DETACH_REF', 'ATTACH_REF'] as const;
 

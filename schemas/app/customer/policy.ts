@@ -1,6 +1,6 @@
 import { canonicalJsonSerde, type Serde } from '../../../index.ts';
 import { sourceSystems, type CustomerField, type SourceSystem } from './fields.ts';
-import { compact, readObject, readOneOf } from './reader.ts';
+import { compact, readObject, readOneOf } from '../reader.ts';
 
 /**
  * One way to narrow down rival values. `pinned` stands for the steward's pins, which always come first. `valid` prefers well-formed values,

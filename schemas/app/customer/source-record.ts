@@ -1,7 +1,7 @@
 import { canonicalJsonSerde, type Serde } from '../../../index.ts';
 import { parseImage } from './change.ts';
 import { contributedFields, sourceSystems, type CustomerField, type Image, type SourceSystem } from './fields.ts';
-import { compact, readObject, readRef } from './reader.ts';
+import { compact, readObject, readRef } from '../reader.ts';
 import { parseClock, parseVersion, type FieldClock, type Version } from './version.ts';
 
 /** When each field last changed; a field that never had a value has no clock. */

@@ -1,5 +1,5 @@
 import { compareText } from './fields.ts';
-import { compact, readObject } from './reader.ts';
+import { compact, readObject } from '../reader.ts';
 
 /**
  * When a source made a change, in the source's own order: instant in microseconds, then `seq` (a log sequence number, 0 where the source

@@ -1,6 +1,6 @@
 /** Reading of untrusted JSON: only own properties count, every value is checked, and what is returned was built here. */
-import { StreamError } from '../../../index.ts';
-import { idLengthMax, textLengthMax } from './fields.ts';
+import { StreamError } from '../../index.ts';
+import { idLengthMax, textLengthMax } from './customer/fields.ts';
 
 /** The largest list or map taken from one record. */
 const entriesMax = 10_000;

@@ -1,0 +1,175 @@
+/** What each kind of transaction consists of: holds on both sides, the pivot, then posts. Pure. */
+import type { LedgerCommand } from '../../../schemas/app/billing/ledger-command.ts';
+import { isStriped, transit, uuid5 } from '../../../schemas/app/billing/names.ts';
+import type {
+  AccountRequest,
+  Movement,
+  RefundClaim,
+  RefundRequest,
+  TransactionRequest,
+} from '../../../schemas/app/billing/request.ts';
+import { compact } from '../../../schemas/app/reader.ts';
+import type { SagaMessage, SagaStage } from './saga-engine.ts';
+
+export type TransactionMessage =
+  { readonly to: 'ledger'; readonly command: LedgerCommand } | { readonly to: 'saga'; readonly claim: RefundClaim };
+
+type Stage = SagaStage<TransactionMessage>;
+type Message = SagaMessage<TransactionMessage>;
+
+/** The id of a step's command: to send a step again is to send the same command again. */
+export function commandIdOf(txId: string, step: string): string {
+  return uuid5(txId, step);
+}
+
+/** What its commands have in common. */
+interface Origin {
+  readonly txId: string;
+  readonly effectiveAt: number;
+  readonly isImport?: true;
+}
+
+function originOf({ txId, effectiveAt, requestedAt, type }: TransactionRequest): Origin {
+  return {
+    txId,
+    effectiveAt: effectiveAt ?? requestedAt,
+    ...(type === 'IMPORT' ? { isImport: true as const } : {}),
+  };
+}
+
+/** The stages of a transaction; those of a refund grow once the original has said what it moved. */
+export function stagesOf(request: TransactionRequest, original: Movement | undefined): readonly Stage[] {
+  if (request.type === 'ACCOUNT') return [accountStage(request)];
+  if (request.type === 'REFUND') return refundStages(request, original);
+  return movementStages(originOf(request), request);
+}
+
+function toLedger(name: string, command: LedgerCommand): Message {
+  return { name, message: { to: 'ledger', command } };
+}
+
+function accountStage(request: AccountRequest): Stage {
+  const { accountId, change, expectedVersion } = request;
+  const { txId, effectiveAt } = originOf(request);
+  const base = compact({ commandId: commandIdOf(txId, 'change'), txId, accountId, effectiveAt, expectedVersion });
+  return { state: 'APPLYING', isAfterPivot: true, steps: [toLedger('change', { ...base, ...change })] };
+}
+
+/**
+ * Between two ordinary accounts: hold both sides, then post both. Until the pivot there are only holds, and to void one cannot be refused; after
+ * it both posts are covered by holds and cannot be refused either. An unbounded account has a stripe beside every account: one command does.
+ */
+function movementStages(origin: Origin, movement: Movement): readonly Stage[] {
+  const { sourceAccountId, destinationAccountId } = movement;
+  if (isStriped(sourceAccountId)) return [directStage(origin, movement, 'credit')];
+  if (isStriped(destinationAccountId)) return [directStage(origin, movement, 'debit')];
+  return [
+    holdingStage(origin, movement),
+    postingStage(origin, movement, 'debit'),
+    postingStage(origin, movement, 'credit'),
+  ];
+}
+
+const sides = {
+  debit: {
+    account: 'sourceAccountId',
+    other: 'destinationAccountId',
+    hold: 'HOLD_DEBIT',
+    post: 'POST_DEBIT',
+    state: 'DEBITING',
+  },
+  credit: {
+    account: 'destinationAccountId',
+    other: 'sourceAccountId',
+    hold: 'HOLD_CREDIT',
+    post: 'POST_CREDIT',
+    state: 'CREDITING',
+  },
+} as const;
+type Side = keyof typeof sides;
+
+function directStage({ txId, ...origin }: Origin, movement: Movement, side: Side): Stage {
+  const { amount, currency } = movement;
+  const { account, other, post } = sides[side];
+  const command: LedgerCommand = {
+    ...origin,
+    txId,
+    commandId: commandIdOf(txId, side),
+    kind: post,
+    accountId: movement[account],
+    counter: movement[other],
+    amount,
+    currency,
+  };
+  return { state: 'POSTING', isAfterPivot: true, steps: [toLedger(side, command)] };
+}
+
+const holdOf = (txId: string, side: Side): string => commandIdOf(txId, `hold-${side}`);
+
+function holdingStage({ txId, ...origin }: Origin, movement: Movement): Stage {
+  const { amount, currency } = movement;
+  const hold = (side: Side): Stage['steps'][number] => {
+    const accountId = movement[sides[side].account];
+    const holdId = holdOf(txId, side);
+    const undo = `void-${side}`;
+    const { effectiveAt } = origin;
+    return {
+      ...toLedger(`hold-${side}`, {
+        ...origin,
+        txId,
+        commandId: holdId,
+        kind: sides[side].hold,
+        accountId,
+        amount,
+        currency,
+      }),
+      undo: toLedger(undo, { txId, effectiveAt, commandId: commandIdOf(txId, undo), kind: 'VOID', accountId, holdId }),
+    };
+  };
+  return { state: 'HOLDING', isAfterPivot: false, steps: [hold('debit'), hold('credit')] };
+}
+
+function postingStage({ txId, effectiveAt }: Origin, movement: Movement, side: Side): Stage {
+  const { account, post, state } = sides[side];
+  const command: LedgerCommand = {
+    txId,
+    effectiveAt,
+    commandId: commandIdOf(txId, side),
+    kind: post,
+    accountId: movement[account],
+    counter: transit,
+    holdId: holdOf(txId, side),
+  };
+  return { state, isAfterPivot: true, steps: [toLedger(side, command)] };
+}
+
+/** The original grants the share first, so that all refunds together never exceed it; at the end it is told that the share is spent. */
+function refundStages(request: RefundRequest, original: Movement | undefined): readonly Stage[] {
+  const { txId, originalTxId, amount, currency } = request;
+  const claim = (name: string, type: RefundClaim['type']): Message => {
+    const commandId = commandIdOf(txId, name);
+    const told: RefundClaim = { type, txId: originalTxId, refundTxId: txId, commandId, amount, currency };
+    return { name, message: { to: 'saga', claim: told } };
+  };
+  const authorise = { ...claim('authorise', 'REFUND_AUTHORISE'), undo: claim('release', 'REFUND_RELEASE') };
+  const authorising: Stage = { state: 'AUTHORISING', isAfterPivot: false, steps: [authorise] };
+  const committing: Stage = {
+    state: 'COMMITTING',
+    isAfterPivot: true,
+    steps: [claim('commit', 'REFUND_COMMIT')],
+  };
+  if (original === undefined) return [authorising, committing];
+  const back: Movement = {
+    sourceAccountId: original.destinationAccountId,
+    destinationAccountId: original.sourceAccountId,
+    amount,
+    currency,
+  };
+  return [authorising, ...movementStages(originOf(request), back), committing];
+}
+
+/** The step, or undoing of one, that a command id belongs to. */
+export function stepOf(stages: readonly Stage[], txId: string, commandId: string): string | undefined {
+  const names = stages.flatMap(({ steps }) => steps).flatMap(({ name, undo }) => [name, ...(undo ? [undo.name] : [])]);
+  return names.find((name) => commandIdOf(txId, name) === commandId);
+}

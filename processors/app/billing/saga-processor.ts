@@ -1,0 +1,246 @@
+/** The saga as a step: the only one that decides what becomes of a transaction. */
+import { StreamError, defineProcessor, defineStore, stringSerde } from '../../../index.ts';
+import type { Header, ProcessorContext, StreamRecord } from '../../../index.ts';
+import { envelopeHeaders } from '../../../schemas/app/billing/envelope.ts';
+import type { LedgerCommand } from '../../../schemas/app/billing/ledger-command.ts';
+import type { LedgerResult } from '../../../schemas/app/billing/ledger-result.ts';
+import { uuid5 } from '../../../schemas/app/billing/names.ts';
+import type {
+  RefundAnswer,
+  RefundClaim,
+  SagaRequest,
+  SagaWake,
+  TransactionRequest,
+} from '../../../schemas/app/billing/request.ts';
+import {
+  sagaTimerSerde,
+  transactionSerde,
+  type SagaTransition,
+  type Transaction,
+  type TransactionAnswer,
+  type TransactionEvent,
+} from '../../../schemas/app/billing/transaction.ts';
+import { compact } from '../../../schemas/app/reader.ts';
+import { answerClaim } from './refund.ts';
+import { stagesOf, stepOf, type TransactionMessage } from './saga-definitions.ts';
+import { advanceSaga, isWaiting, sagaState, startSaga, type SagaAdvance, type SagaInput } from './saga-engine.ts';
+import { completedEvent, failedEvent, requestedEvent } from './transaction-events.ts';
+
+/** Every transaction there ever was. */
+export const transactions = defineStore('transactions', { key: stringSerde, value: transactionSerde });
+
+/** The sagas that wait for something, by when they are to be woken: `<16 digits of ms>|<txId>`. */
+export const sagaTimers = defineStore('saga-timers', { key: stringSerde, value: sagaTimerSerde, ordered: true });
+
+export type SagaStepInput =
+  | { readonly kind: 'request'; readonly request: SagaRequest }
+  | { readonly kind: 'result'; readonly result: LedgerResult };
+
+export type SagaOutput =
+  | { readonly kind: 'command'; readonly command: LedgerCommand }
+  | { readonly kind: 'request'; readonly request: SagaRequest }
+  | { readonly kind: 'event'; readonly event: TransactionEvent }
+  | { readonly kind: 'transition'; readonly transition: SagaTransition };
+
+/** A saga that hears nothing for so long gives up before its pivot, and sends again after it. */
+export const sagaPatienceMs = 30_000;
+const wakeEveryMs = 1_000;
+/** Woken at one time and partition. */
+const wokenMax = 1_000;
+
+const sagaStores = { transactions, sagaTimers };
+type Context = ProcessorContext<string, SagaOutput, typeof sagaStores>;
+
+/** The record that is being dealt with. */
+interface Cause {
+  readonly id: string;
+  readonly timestampMs: number;
+  readonly headers: readonly Header[];
+}
+
+export const sagaStep = defineProcessor({
+  name: 'saga',
+  stores: sagaStores,
+  init(context: Context) {
+    context.schedule({ everyMs: wakeEveryMs, by: 'wall-clock' }, (nowMs) => {
+      wakeDue(context, nowMs);
+    });
+  },
+  process(record: StreamRecord<string | null, SagaStepInput>, context: Context) {
+    const { key, value: input, timestampMs, headers } = record;
+    const txId = input.kind === 'result' ? input.result.txId : input.request.txId;
+    if (key !== txId) throw new StreamError('RECORD_INVALID', 'the key of a request is its transaction');
+    const cause = { timestampMs, headers };
+    if (input.kind === 'result') takeResult(context, input.result, cause);
+    else takeRequest(context, input.request, cause);
+  },
+});
+
+type Uncaused = Omit<Cause, 'id'>;
+
+function takeRequest(context: Context, request: SagaRequest, uncaused: Uncaused): void {
+  switch (request.type) {
+    case 'TIMED_OUT':
+    case 'REDRIVE':
+      wake(context, request, uncaused);
+      return;
+    case 'REFUND_ANSWER':
+      takeRefundAnswer(context, request, uncaused);
+      return;
+    case 'REFUND_AUTHORISE':
+    case 'REFUND_COMMIT':
+    case 'REFUND_RELEASE':
+      takeClaim(context, request, uncaused);
+      return;
+    default:
+      begin(context, request, uncaused);
+  }
+}
+
+/** A transaction begins once; asked for again it goes on as it is, and another request under its id changes nothing. */
+function begin(context: Context, request: TransactionRequest, uncaused: Uncaused): void {
+  const known = context.stores.transactions.get(request.txId);
+  if (known !== undefined) {
+    context.drop(known.request.fingerprint === request.fingerprint ? 'duplicate' : 'refused');
+    return;
+  }
+  const stages = stagesOf(request, undefined);
+  const advance = startSaga<TransactionAnswer, TransactionMessage>(stages);
+  const blank: Transaction = {
+    ...advance.progress,
+    request,
+    state: 'REQUESTED',
+    refunds: {},
+    updatedAt: uncaused.timestampMs * 1_000,
+    dueMs: 0,
+  };
+  const cause = { ...uncaused, id: request.txId };
+  sendEvent(context, requestedEvent(request, uncaused.timestampMs), cause);
+  settle(context, blank, advance, cause);
+}
+
+function takeResult(context: Context, result: LedgerResult, uncaused: Uncaused): void {
+  const { txId, commandId, outcome, code, balanceBefore, balanceAfter } = result;
+  const answer: TransactionAnswer = compact({ outcome, code, balanceBefore, balanceAfter });
+  takeAnswer(context, context.stores.transactions.get(txId), { commandId, answer }, uncaused);
+}
+
+function takeRefundAnswer(
+  context: Context,
+  { txId, commandId, code, original }: RefundAnswer,
+  uncaused: Uncaused,
+): void {
+  const transaction = context.stores.transactions.get(txId);
+  const answer: TransactionAnswer = code === undefined ? { outcome: 'APPLIED' } : { outcome: 'REJECTED', code };
+  const informed = transaction === undefined || original === undefined ? transaction : { ...transaction, original };
+  takeAnswer(context, informed, { commandId, answer }, uncaused);
+}
+
+function takeAnswer(
+  context: Context,
+  transaction: Transaction | undefined,
+  { commandId, answer }: { readonly commandId: string; readonly answer: TransactionAnswer },
+  uncaused: Uncaused,
+): void {
+  const name = transaction === undefined ? undefined : stepOf(stages(transaction), transaction.request.txId, commandId);
+  if (transaction === undefined || name === undefined) {
+    context.drop('refused');
+    return;
+  }
+  advance(context, transaction, { kind: 'answer', name, answer }, { ...uncaused, id: `${name}:${answer.outcome}` });
+}
+
+function wake(context: Context, request: SagaWake, uncaused: Uncaused): void {
+  const transaction = context.stores.transactions.get(request.txId);
+  if (transaction === undefined) {
+    context.drop('refused');
+    return;
+  }
+  const input: SagaInput<TransactionAnswer> =
+    request.type === 'TIMED_OUT' ? { kind: 'timed-out', seq: request.seq } : { kind: 'redrive' };
+  advance(context, transaction, input, { ...uncaused, id: request.type });
+}
+
+function takeClaim(context: Context, claim: RefundClaim, { timestampMs, headers }: Uncaused): void {
+  const before = context.stores.transactions.get(claim.txId);
+  const { original, answer } = answerClaim(before, claim);
+  if (original !== undefined && original !== before) context.stores.transactions.put(claim.txId, original);
+  const request = { ...answer };
+  context.forward({ key: answer.txId, value: { kind: 'request', request }, timestampMs, headers });
+}
+
+const stages = ({ request, original }: Transaction): ReturnType<typeof stagesOf> => stagesOf(request, original);
+
+function advance(context: Context, transaction: Transaction, input: SagaInput<TransactionAnswer>, cause: Cause): void {
+  const next = advanceSaga(stages(transaction), transaction, input);
+  if (next.progress === transaction && next.send.length === 0) context.drop('duplicate');
+  else settle(context, transaction, next, cause);
+}
+
+/** Keeps what the saga has become, and sends what follows. */
+function settle(
+  context: Context,
+  before: Transaction,
+  { progress, send }: SagaAdvance<TransactionAnswer, TransactionMessage>,
+  cause: Cause,
+): void {
+  const { txId } = before.request;
+  const at = cause.timestampMs * 1_000;
+  const state = sagaState(stages(before), progress);
+  const dueMs = cause.timestampMs + sagaPatienceMs;
+  const after: Transaction = { ...before, ...progress, state, updatedAt: at, dueMs };
+  context.stores.transactions.put(txId, after);
+  setTimer(context, before, after);
+  if (state !== before.state) {
+    const transition = { txId, seq: after.seq, from: before.state, to: state, cause: cause.id, at };
+    sendOn(context, txId, { kind: 'transition', transition }, 'SagaTransition', cause);
+  }
+  for (const { message } of send)
+    if (message.to === 'ledger')
+      sendOn(
+        context,
+        message.command.accountId,
+        { kind: 'command', command: message.command },
+        message.command.kind,
+        cause,
+      );
+    else sendOn(context, message.claim.txId, { kind: 'request', request: message.claim }, message.claim.type, cause);
+  if (after.phase === 'completed') sendEvent(context, completedEvent(after), cause);
+  if (after.phase === 'failed') sendEvent(context, failedEvent(after), cause);
+}
+
+function sendEvent(context: Context, event: TransactionEvent, cause: Cause): void {
+  sendOn(context, event.txId, { kind: 'event', event }, event.type, cause);
+}
+
+function sendOn(context: Context, key: string, value: SagaOutput, eventType: string, cause: Cause): void {
+  const { timestampMs, headers, id } = cause;
+  const eventId = value.kind === 'event' ? value.event.eventId : uuid5(key, eventType, id);
+  const envelope = { eventType, eventId, causationId: id };
+  context.forward({ key, value, timestampMs, headers: envelopeHeaders(headers, envelope) });
+}
+
+// ---- timers ---------------------------------------------------------------------------------------------------------
+
+const timerKey = (atMs: number, txId: string): string => `${String(atMs).padStart(16, '0')}|${txId}`;
+
+function setTimer({ stores }: Context, before: Transaction, after: Transaction): void {
+  const { txId } = after.request;
+  stores.sagaTimers.delete(timerKey(before.dueMs, txId));
+  if (isWaiting(after)) stores.sagaTimers.put(timerKey(after.dueMs, txId), { txId, seq: after.seq });
+}
+
+/** Time only ever writes a record: what it means is decided when the saga reads that, once and in order. */
+function wakeDue({ stores, forward }: Context, nowMs: number): void {
+  const dueMs = nowMs + sagaPatienceMs;
+  for (const [key, timer] of stores.sagaTimers.range({ to: timerKey(nowMs, ''), limit: wokenMax })) {
+    const { txId } = timer;
+    const transaction = stores.transactions.get(txId);
+    stores.sagaTimers.delete(key);
+    if (transaction === undefined) continue;
+    stores.transactions.put(txId, { ...transaction, dueMs });
+    stores.sagaTimers.put(timerKey(dueMs, txId), timer);
+    const request: SagaRequest = { type: 'TIMED_OUT', ...timer };
+    forward({ key: txId, value: { kind: 'request', request }, timestampMs: nowMs });
+  }
+}

@@ -1,0 +1,20 @@
+import type { Header } from '../../../index.ts';
+
+/** What every billing record says of itself in its headers. */
+export interface Envelope {
+  readonly eventType: string;
+  readonly eventId: string;
+  /** The event, command or request that this follows from. */
+  readonly causationId: string;
+}
+
+const ownNames = new Set(['eventType', 'eventVersion', 'eventId', 'causationId']);
+
+/** The headers of a record that follows from one with the headers `inherited`: `correlationId`, `actorId` and what else there is are passed on. */
+export function envelopeHeaders(inherited: readonly Header[], envelope: Envelope): readonly Header[] {
+  const own = { ...envelope, eventVersion: '1' };
+  return [
+    ...inherited.filter(({ key }) => !ownNames.has(key)),
+    ...Object.entries(own).map(([key, value]) => ({ key, value: Buffer.from(value) })),
+  ];
+}

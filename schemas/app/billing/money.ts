@@ -1,0 +1,113 @@
+/**
+ * Money: `decimal(20,8)`. Outside the process a decimal text, inside a `bigint` of hundred-millionths; nowhere a float.
+ *
+ * One amount has one text: no exponent, no plus sign, no leading zeros, no trailing zeros behind the point, no `-0`.
+ */
+import { StreamError, canonicalJson, type Serde } from '../../../index.ts';
+
+const scale = 8;
+const unit = 10n ** BigInt(scale);
+const integerDigitsMax = 12;
+
+/** The largest amount and balance; also the limit of accounts that have none of their own. */
+export const amountMax = 10n ** BigInt(integerDigitsMax + scale) - 1n;
+
+/** Why a text is no amount to be moved. */
+export type AmountRefusal =
+  'amount_invalid' | 'amount_negative' | 'amount_zero' | 'amount_precision' | 'amount_overflow';
+
+/** Longer texts are not looked at. */
+const textLengthMax = 64;
+const decimalForm = /^(-?)(0|[1-9]\d*)(?:\.(\d+))?$/;
+
+interface Decimal {
+  readonly isNegative: boolean;
+  readonly integer: string;
+  readonly fraction: string;
+}
+
+function decimalOf(value: unknown): Decimal | undefined {
+  if (typeof value !== 'string' || value.length > textLengthMax) return undefined;
+  const [, sign = '', integer, fraction = ''] = decimalForm.exec(value) ?? [];
+  return integer === undefined ? undefined : { isNegative: sign === '-', integer, fraction };
+}
+
+function scaled({ isNegative, integer, fraction }: Decimal): bigint {
+  const magnitude = BigInt(integer) * unit + BigInt(fraction.padEnd(scale, '0'));
+  return isNegative ? -magnitude : magnitude;
+}
+
+/** A positive amount from a request, or why it is none. Never rounds: a ninth decimal is refused even if it is 0. */
+export function parseAmount(value: unknown): bigint | AmountRefusal {
+  const limit = parseLimit(value);
+  if (typeof limit === 'string') return limit;
+  if (limit === 0n) return 'amount_zero';
+  return limit < 0n ? 'amount_negative' : limit;
+}
+
+/** An amount of either sign, or zero, within `decimal(20,8)`, or why it is none. */
+export function parseLimit(value: unknown): bigint | 'amount_invalid' | 'amount_precision' | 'amount_overflow' {
+  const decimal = decimalOf(value);
+  if (decimal === undefined) return 'amount_invalid';
+  if (decimal.fraction.length > scale) return 'amount_precision';
+  if (decimal.integer.length > integerDigitsMax) return 'amount_overflow';
+  return scaled(decimal);
+}
+
+/** The one text of an amount, of any size. */
+export function formatAmount(amount: bigint): string {
+  const magnitude = amount < 0n ? -amount : amount;
+  const integer = String(magnitude / unit);
+  const fraction = String(magnitude % unit)
+    .padStart(scale, '0')
+    .replace(/0+$/, '');
+  return `${amount < 0n ? '-' : ''}${integer}${fraction === '' ? '' : `.${fraction}`}`;
+}
+
+/** Of a record: a balance or posting, of any size, since sums of stripes have no bound. Throws `DESERIALIZATION_FAILED`. */
+export function readMoney(value: unknown, where: string): bigint {
+  const decimal = decimalOf(value);
+  if (decimal === undefined || decimal.fraction.length > scale)
+    throw new StreamError('DESERIALIZATION_FAILED', `${where}: not a decimal number`);
+  return scaled(decimal);
+}
+
+/** Of a record: a positive amount. Throws `DESERIALIZATION_FAILED`. */
+export function readAmount(value: unknown, where: string): bigint {
+  const amount = parseAmount(value);
+  if (typeof amount === 'string') throw new StreamError('DESERIALIZATION_FAILED', `${where}: ${amount}`);
+  return amount;
+}
+
+/** Of a record: a limit, of either sign. Throws `DESERIALIZATION_FAILED`. */
+export function readLimit(value: unknown, where: string): bigint {
+  const limit = parseLimit(value);
+  if (typeof limit === 'string') throw new StreamError('DESERIALIZATION_FAILED', `${where}: ${limit}`);
+  return limit;
+}
+
+/** The same plain value with every `bigint` as its text. */
+export function withAmountsAsText(value: unknown): unknown {
+  if (typeof value === 'bigint') return formatAmount(value);
+  if (Array.isArray(value)) return value.map(withAmountsAsText);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, withAmountsAsText(item)]));
+}
+
+/** Canonical JSON in which every `bigint` is an amount, written as its text; `parse` reads them back. */
+export function moneyJsonSerde<T>(parse: (value: unknown) => T): Serde<T> {
+  return {
+    name: 'money-json',
+    serialize: (value) => {
+      const text = canonicalJson(withAmountsAsText(value));
+      if (text === undefined) throw new StreamError('SERIALIZATION_FAILED', 'money-json: value has no JSON form');
+      return Buffer.from(text, 'utf8');
+    },
+    deserialize: (bytes) => {
+      const value: unknown = JSON.parse(utf8.decode(bytes));
+      return parse(value);
+    },
+  };
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

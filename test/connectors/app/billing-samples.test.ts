@@ -1,0 +1,32 @@
+import { expect, test } from '@jest/globals';
+import { billingSamples } from '../../../connectors/app/billing-samples.ts';
+import { sagaRequestSerde } from '../../../schemas/app/billing/request.ts';
+import { BillingBench, startMs } from '../../support/billing/bench.ts';
+
+function requests(count: number) {
+  const samples = billingSamples('', () => startMs);
+  return Array.from({ length: count }, () =>
+    sagaRequestSerde.deserialize((samples.next().value as { value: Buffer }).value),
+  );
+}
+
+test('the requests of every start are the same, and nearly all succeed', () => {
+  expect(requests(200)).toEqual(requests(200));
+  const bench = new BillingBench(3);
+  for (const request of requests(200)) {
+    bench.request(request);
+    bench.settle();
+  }
+  const outcomes = bench.events.filter(({ type }) => !type.endsWith('Requested'));
+  expect(outcomes).toHaveLength(200);
+  expect(new Set(outcomes.map(({ type }) => type))).toEqual(
+    new Set([
+      'AccountChangeCompleted',
+      'TopupCompleted',
+      'TransferCompleted',
+      'WithdrawalCompleted',
+      'RefundCompleted',
+    ]),
+  );
+  bench.close();
+});

@@ -1,0 +1,132 @@
+import type { LedgerCommand } from '../../../schemas/app/billing/ledger-command.ts';
+import type { AccountChange, SagaRequest } from '../../../schemas/app/billing/request.ts';
+import type { AccountEvent } from '../../../schemas/app/billing/account-event.ts';
+import type { SagaTransition, TransactionEvent } from '../../../schemas/app/billing/transaction.ts';
+import { uuid5 } from '../../../schemas/app/billing/names.ts';
+import { billingTopics } from '../../../schemas/app/billing/topics.ts';
+import { billingLedger } from '../../../topology/app/billing-ledger.ts';
+import { billingSaga } from '../../../topology/app/billing-saga.ts';
+import { TestDriver } from '../../../topology/runtime/driver.ts';
+import { Auditor } from './auditor.ts';
+import { money, userTerms } from './commands.ts';
+
+export const startMs = 1_767_225_600_000;
+const topics = billingTopics();
+
+interface Asked {
+  readonly type: 'TOPUP' | 'WITHDRAWAL' | 'TRANSFER' | 'IMPORT';
+  readonly from: string;
+  readonly to: string;
+  readonly amount: string;
+  readonly currency?: string;
+}
+
+/** Saga and ledger, each a topology of its own under the test driver, with the topics between them. */
+export class BillingBench {
+  readonly saga: TestDriver;
+  readonly ledger: TestDriver;
+  readonly auditor = new Auditor();
+  readonly accountEvents: AccountEvent[] = [];
+  readonly events: TransactionEvent[] = [];
+  readonly transitions: SagaTransition[] = [];
+  readonly commands: LedgerCommand[] = [];
+
+  constructor(partitions = 2) {
+    const options = { partitions, wallClockMs: startMs };
+    this.saga = new TestDriver(billingSaga(), options);
+    this.ledger = new TestDriver(billingLedger(), options);
+  }
+
+  close(): void {
+    this.saga.close();
+    this.ledger.close();
+  }
+
+  request(request: SagaRequest): void {
+    this.saga.pipe(topics.requests, request.txId, request);
+    this.#collect();
+  }
+
+  ask(key: string, { type, from, to, amount, currency = 'USD' }: Asked): string {
+    const movement = { sourceAccountId: from, destinationAccountId: to, amount: money(amount), currency };
+    const about = this.#about(key, `${type} ${from} ${to} ${amount} ${currency}`);
+    this.request({ ...about, type, ...movement });
+    return about.txId;
+  }
+
+  refund(key: string, originalTxId: string, amount: string): string {
+    const about = this.#about(key, `${originalTxId} ${amount}`);
+    this.request({ ...about, type: 'REFUND', originalTxId, amount: money(amount), currency: 'USD' });
+    return about.txId;
+  }
+
+  change(key: string, accountId: string, change: AccountChange): string {
+    const about = this.#about(key, `${accountId} ${change.kind}`);
+    this.request({ ...about, type: 'ACCOUNT', accountId, change });
+    return about.txId;
+  }
+
+  /** Opens an account for a user and puts money there. */
+  open(accountId: string, balance?: string): void {
+    this.change(`open ${accountId}`, accountId, { kind: 'OPEN', terms: { ...userTerms, maxBalance: money('100') } });
+    this.settle();
+    if (balance === undefined) return;
+    this.ask(`fund ${accountId}`, { type: 'TOPUP', from: 'external:bank', to: accountId, amount: balance });
+    this.settle();
+  }
+
+  /** Carries everything across until nothing is left, `copies` times each. */
+  settle(copies = 1): void {
+    let moved = true;
+    while (moved) moved = this.#carry(copies);
+  }
+
+  /** How a transaction ended, or that it has not. */
+  outcome(txId: string): string {
+    const ended = this.events.filter((event) => event.txId === txId && !event.type.endsWith('Requested'));
+    return ended.map(({ type, errorCode }) => errorCode ?? type).join(' ');
+  }
+
+  balance(accountId: string): bigint | undefined {
+    return this.auditor.accounts.get(accountId)?.balance;
+  }
+
+  #about(idempotencyKey: string, fingerprint: string) {
+    const requestedAt = startMs * 1_000;
+    const txId = uuid5('default', idempotencyKey);
+    return {
+      txId,
+      idempotencyKey,
+      fingerprint: fingerprint.slice(0, 64),
+      actorId: 'test',
+      correlationId: 'c',
+      requestedAt,
+    };
+  }
+
+  #carry(copies: number): boolean {
+    this.#collect();
+    const commands = this.#commandsDue.splice(0);
+    for (const command of commands)
+      for (let copy = 0; copy < copies; copy += 1) this.ledger.pipe(topics.commands, command.accountId, command);
+    for (const { value } of this.ledger.read(topics.accountEvents)) {
+      this.auditor.watch(value!);
+      this.accountEvents.push(value!);
+    }
+    const results = this.ledger.read(topics.results);
+    for (const { key, value } of results) this.saga.pipe(topics.results, key, value);
+    this.#collect();
+    return commands.length + results.length > 0;
+  }
+
+  readonly #commandsDue: LedgerCommand[] = [];
+
+  #collect(): void {
+    for (const { value } of this.saga.read(topics.commands)) {
+      this.commands.push(value!);
+      this.#commandsDue.push(value!);
+    }
+    for (const { value } of this.saga.read(topics.transactionEvents)) this.events.push(value!);
+    for (const { value } of this.saga.read(topics.sagaEvents)) this.transitions.push(value!);
+  }
+}

@@ -1,0 +1,277 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { sagaPatienceMs, sagaTimers, transactions } from '../../../processors/app/billing/saga-processor.ts';
+import { billingTopics } from '../../../schemas/app/billing/topics.ts';
+import { BillingBench } from '../../support/billing/bench.ts';
+import { money } from '../../support/billing/commands.ts';
+
+const benches: BillingBench[] = [];
+
+afterEach(() => {
+  for (const bench of benches.splice(0)) bench.close();
+});
+
+function open(): BillingBench {
+  const bench = new BillingBench();
+  benches.push(bench);
+  return bench;
+}
+
+/** Ann has 50, Bob 10, each at most 100. */
+function annAndBob(): BillingBench {
+  const bench = open();
+  bench.open('ann', '50');
+  bench.open('bob', '10');
+  return bench;
+}
+
+const transfer = { type: 'TRANSFER', from: 'ann', to: 'bob', amount: '20' } as const;
+
+describe('transactions, as saga and ledger run them together', () => {
+  it('a transfer holds both sides, then posts both, and tells balances before and after', () => {
+    const bench = annAndBob();
+    const txId = bench.ask('k', transfer);
+    bench.settle();
+    expect(bench.events.at(-1)).toMatchObject({
+      type: 'TransferCompleted',
+      idempotencyKey: 'k',
+      sourceBalanceBefore: money('50'),
+      sourceBalanceAfter: money('30'),
+      destinationBalanceBefore: money('10'),
+      destinationBalanceAfter: money('30'),
+    });
+    const states = bench.transitions.filter((transition) => transition.txId === txId).map(({ to }) => to);
+    expect(states).toEqual(['HOLDING', 'DEBITING', 'CREDITING', 'COMPLETED']);
+    const kinds = bench.accountEvents.filter((event) => event.txId === txId).map(({ type }) => type);
+    expect([...kinds].sort()).toEqual(['BalanceChanged', 'BalanceChanged', 'CreditHeld', 'FundsReserved']);
+    expect(bench.auditor.total('transit:')).toBe(0n);
+    expect(bench.auditor.holds.size).toBe(0);
+  });
+
+  it('top-ups and withdrawals are one command beside a stripe of the unbounded account', () => {
+    const bench = annAndBob();
+    const before = bench.commands.length;
+    bench.ask('in', { type: 'TOPUP', from: 'external:bank', to: 'ann', amount: '1.5' });
+    bench.ask('out', { type: 'WITHDRAWAL', from: 'bob', to: 'external:bank', amount: '10' });
+    bench.settle();
+    expect(bench.commands.slice(before).map(({ kind }) => kind)).toEqual(['POST_CREDIT', 'POST_DEBIT']);
+    expect([bench.balance('ann'), bench.balance('bob')]).toEqual([money('51.5'), 0n]);
+    expect(bench.auditor.total('external:bank')).toBe(-money('51.5'));
+  });
+
+  it.each([
+    ['more than there is', { ...transfer, amount: '50.00000001' }, 'insufficient_balance'],
+    ['more than there is room for', { ...transfer, to: 'full' }, 'balance_limit_exceeded'],
+    ['from nobody', { ...transfer, from: 'nobody' }, 'account_not_found'],
+    ['to nobody', { ...transfer, to: 'nobody' }, 'account_not_found'],
+    ['in a foreign currency', { ...transfer, currency: 'EUR' }, 'currency_mismatch'],
+    ['to a closed account', { ...transfer, to: 'closed' }, 'account_closed'],
+    [
+      'a withdrawal of too much',
+      { type: 'WITHDRAWAL', from: 'bob', to: 'external:b', amount: '11' },
+      'insufficient_balance',
+    ],
+    ['a top-up of nobody', { type: 'TOPUP', from: 'external:b', to: 'nobody', amount: '1' }, 'account_not_found'],
+  ] as const)('%s: fails with its code, moves nothing and holds nothing', (_what, asked, code) => {
+    const bench = annAndBob();
+    bench.open('full', '90');
+    bench.open('closed');
+    bench.change('close', 'closed', { kind: 'CLOSE' });
+    bench.settle();
+    const txId = bench.ask('k', asked);
+    bench.settle();
+    expect(bench.outcome(txId)).toBe(code);
+    expect(bench.accountEvents.filter((event) => event.txId === txId && event.type === 'BalanceChanged')).toEqual([]);
+    expect(bench.auditor.holds.size).toBe(0);
+  });
+
+  it('the same request again changes nothing, and another one under its key changes nothing either', async () => {
+    const bench = annAndBob();
+    const txId = bench.ask('k', transfer);
+    bench.ask('k', transfer);
+    bench.settle();
+    bench.ask('k', transfer);
+    bench.ask('k', { ...transfer, amount: '30' });
+    bench.settle();
+    expect(bench.outcome(txId)).toBe('TransferCompleted');
+    expect(bench.balance('ann')).toBe(money('30'));
+    expect(Object.fromEntries(bench.saga.drops())).toEqual({ duplicate: 2, refused: 1 });
+    const kept = (await bench.saga.rows(transactions)).find(({ key }) => key === txId);
+    expect(kept?.value.request).toMatchObject({ amount: money('20') });
+  });
+
+  it('every command three times over has the effect of one', () => {
+    const bench = annAndBob();
+    const txId = bench.ask('k', transfer);
+    bench.settle(3);
+    expect(bench.outcome(txId)).toBe('TransferCompleted');
+    expect([bench.balance('ann'), bench.balance('bob')]).toEqual([money('30'), money('30')]);
+  });
+
+  it('gives up before the pivot when nobody answers, and lets go of what was held meanwhile', async () => {
+    const bench = annAndBob();
+    const txId = bench.ask('k', transfer);
+    bench.saga.advanceWallClock(sagaPatienceMs + 1_000);
+    bench.settle();
+    expect(bench.outcome(txId)).toBe('timed_out');
+    expect(bench.auditor.holds.size).toBe(0);
+    expect(bench.balance('ann')).toBe(money('50'));
+    expect(await bench.saga.rows(sagaTimers)).toEqual([]);
+  });
+
+  it('a command whose answer is late is sent again, as the same command', () => {
+    const bench = annAndBob();
+    const txId = bench.ask('k', { type: 'TOPUP', from: 'external:bank', to: 'ann', amount: '5' });
+    bench.saga.advanceWallClock(sagaPatienceMs + 1_000);
+    bench.settle();
+    const sent = bench.commands.filter((command) => command.txId === txId);
+    expect(sent).toHaveLength(2);
+    expect(sent[1]).toEqual(sent[0]);
+    expect(bench.outcome(txId)).toBe('TopupCompleted');
+    expect(bench.balance('ann')).toBe(money('55'));
+  });
+
+  it('can be told to send again what is unanswered', () => {
+    const bench = annAndBob();
+    const txId = bench.ask('k', transfer);
+    bench.request({ type: 'REDRIVE', txId });
+    expect(bench.commands.filter((command) => command.txId === txId)).toHaveLength(4);
+    bench.settle();
+    expect(bench.outcome(txId)).toBe('TransferCompleted');
+    expect(bench.balance('bob')).toBe(money('30'));
+  });
+
+  it('history that happened elsewhere is taken over beyond limits', () => {
+    const bench = annAndBob();
+    const txId = bench.ask('k', { ...transfer, type: 'IMPORT', amount: '95' });
+    bench.settle();
+    expect(bench.outcome(txId)).toBe('ImportCompleted');
+    expect(bench.balance('ann')).toBe(-money('45'));
+  });
+
+  it('dead-letters what is no request: an account to itself, two unbounded accounts, a foreign key', () => {
+    const bench = open();
+    const { requests, deadLetter } = billingTopics();
+    const values = [
+      { sourceAccountId: 'ann', destinationAccountId: 'ann' },
+      { sourceAccountId: 'external:a', destinationAccountId: 'system:b' },
+    ].map((accounts) => ({ type: 'TRANSFER', txId: 't', amount: '1', currency: 'USD', ...accounts }));
+    for (const value of values)
+      bench.saga.pipeBytes(requests.name, Buffer.from('t'), Buffer.from(JSON.stringify(value)));
+    bench.saga.pipe(requests, 'other', { type: 'REDRIVE', txId: 't' });
+    expect(bench.saga.read(deadLetter)).toHaveLength(3);
+  });
+});
+
+describe('refunds', () => {
+  it('give back part after part, and never more than was moved', () => {
+    const bench = annAndBob();
+    const txId = bench.ask('k', transfer);
+    bench.settle();
+    const outcomes = ['5', '15.00000001', '15', '1'].map((amount) => {
+      const refund = bench.refund(`r${amount}`, txId, amount);
+      bench.settle();
+      return bench.outcome(refund);
+    });
+    expect(outcomes).toEqual(['RefundCompleted', 'refund_exceeds_original', 'RefundCompleted', 'already_refunded']);
+    expect([bench.balance('ann'), bench.balance('bob')]).toEqual([money('50'), money('10')]);
+  });
+
+  it('at the same time share what was moved', () => {
+    const bench = annAndBob();
+    const txId = bench.ask('k', transfer);
+    bench.settle();
+    const refunds = ['a', 'b', 'c'].map((key) => bench.refund(key, txId, '10'));
+    bench.settle();
+    expect(refunds.map((refund) => bench.outcome(refund)).sort()).toEqual([
+      'RefundCompleted',
+      'RefundCompleted',
+      'already_refunded',
+    ]);
+    expect(bench.balance('ann')).toBe(money('50'));
+  });
+
+  it('that fail hand their share back', () => {
+    const bench = annAndBob();
+    const txId = bench.ask('k', transfer);
+    bench.settle();
+    bench.ask('spent', { type: 'WITHDRAWAL', from: 'bob', to: 'external:bank', amount: '30' });
+    bench.settle();
+    const failed = bench.refund('r', txId, '20');
+    bench.settle();
+    expect(bench.outcome(failed)).toBe('insufficient_balance');
+    bench.ask('again', { type: 'TOPUP', from: 'external:bank', to: 'bob', amount: '20' });
+    const second = bench.refund('s', txId, '20');
+    bench.settle();
+    expect(bench.outcome(second)).toBe('RefundCompleted');
+    expect([bench.balance('ann'), bench.balance('bob')]).toEqual([money('50'), 0n]);
+  });
+
+  it('of what does not exist, has failed, or is itself a refund, are refused', () => {
+    const bench = annAndBob();
+    const txId = bench.ask('k', transfer);
+    const bad = bench.ask('bad', { ...transfer, amount: '99' });
+    bench.settle();
+    const refund = bench.refund('r', txId, '1');
+    bench.settle();
+    const asked = ['none', bad, refund].map((original) => bench.refund(`of ${original}`, original, '1'));
+    bench.settle();
+    expect(asked.map((tx) => bench.outcome(tx))).toEqual([
+      'original_not_found',
+      'original_not_completed',
+      'not_refundable',
+    ]);
+  });
+
+  it('of a top-up go back to the unbounded account', () => {
+    const bench = annAndBob();
+    const txId = bench.ask('in', { type: 'TOPUP', from: 'external:bank', to: 'ann', amount: '5' });
+    bench.settle();
+    bench.refund('r', txId, '2');
+    bench.settle();
+    expect(bench.balance('ann')).toBe(money('53'));
+    expect(bench.auditor.total('external:bank')).toBe(-money('63'));
+  });
+});
+
+describe('any mixture of requests', () => {
+  const asked = fc.record({
+    type: fc.constantFrom('TOPUP', 'WITHDRAWAL', 'TRANSFER', 'REFUND'),
+    from: fc.constantFrom('ann', 'bob', 'cid'),
+    to: fc.constantFrom('ann', 'bob', 'cid', 'nobody'),
+    amount: fc.constantFrom('1', '7', '40', '95'),
+    original: fc.nat(10),
+    settles: fc.boolean(),
+    timesOut: fc.nat(5).map((n) => n === 0),
+  });
+
+  it('I-M1 to I-M7: is sound at every prefix; each request has one outcome; a failed one has moved nothing, a completed one all of it', () => {
+    fc.assert(
+      fc.property(fc.array(asked, { maxLength: 14 }), (list) => {
+        const bench = annAndBob();
+        bench.open('cid', '5');
+        const txIds: string[] = [];
+        for (const [index, { type, from, to, amount, original, settles, timesOut }] of list.entries()) {
+          const key = `k${index}`;
+          const origin = txIds[original % Math.max(1, txIds.length)] ?? 'none';
+          if (type === 'REFUND') txIds.push(bench.refund(key, origin, amount));
+          else if (type === 'TOPUP') txIds.push(bench.ask(key, { type, from: 'external:bank', to, amount }));
+          else if (type === 'WITHDRAWAL') txIds.push(bench.ask(key, { type, from, to: 'external:bank', amount }));
+          else if (from !== to) txIds.push(bench.ask(key, { type: 'TRANSFER', from, to, amount }));
+          if (timesOut) bench.saga.advanceWallClock(sagaPatienceMs + 1_000);
+          if (settles) bench.settle(index % 3 === 0 ? 2 : 1);
+        }
+        bench.settle();
+        expect(bench.auditor.total('transit:')).toBe(0n);
+        expect(bench.auditor.holds.size).toBe(0);
+        for (const txId of txIds) {
+          const [outcome = '', ...more] = bench.outcome(txId).split(' ');
+          expect([outcome === '', more]).toEqual([false, []]);
+          const own = bench.accountEvents.filter((event) => event.txId === txId && event.type === 'BalanceChanged');
+          expect(own.length > 0).toBe(outcome.endsWith('Completed'));
+        }
+      }),
+      { numRuns: 25 },
+    );
+  });
+});

@@ -1,0 +1,44 @@
+/** T4: transactions, from the request to what became of it. It commands the ledger and listens to its answers. */
+import { defineTopology } from '../../index.ts';
+import type { Topology } from '../../index.ts';
+import { sagaStep, type SagaStepInput } from '../../processors/app/billing/saga-processor.ts';
+import { billingTopics } from '../../schemas/app/billing/topics.ts';
+
+export const billingSagaName = 'billing-saga';
+
+/**
+ * The topology over topics of this prefix. It reads `billing.requests` and also writes there, what sagas tell each other and themselves: so that is
+ * in one order with everything else. What is no request goes to `billing.dead-letter`, in the same transaction.
+ */
+export function billingSaga(topicPrefix = ''): Topology {
+  const topics = billingTopics(topicPrefix);
+  return defineTopology(
+    billingSagaName,
+    (t) => {
+      const requests = t
+        .stream(topics.requests, { name: 'requests' })
+        .flatMapValues('request-inputs', (request): readonly SagaStepInput[] =>
+          request === null ? [] : [{ kind: 'request', request }],
+        );
+      const results = t
+        .stream(topics.results, { name: 'results' })
+        .flatMapValues('result-inputs', (result): readonly SagaStepInput[] =>
+          result === null ? [] : [{ kind: 'result', result }],
+        );
+      const settled = requests.merge(results, 'inputs').process(sagaStep);
+      settled
+        .flatMapValues('commands', (output) => (output.kind === 'command' ? [output.command] : []))
+        .to(topics.commands);
+      settled
+        .flatMapValues('signals', (output) => (output.kind === 'request' ? [output.request] : []))
+        .to(topics.requests);
+      settled
+        .flatMapValues('events', (output) => (output.kind === 'event' ? [output.event] : []))
+        .to(topics.transactionEvents);
+      settled
+        .flatMapValues('transitions', (output) => (output.kind === 'transition' ? [output.transition] : []))
+        .to(topics.sagaEvents);
+    },
+    { onError: 'dead-letter', deadLetterTopic: topics.deadLetter.name },
+  );
+}
