@@ -3,9 +3,10 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
+import { billingRoutes } from './api/app/billing-routes.ts';
+import { findCustomer, type Ask } from './api/app/find-customer.ts';
 import { customerRoutes } from './api/app/customer-routes.ts';
 import { isLoopback } from './api/access.ts';
-import { isObject } from './api/peer-answer.ts';
 import { checkStoreNames } from './api/placement.ts';
 import type { Routes } from './api/routes.ts';
 import { createApi } from './api/server.ts';
@@ -19,9 +20,12 @@ import type { Log, NewTopic } from './connectors/log.ts';
 import { openDataDirectory, type DataDirectory } from './data-directory.ts';
 import { StreamError } from './errors.ts';
 import { createJsonLogger } from './json-logger.ts';
+import { accounts } from './processors/app/billing/ledger-processor.ts';
+import { transactions } from './processors/app/billing/saga-processor.ts';
 import { customerStates } from './processors/app/customer/processors.ts';
 import { createProgress } from './progress.ts';
 import { feedRecords, type OutgoingRecord } from './record-feed.ts';
+import { createRecordWriter, type RecordWriter } from './record-writer.ts';
 import { defaultPolicy } from './schemas/app/customer/policy.ts';
 import { billingTopics } from './schemas/app/billing/topics.ts';
 import { customerTopics } from './schemas/app/customer/topics.ts';
@@ -55,7 +59,7 @@ interface Application {
   readonly topology: (topicPrefix: string) => Topology;
   /** The topics it names, as they are to be created. */
   readonly topics: (topicPrefix: string) => readonly NewTopic[];
-  readonly routes?: Routes;
+  readonly routes?: (ports: RoutePorts) => Routes;
   /** Made-up records for some of the topics. */
   readonly samples?: (topicPrefix: string) => Iterator<OutgoingRecord>;
   /** Paths worth a look. */
@@ -64,15 +68,17 @@ interface Application {
   readonly findings?: (ask: Ask) => Promise<readonly string[]>;
 }
 
-/** A GET of the API in this process; `undefined` unless it answers 200. */
-type Ask = (path: string) => Promise<unknown>;
+interface RoutePorts {
+  readonly writer: RecordWriter;
+  readonly topicPrefix: string;
+}
 
 const applications: readonly Application[] = [
   {
     name: customerMergeName,
     topology: customerMerge,
     topics: (topicPrefix) => Object.values<DeclaredTopic>({ ...customerTopics(topicPrefix) }).map(asNewTopic),
-    routes: customerRoutes({ states: customerStates, policy: defaultPolicy }),
+    routes: () => customerRoutes({ states: customerStates, policy: defaultPolicy }),
     samples: (topicPrefix) => customerSamples(topicPrefix, () => clock.nowMs()),
     examples: ['/customers?limit=5', '/customers?hasConflicts=true&limit=5', '/stores/customers?prefix=a&limit=2'],
     findings: findCustomer,
@@ -81,14 +87,22 @@ const applications: readonly Application[] = [
     name: billingLedgerName,
     topology: billingLedger,
     topics: (topicPrefix) => Object.values<DeclaredTopic>({ ...billingTopics(topicPrefix) }).map(asNewTopic),
-    examples: ['/stores/accounts?limit=5'],
+    examples: ['/accounts/user-1/balance'],
   },
   {
     name: billingSagaName,
     topology: billingSaga,
     topics: (topicPrefix) => Object.values<DeclaredTopic>({ ...billingTopics(topicPrefix) }).map(asNewTopic),
     samples: (topicPrefix) => billingSamples(topicPrefix, () => clock.nowMs()),
-    examples: ['/stores/transactions?limit=5'],
+    routes: ({ writer, topicPrefix }) =>
+      billingRoutes({
+        accounts,
+        transactions,
+        requests: billingTopics(topicPrefix).requests,
+        write: (record) => writer.write(record),
+        nowMs: () => clock.nowMs(),
+      }),
+    examples: ['/transactions/status/sample-85'],
   },
 ];
 
@@ -96,16 +110,6 @@ type DeclaredTopic = Pick<Topic<unknown, unknown>, 'name' | 'create'>;
 
 function asNewTopic({ name, create = { partitions: 1 } }: DeclaredTopic): NewTopic {
   return { name, ...create };
-}
-
-/** One that the systems disagree on. */
-async function findCustomer(ask: Ask): Promise<readonly string[]> {
-  const answer = await ask('/customers?hasConflicts=true&limit=1');
-  const items: unknown = isObject(answer) ? answer['items'] : undefined;
-  const first: unknown = Array.isArray(items) ? items[0] : undefined;
-  if (!isObject(first) || typeof first['email'] !== 'string') return [];
-  const path = `/customers/${encodeURIComponent(first['email']).replaceAll('%40', '@')}`;
-  return [path, `${path}/lineage`, `${path}/conflicts`];
 }
 
 interface Surroundings {
@@ -156,7 +160,9 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
   const chosen = applications.filter(({ name }) => settings.topologies.includes(name));
   const instances: StreamInstance[] = [];
   shutdown.add('instances', () => closeAll(instances));
-  const api = openApi(settings, { chosen, instances, logger });
+  const writer = createRecordWriter(log);
+  shutdown.add('record writer', () => writer.close());
+  const api = openApi(settings, { chosen, instances, logger, writer });
   const listening = await api.listen({ host: settings.host, port: settings.port });
   // Closed first: nobody asks instances that commit for the last time.
   shutdown.add('api', () => closeApi(api));
@@ -207,19 +213,20 @@ function kafkaOptions({ brokers, tls, sasl }: KafkaSettings): Omit<KafkaOptions,
 }
 
 interface ApiParts {
+  readonly writer: RecordWriter;
   readonly chosen: readonly Application[];
   readonly instances: readonly StreamInstance[];
   readonly logger: Logger;
 }
 
-function openApi(settings: Settings, { chosen, instances, logger }: ApiParts): FastifyInstance {
+function openApi(settings: Settings, { chosen, instances, logger, writer }: ApiParts): FastifyInstance {
   const { host, advertisedUrl, peerHosts, allowInsecure, rateLimitPerSecond } = settings;
   return createApi({
     instances,
     clock,
     logger,
     host,
-    routes: chosen.flatMap(({ routes }) => routes ?? []),
+    routes: chosen.flatMap(({ routes }) => routes?.({ writer, topicPrefix: settings.topicPrefix }) ?? []),
     apiToken: settings.apiToken?.reveal(),
     adminToken: settings.adminToken?.reveal(),
     allowInsecure,

@@ -57,7 +57,8 @@ function nextSlice({ records }: RecordFeedOptions, count: number): readonly Outg
   return slice;
 }
 
-function batchesOf(
+/** The records by topic and partition, in order; the partition follows from the key. */
+export function batchesOf(
   slice: readonly OutgoingRecord[],
   partitions: ReadonlyMap<string, number>,
 ): readonly OutgoingBatch[] {

@@ -1,8 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from '@jest/globals';
+import { billingRoutes } from '../../api/app/billing-routes.ts';
 import { customerRoutes } from '../../api/app/customer-routes.ts';
+import { accounts } from '../../processors/app/billing/ledger-processor.ts';
+import { transactions } from '../../processors/app/billing/saga-processor.ts';
 import { customerStates } from '../../processors/app/customer/processors.ts';
+import { billingTopics } from '../../schemas/app/billing/topics.ts';
 import { defaultPolicy } from '../../schemas/app/customer/policy.ts';
 import { apiOf } from './fake-instance.ts';
 
@@ -18,7 +22,14 @@ interface OpenApi {
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
 }
 
-const api = apiOf([], { routes: [customerRoutes({ states: customerStates, policy: defaultPolicy })] });
+const billing = billingRoutes({
+  accounts,
+  transactions,
+  requests: billingTopics().requests,
+  write: () => Promise.resolve(),
+  nowMs: () => 0,
+});
+const api = apiOf([], { routes: [customerRoutes({ states: customerStates, policy: defaultPolicy }), billing] });
 afterAll(() => api.close());
 
 const described = await api.inject('/openapi.json');

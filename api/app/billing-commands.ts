@@ -1,0 +1,123 @@
+/** Bodies of billing commands, and what they ask for. Everything that a body shows by itself is refused here. */
+import { ownerTypes, type AccountTerms } from '../../schemas/app/billing/account.ts';
+import { parseAmount, parseLimit, type AmountRefusal } from '../../schemas/app/billing/money.ts';
+import { isAccountId, isCurrency, isStriped } from '../../schemas/app/billing/names.ts';
+import type { AccountRequest, MovementRequest, RefundRequest } from '../../schemas/app/billing/request.ts';
+import { compact } from '../../schemas/app/reader.ts';
+import { Problem } from '../problem.ts';
+
+export type CommandName = 'topup' | 'withdraw' | 'transfer' | 'refund' | 'open';
+
+/** A body after its schema was checked: all that it has is text. */
+export type BillingBody = Readonly<Record<string, string | undefined>> & { readonly idempotencyKey?: string };
+
+/** A request without what is known of it from elsewhere. */
+export type Subject =
+  | Pick<MovementRequest, 'type' | 'sourceAccountId' | 'destinationAccountId' | 'amount' | 'currency' | 'reference'>
+  | Pick<RefundRequest, 'type' | 'originalTxId' | 'amount' | 'currency' | 'reference'>
+  | Pick<AccountRequest, 'type' | 'accountId' | 'change'>;
+
+const text = (maxLength: number): object => ({ type: 'string', minLength: 1, maxLength });
+const common = { idempotencyKey: text(200) };
+const money = { amount: text(64), currency: text(10), reference: text(500) };
+
+function body(properties: Readonly<Record<string, object>>, required: readonly string[]): object {
+  return { type: 'object', additionalProperties: false, required, properties: { ...common, ...properties } };
+}
+
+const movement = body({ sourceAccountId: text(80), destinationAccountId: text(80), ...money }, [
+  'sourceAccountId',
+  'destinationAccountId',
+  'amount',
+  'currency',
+]);
+
+export const bodies: Readonly<Record<CommandName, object>> = {
+  topup: movement,
+  withdraw: movement,
+  transfer: movement,
+  refund: body({ originalTrackingId: text(200), ...money }, ['originalTrackingId', 'amount', 'currency']),
+  open: body(
+    {
+      accountId: text(80),
+      ownerId: text(200),
+      ownerType: { type: 'string', enum: ownerTypes },
+      accountType: text(64),
+      currency: text(10),
+      minBalance: text(64),
+      maxBalance: text(64),
+    },
+    ['accountId', 'ownerId', 'ownerType', 'accountType', 'currency'],
+  ),
+};
+
+/** What a body asks for. `txIdOf` finds a transaction by its tracking id. Throws a `Problem` 422 for what can never be done. */
+export function readSubject(name: CommandName, given: BillingBody, txIdOf: (trackingId: string) => string): Subject {
+  if (name === 'open') return readOpening(given);
+  const { reference } = given;
+  const sum = { amount: amountOf(given['amount']), currency: currencyOf(given['currency']) };
+  if (name === 'refund')
+    return compact({
+      type: 'REFUND' as const,
+      originalTxId: txIdOf(given['originalTrackingId'] ?? ''),
+      ...sum,
+      reference,
+    });
+  const sourceAccountId = accountOf(given['sourceAccountId']);
+  const destinationAccountId = accountOf(given['destinationAccountId']);
+  if (sourceAccountId === destinationAccountId)
+    throw new Problem(422, 'same_account', 'source and destination are the same account');
+  if (isStriped(sourceAccountId) && isStriped(destinationAccountId))
+    throw new Problem(422, 'unbounded_accounts', 'between two unbounded accounts there is nothing to decide');
+  const type = ({ topup: 'TOPUP', withdraw: 'WITHDRAWAL', transfer: 'TRANSFER' } as const)[name];
+  return compact({ type, sourceAccountId, destinationAccountId, ...sum, reference });
+}
+
+function readOpening(given: BillingBody): Subject {
+  const { minBalance, maxBalance, ownerId = '', accountType = '' } = given;
+  const accountId = accountOf(given['accountId']);
+  if (isStriped(accountId)) throw new Problem(422, 'account_invalid', 'an unbounded account needs no opening');
+  const terms: AccountTerms = compact({
+    ownerId,
+    ownerType: ownerTypes.find((type) => type === given['ownerType']) ?? 'USER',
+    accountType,
+    currency: currencyOf(given['currency']),
+    minBalance: minBalance === undefined ? undefined : limitOf(minBalance),
+    maxBalance: maxBalance === undefined ? undefined : limitOf(maxBalance),
+  });
+  return { type: 'ACCOUNT', accountId, change: { kind: 'OPEN', terms } };
+}
+
+function accountOf(value: string | undefined): string {
+  if (value !== undefined && isAccountId(value)) return value;
+  throw new Problem(
+    422,
+    'account_invalid',
+    'an account id is 1 to 64 of A-Z a-z 0-9 . _ @ -, or external: or system: and that',
+  );
+}
+
+function currencyOf(value: string | undefined): string {
+  if (value !== undefined && isCurrency(value)) return value;
+  throw new Problem(422, 'currency_invalid', 'a currency is 3 to 10 capital letters and digits');
+}
+
+const amountProblems: Readonly<Record<AmountRefusal, () => Problem>> = {
+  amount_invalid: () => new Problem(422, 'amount_invalid', 'an amount is a decimal number as text, such as "10.5"'),
+  amount_negative: () => new Problem(422, 'amount_negative', 'an amount is more than zero'),
+  amount_zero: () => new Problem(422, 'amount_zero', 'an amount is more than zero'),
+  amount_precision: () => new Problem(422, 'amount_precision', 'an amount has up to 8 decimals; it is never rounded'),
+  amount_overflow: () => new Problem(422, 'amount_overflow', 'an amount has up to 12 digits before the point'),
+};
+
+function amountOf(value: string | undefined): bigint {
+  const amount = parseAmount(value);
+  if (typeof amount === 'string') throw amountProblems[amount]();
+  return amount;
+}
+
+function limitOf(value: string): bigint {
+  const limit = parseLimit(value);
+  if (typeof limit === 'string') throw amountProblems[limit]();
+  return limit;
+}

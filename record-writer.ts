@@ -1,0 +1,85 @@
+/** Writes single records to topics, as many at once as there are: for those who cannot go on before their record is in the log. */
+import type { Log, Producer } from './connectors/log.ts';
+import { StreamError } from './errors.ts';
+import { batchesOf, type OutgoingRecord } from './record-feed.ts';
+
+export interface RecordWriter {
+  /** Resolves when the record is acknowledged; rejects with `LOG_UNAVAILABLE` (it may be there all the same), or what the log says of the record. */
+  write(record: OutgoingRecord): Promise<void>;
+  /** Waits for what was begun; later writes are refused. */
+  close(): Promise<void>;
+}
+
+interface Waiting {
+  readonly record: OutgoingRecord;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** More do not wait: who asks then is told to come back. */
+const waitingMax = 10_000;
+/** In one request to the log. */
+const recordsMax = 1_000;
+
+export function createRecordWriter(log: Pick<Log, 'producer' | 'admin'>): RecordWriter {
+  const waiting: Waiting[] = [];
+  const partitions = new Map<string, number>();
+  let producer: Producer | undefined;
+  let writing: Promise<void> | undefined;
+  let isClosed = false;
+
+  const send = async (slice: readonly Waiting[]): Promise<void> => {
+    const topics = [...new Set(slice.map(({ record }) => record.topic))].filter((topic) => !partitions.has(topic));
+    for (const [topic, found] of await log.admin.describeTopics(topics)) {
+      if (found === undefined)
+        throw new StreamError('LOG_UNAVAILABLE', 'the topic is not there yet', { facts: { topic } });
+      partitions.set(topic, found.partitions);
+    }
+    producer ??= await log.producer({});
+    await producer.send(
+      batchesOf(
+        slice.map(({ record }) => record),
+        partitions,
+      ),
+    );
+  };
+
+  /** After a failure nobody knows what the producer has written: the next one starts anew. */
+  const giveUp = async (slice: readonly Waiting[], error: unknown): Promise<void> => {
+    const lost = producer;
+    producer = undefined;
+    partitions.clear();
+    for (const { reject } of slice) reject(error);
+    await lost?.close();
+  };
+
+  const writeAll = async (): Promise<void> => {
+    while (waiting.length > 0) {
+      const slice = waiting.splice(0, recordsMax);
+      try {
+        await send(slice);
+        for (const { resolve } of slice) resolve();
+      } catch (error) {
+        await giveUp(slice, error);
+      }
+    }
+    writing = undefined;
+  };
+
+  return {
+    write: (record) =>
+      new Promise((resolve, reject) => {
+        if (isClosed || waiting.length >= waitingMax) {
+          reject(new StreamError('LOG_UNAVAILABLE', isClosed ? 'the writer is closed' : 'too many records wait'));
+          return;
+        }
+        waiting.push({ record, resolve, reject });
+        writing ??= writeAll();
+      }),
+    close: async () => {
+      isClosed = true;
+      await writing;
+      await producer?.close();
+    },
+  };
+}

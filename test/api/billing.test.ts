@@ -1,0 +1,201 @@
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { billingRoutes } from '../../api/app/billing-routes.ts';
+import { accounts } from '../../processors/app/billing/ledger-processor.ts';
+import { transactions } from '../../processors/app/billing/saga-processor.ts';
+import { StreamError } from '../../errors.ts';
+import type { SagaRequest } from '../../schemas/app/billing/request.ts';
+import { billingTopics } from '../../schemas/app/billing/topics.ts';
+import { BillingBench, startMs } from '../support/billing/bench.ts';
+import { FakeCluster, FakeInstance, apiOf, hurriedClock, type Api } from './fake-instance.ts';
+
+const { requests } = billingTopics();
+const opened: { close(): unknown }[] = [];
+
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((one) => one.close()));
+});
+
+interface Bank {
+  readonly api: Api;
+  readonly written: SagaRequest[];
+  /** Runs what was written, and shows the API what became of it. */
+  run(): Promise<void>;
+}
+
+function open(write?: () => Promise<void>): Bank {
+  const cluster = new FakeCluster({ specs: [accounts, transactions] });
+  const bench = new BillingBench();
+  const written: SagaRequest[] = [];
+  let done = 0;
+  const routes = billingRoutes({
+    accounts,
+    transactions,
+    requests,
+    nowMs: () => startMs,
+    write: async ({ topic, key, value }) => {
+      await write?.();
+      expect(topic).toBe('billing.requests');
+      const request = requests.value.deserialize(value);
+      expect(requests.key.deserialize(key)).toBe(request.txId);
+      written.push(request);
+    },
+  });
+  const api = apiOf([new FakeInstance(cluster, 'one')], {
+    routes: [routes],
+    clock: hurriedClock,
+    rateLimitPerSecond: 0,
+  });
+  opened.push(bench, api);
+  return {
+    api,
+    written,
+    run: async () => {
+      for (const request of written.slice(done)) bench.request(request);
+      done = written.length;
+      bench.settle();
+      for (const { key, value } of await bench.ledger.rows(accounts)) cluster.put('accounts', key, value);
+      for (const { key, value } of await bench.saga.rows(transactions)) cluster.put('transactions', key, value);
+    },
+  };
+}
+
+async function post(
+  { api }: Bank,
+  url: string,
+  payload: Readonly<Record<string, unknown>>,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<{ status: number; code: string | undefined; location: unknown; replayed: unknown; body: unknown }> {
+  const response = await api.inject({ method: 'POST', url, payload, headers });
+  const body = response.json<{ code?: string }>();
+  const { location, 'idempotency-replayed': replayed } = response.headers;
+  return { status: response.statusCode, code: body.code, location, replayed, body };
+}
+
+const account = (accountId: string) => ({
+  idempotencyKey: `open-${accountId}`,
+  accountId,
+  ownerId: 'o',
+  ownerType: 'USER',
+  accountType: 'wallet',
+  currency: 'USD',
+});
+const topUp = { sourceAccountId: 'external:bank', destinationAccountId: 'ann', amount: '10.50', currency: 'USD' };
+const transfer = { sourceAccountId: 'ann', destinationAccountId: 'bob', amount: '3', currency: 'USD' };
+
+async function annAndBob(): Promise<Bank> {
+  const bank = open();
+  for (const id of ['ann', 'bob']) await post(bank, '/accounts', account(id));
+  await bank.run();
+  await post(bank, '/transactions/topup', { ...topUp, idempotencyKey: 'fund' });
+  await bank.run();
+  return bank;
+}
+
+describe('commands of billing', () => {
+  test('are accepted at once, can be followed by their key, and show in the balance', async () => {
+    const bank = await annAndBob();
+    const answer = await post(bank, '/transactions/transfer', transfer, { 'idempotency-key': 'key 1' });
+    expect(answer).toMatchObject({
+      status: 202,
+      location: '/transactions/status/key%201',
+      body: { status: 'processing', trackingId: 'key 1', message: 'Transaction accepted and processing' },
+    });
+    expect((await bank.api.inject('/transactions/status/key%201')).statusCode).toBe(404);
+    await bank.run();
+    const status = await bank.api.inject('/transactions/status/key%201');
+    expect(status.json()).toMatchObject({ status: 'completed', type: 'TRANSFER', state: 'COMPLETED' });
+    const balance = await bank.api.inject('/accounts/ann/balance');
+    expect(balance.json()).toMatchObject({ balance: '7.5', available: '7.5', held: '0', currency: 'USD', version: 4 });
+    expect(balance.headers['etag']).toBe('"4"');
+  });
+
+  test('that the ledger refuses are accepted, and fail with its code', async () => {
+    const bank = await annAndBob();
+    expect(
+      (
+        await post(bank, '/transactions/withdraw', {
+          ...transfer,
+          destinationAccountId: 'external:b',
+          amount: '11',
+          idempotencyKey: 'w',
+        })
+      ).status,
+    ).toBe(202);
+    await bank.run();
+    const status = await bank.api.inject('/transactions/status/w');
+    expect(status.json()).toMatchObject({ status: 'failed', errorCode: 'insufficient_balance' });
+  });
+
+  test('a refund names the transaction by its tracking id', async () => {
+    const bank = await annAndBob();
+    const refund = { originalTrackingId: 'fund', amount: '0.5', currency: 'USD', idempotencyKey: 'r' };
+    await post(bank, '/transactions/refund', refund);
+    await bank.run();
+    expect((await bank.api.inject('/transactions/status/r')).json()).toMatchObject({ status: 'completed' });
+    expect((await bank.api.inject('/accounts/ann/balance')).json()).toMatchObject({ balance: '10' });
+  });
+
+  test('asked for again under the same key are not written again; another one under it is refused', async () => {
+    const bank = await annAndBob();
+    const before = bank.written.length;
+    const again = await post(bank, '/transactions/topup', { ...topUp, amount: '10.5', idempotencyKey: 'fund' });
+    expect(again).toMatchObject({ status: 202, replayed: 'true' });
+    const other = await post(bank, '/transactions/topup', { ...topUp, amount: '11', idempotencyKey: 'fund' });
+    expect([other.status, other.code]).toEqual([422, 'idempotency_key_reused']);
+    expect(bank.written).toHaveLength(before);
+  });
+
+  test.each<readonly [string, Readonly<Record<string, unknown>>, number, string]>([
+    ['a negative amount', { amount: '-1' }, 422, 'amount_negative'],
+    ['zero', { amount: '0.00' }, 422, 'amount_zero'],
+    ['NaN', { amount: 'NaN' }, 422, 'amount_invalid'],
+    ['an exponent', { amount: '1e3' }, 422, 'amount_invalid'],
+    ['a ninth decimal', { amount: '1.000000001' }, 422, 'amount_precision'],
+    ['a thirteenth digit', { amount: '1000000000000' }, 422, 'amount_overflow'],
+    ['a number instead of text', { amount: 1 }, 400, 'request_invalid'],
+    ['one account twice', { destinationAccountId: 'ann' }, 422, 'same_account'],
+    [
+      'two unbounded accounts',
+      { sourceAccountId: 'external:a', destinationAccountId: 'system:b' },
+      422,
+      'unbounded_accounts',
+    ],
+    ['a stripe', { sourceAccountId: 'transit:USD#0' }, 422, 'account_invalid'],
+    ['no currency', { currency: 'usd' }, 422, 'currency_invalid'],
+    ['no key', { idempotencyKey: undefined }, 400, 'idempotency_key_missing'],
+    ['a key that is no text line', { idempotencyKey: 'a\nb' }, 400, 'request_invalid'],
+    ['something unknown', { limit: '1' }, 400, 'request_invalid'],
+  ])('%s is refused with its own code, and nothing is written', async (_what, change, status, code) => {
+    const bank = open();
+    const answer = await post(bank, '/transactions/transfer', { ...transfer, idempotencyKey: 'k', ...change });
+    expect([answer.status, answer.code]).toEqual([status, code]);
+    expect(bank.written).toEqual([]);
+  });
+
+  test('keys in header and body must agree', async () => {
+    const bank = open();
+    const body = { ...transfer, idempotencyKey: 'a' };
+    const answer = await post(bank, '/transactions/transfer', body, { 'idempotency-key': 'b' });
+    expect([answer.status, answer.code]).toEqual([400, 'idempotency_key_mismatch']);
+  });
+
+  test('an unbounded account cannot be opened, nor limits that are no numbers', async () => {
+    const bank = open();
+    expect((await post(bank, '/accounts', account('external:bank'))).code).toBe('account_invalid');
+    expect((await post(bank, '/accounts', { ...account('ann'), maxBalance: 'much' })).code).toBe('amount_invalid');
+    expect(bank.written).toEqual([]);
+  });
+
+  test('503 while the log does not answer', async () => {
+    const bank = open(async () => {
+      throw new StreamError('LOG_UNAVAILABLE', 'away');
+    });
+    const answer = await post(bank, '/transactions/transfer', { ...transfer, idempotencyKey: 'k' });
+    expect([answer.status, answer.code]).toEqual([503, 'log_unavailable']);
+  });
+});
+
+test('404 for an account that was never opened', async () => {
+  const response = await open().api.inject('/accounts/nobody/balance');
+  expect([response.statusCode, response.json<{ code: string }>().code]).toEqual([404, 'account_not_found']);
+});

@@ -1,0 +1,51 @@
+import { describe, expect, test } from '@jest/globals';
+import { memoryLog } from '../connectors/embedded/embedded-log.ts';
+import { createRecordWriter } from '../record-writer.ts';
+import type { OutgoingRecord } from '../record-feed.ts';
+
+const record = (topic: string, key: string): OutgoingRecord => ({
+  topic,
+  key: Buffer.from(key),
+  value: Buffer.from('v'),
+  headers: [],
+  timestampMs: 1,
+});
+
+describe('the record writer', () => {
+  test('has every record in the log when it says so, by key, however many come at once', async () => {
+    const log = memoryLog();
+    await log.admin.createTopics([{ name: 't', partitions: 3 }]);
+    const writer = createRecordWriter(log);
+    await Promise.all(Array.from({ length: 2_500 }, (_item, index) => writer.write(record('t', `k${index}`))));
+    const offsets = await log.admin.offsets([0, 1, 2].map((partition) => ({ topic: 't', partition })));
+    expect(offsets.reduce((sum, { end }) => sum + end, 0)).toBe(2_500);
+    expect(Math.min(...offsets.map(({ end }) => end))).toBeGreaterThan(500);
+    await writer.close();
+    await log.close();
+  });
+
+  test('rejects while the topic is not there, and goes on once it is', async () => {
+    const log = memoryLog();
+    const writer = createRecordWriter(log);
+    await expect(writer.write(record('t', 'k'))).rejects.toMatchObject({ code: 'LOG_UNAVAILABLE' });
+    await log.admin.createTopics([{ name: 't', partitions: 1 }]);
+    await writer.write(record('t', 'k'));
+    await writer.close();
+    await expect(writer.write(record('t', 'k'))).rejects.toMatchObject({ code: 'LOG_UNAVAILABLE' });
+    await log.close();
+  });
+
+  test('more than can wait are turned away, the others are written', async () => {
+    const log = memoryLog();
+    await log.admin.createTopics([{ name: 't', partitions: 1 }]);
+    const writer = createRecordWriter(log);
+    const writes = Array.from({ length: 12_000 }, () => writer.write(record('t', 'k')));
+    const outcomes = await Promise.allSettled(writes);
+    const written = outcomes.filter(({ status }) => status === 'fulfilled').length;
+    expect(written).toBeLessThan(12_000);
+    const [offsets] = await log.admin.offsets([{ topic: 't', partition: 0 }]);
+    expect(offsets?.end).toBe(written);
+    await writer.close();
+    await log.close();
+  });
+});
