@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
-import { billingRoutes } from './api/app/billing-routes.ts';
+import { billingApplications, type RoutePorts } from './api/app/billing-application.ts';
 import { findCustomer, type Ask } from './api/app/find-customer.ts';
 import { customerRoutes } from './api/app/customer-routes.ts';
 import { isLoopback } from './api/access.ts';
@@ -11,7 +11,6 @@ import { checkStoreNames } from './api/placement.ts';
 import type { Routes } from './api/routes.ts';
 import { createApi } from './api/server.ts';
 import { systemClock, systemRandom, type Logger } from './clock.ts';
-import { billingSamples } from './connectors/app/billing-samples.ts';
 import { customerSamples } from './connectors/app/customer-samples.ts';
 import { lockDirectory } from './connectors/embedded/directory-lock.ts';
 import { embeddedLog } from './connectors/embedded/file-log.ts';
@@ -20,22 +19,17 @@ import type { Log, NewTopic } from './connectors/log.ts';
 import { openDataDirectory, type DataDirectory } from './data-directory.ts';
 import { StreamError } from './errors.ts';
 import { createJsonLogger } from './json-logger.ts';
-import { accounts } from './processors/app/billing/ledger-processor.ts';
-import { transactions } from './processors/app/billing/saga-processor.ts';
 import { customerStates } from './processors/app/customer/processors.ts';
 import { createProgress } from './progress.ts';
 import { feedRecords, type OutgoingRecord } from './record-feed.ts';
 import { createRecordWriter, type RecordWriter } from './record-writer.ts';
 import { defaultPolicy } from './schemas/app/customer/policy.ts';
-import { billingTopics } from './schemas/app/billing/topics.ts';
 import { customerTopics } from './schemas/app/customer/topics.ts';
 import type { Topic } from './schemas/topic.ts';
 import { describeSettings, readSettings, type KafkaSettings, type Settings } from './settings.ts';
 import { Shutdown, endOnBugs, endOnSignals } from './shutdown.ts';
 import { levelStores } from './state-stores/level.ts';
 import { createTerminal, type Terminal } from './terminal.ts';
-import { billingLedger, billingLedgerName } from './topology/app/billing-ledger.ts';
-import { billingSaga, billingSagaName } from './topology/app/billing-saga.ts';
 import { customerMerge, customerMergeName } from './topology/app/customer-merge.ts';
 import type { Topology } from './topology/graph.ts';
 import { createInstance, type StreamInstance } from './topology/runtime/stream-instance.ts';
@@ -68,11 +62,6 @@ interface Application {
   readonly findings?: (ask: Ask) => Promise<readonly string[]>;
 }
 
-interface RoutePorts {
-  readonly writer: RecordWriter;
-  readonly topicPrefix: string;
-}
-
 const applications: readonly Application[] = [
   {
     name: customerMergeName,
@@ -83,27 +72,7 @@ const applications: readonly Application[] = [
     examples: ['/customers?limit=5', '/customers?hasConflicts=true&limit=5', '/stores/customers?prefix=a&limit=2'],
     findings: findCustomer,
   },
-  {
-    name: billingLedgerName,
-    topology: billingLedger,
-    topics: (topicPrefix) => Object.values<DeclaredTopic>({ ...billingTopics(topicPrefix) }).map(asNewTopic),
-    examples: ['/accounts/user-1/balance'],
-  },
-  {
-    name: billingSagaName,
-    topology: billingSaga,
-    topics: (topicPrefix) => Object.values<DeclaredTopic>({ ...billingTopics(topicPrefix) }).map(asNewTopic),
-    samples: (topicPrefix) => billingSamples(topicPrefix, () => clock.nowMs()),
-    routes: ({ writer, topicPrefix }) =>
-      billingRoutes({
-        accounts,
-        transactions,
-        requests: billingTopics(topicPrefix).requests,
-        write: (record) => writer.write(record),
-        nowMs: () => clock.nowMs(),
-      }),
-    examples: ['/transactions/status/sample-85'],
-  },
+  ...billingApplications(() => clock.nowMs()),
 ];
 
 type DeclaredTopic = Pick<Topic<unknown, unknown>, 'name' | 'create'>;
@@ -221,12 +190,13 @@ interface ApiParts {
 
 function openApi(settings: Settings, { chosen, instances, logger, writer }: ApiParts): FastifyInstance {
   const { host, advertisedUrl, peerHosts, allowInsecure, rateLimitPerSecond } = settings;
+  const ports = { write: (record: OutgoingRecord) => writer.write(record), topicPrefix: settings.topicPrefix };
   return createApi({
     instances,
     clock,
     logger,
     host,
-    routes: chosen.flatMap(({ routes }) => routes?.({ writer, topicPrefix: settings.topicPrefix }) ?? []),
+    routes: chosen.flatMap(({ routes }) => routes?.(ports) ?? []),
     apiToken: settings.apiToken?.reveal(),
     adminToken: settings.adminToken?.reveal(),
     allowInsecure,

@@ -90,6 +90,12 @@ describe('the application on the embedded log', () => {
       async () => /(\/customers\/\S+\/lineage)/.exec(one.stdout())?.[1],
     );
     expect((await fetch(`${base}${path}`)).status).toBe(200);
+    const paid = await eventually('a sample transaction', async () => {
+      const response = await fetch(`${base}/transactions/status/sample-45`);
+      const { status } = (await response.json()) as { status?: string };
+      return status === 'completed' ? status : undefined;
+    });
+    expect(paid).toBe('completed');
     expect((await stat(env.DATA_DIR)).mode & 0o077).toBe(0);
 
     const two = start(env);

@@ -1,12 +1,12 @@
-/** Billing over HTTP: transactions are asked for and followed, balances are read. What becomes of a request is decided elsewhere. */
+/** Billing over HTTP: transactions are asked for and followed. What becomes of a request is decided elsewhere. */
 import { createHash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { canonicalJson, type Header, type Topic } from '../../index.ts';
-import type { Account } from '../../schemas/app/billing/account.ts';
-import { formatAmount, withAmountsAsText } from '../../schemas/app/billing/money.ts';
+import { withAmountsAsText } from '../../schemas/app/billing/money.ts';
 import { uuid5 } from '../../schemas/app/billing/names.ts';
 import type { SagaRequest, TransactionRequest } from '../../schemas/app/billing/request.ts';
 import type { Transaction } from '../../schemas/app/billing/transaction.ts';
+import { isoFromMicros } from '../../schemas/app/customer/instant.ts';
 import { compact } from '../../schemas/app/reader.ts';
 import { Problem } from '../problem.ts';
 import {
@@ -14,7 +14,6 @@ import {
   headerOf,
   queryString,
   sendJson,
-  sendTagged,
   waitParameter,
   writeProvenance,
   type RouteDescription,
@@ -25,7 +24,6 @@ import type { TypedStore } from '../store-queries.ts';
 import { bodies, readSubject, type BillingBody, type CommandName, type Subject } from './billing-commands.ts';
 
 export interface BillingRouteOptions {
-  readonly accounts: TypedStore<string, Account>;
   readonly transactions: TypedStore<string, Transaction>;
   readonly requests: Topic<string, SagaRequest>;
   /** Resolves when the record is in the log; rejects with `LOG_UNAVAILABLE`. */
@@ -39,7 +37,6 @@ export interface BillingRouteOptions {
   readonly nowMs: () => number;
 }
 
-type IdRequest = FastifyRequest<{ Params: { readonly id: string }; Querystring: { readonly wait?: string } }>;
 type StatusRequest = FastifyRequest<{
   Params: { readonly trackingId: string };
   Querystring: { readonly wait?: string };
@@ -78,7 +75,7 @@ const actorScope = 'default';
 
 export function billingRoutes(options: BillingRouteOptions): Routes {
   return (scope) => {
-    readRoutes(scope, options);
+    statusRoute(scope, options);
     commandRoute(scope, options, ['topup', '/transactions/topup', 'Puts money from an unbounded account onto another']);
     commandRoute(scope, options, ['withdraw', '/transactions/withdraw', 'Takes money out to an unbounded account']);
     commandRoute(scope, options, ['transfer', '/transactions/transfer', 'Moves money between two accounts']);
@@ -87,27 +84,9 @@ export function billingRoutes(options: BillingRouteOptions): Routes {
   };
 }
 
-function readRoutes({ app, queries }: RouteScope, { accounts, transactions }: BillingRouteOptions): void {
-  app.get('/accounts/:id/balance', {
-    schema: { params: params('id'), querystring: queryString(waitParameter) },
-    config: {
-      description: {
-        summary: 'The balance of an account, as the ledger has it',
-        success: 'the balance; its version is the entity tag',
-        problems: { ...queryProblems, 404: ['account_not_found'] },
-        isQuery: true,
-      },
-    },
-    handler: async (request: IdRequest, reply) => {
-      const answer = await queries.get(accounts, request.params.id, contextOf(request));
-      writeProvenance(reply, answer);
-      if (answer.value === undefined) throw new Problem(404, 'account_not_found', 'there is no such account');
-      return sendTagged(request, reply, `"${answer.value.version}"`, JSON.stringify(balanceOf(answer.value)));
-    },
-  });
-
+function statusRoute({ app, queries }: RouteScope, { transactions }: BillingRouteOptions): void {
   app.get('/transactions/status/:trackingId', {
-    schema: { params: params('trackingId'), querystring: queryString(waitParameter) },
+    schema: { params: statusParams, querystring: queryString(waitParameter) },
     config: {
       description: {
         summary: 'What became of a request, by its idempotency key',
@@ -127,25 +106,11 @@ function readRoutes({ app, queries }: RouteScope, { accounts, transactions }: Bi
   });
 }
 
-const params = (name: string): object => ({
+const statusParams = {
   type: 'object',
-  required: [name],
-  properties: { [name]: { type: 'string', minLength: 1, maxLength: 200 } },
-});
-
-function balanceOf(account: Account): object {
-  const { accountId, posted, heldDebit, currency, status, version, recordedAt } = account;
-  return {
-    accountId,
-    balance: formatAmount(posted),
-    available: formatAmount(posted - heldDebit),
-    held: formatAmount(heldDebit),
-    currency,
-    status,
-    version,
-    asOf: new Date(recordedAt / 1_000).toISOString(),
-  };
-}
+  required: ['trackingId'],
+  properties: { trackingId: { type: 'string', minLength: 1, maxLength: 200 } },
+};
 
 const outcomes: Readonly<Record<Transaction['phase'], string>> = {
   forward: 'processing',
@@ -164,7 +129,7 @@ function statusOf({ request, phase, state, failure, updatedAt }: Transaction): o
     status: outcomes[phase],
     state,
     errorCode: phase === 'failed' ? failure : undefined,
-    updatedAt: new Date(updatedAt / 1_000).toISOString(),
+    updatedAt: isoFromMicros(updatedAt),
   });
 }
 

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { billingProjectionRoutes } from '../../api/app/billing-projection-routes.ts';
 import { billingRoutes } from '../../api/app/billing-routes.ts';
-import { accounts } from '../../processors/app/billing/ledger-processor.ts';
+import { accountBalances, balanceHistory, dailyTotals } from '../../processors/app/billing/projections.ts';
 import { transactions } from '../../processors/app/billing/saga-processor.ts';
 import { StreamError } from '../../errors.ts';
 import type { SagaRequest } from '../../schemas/app/billing/request.ts';
@@ -9,6 +10,7 @@ import { BillingBench, startMs } from '../support/billing/bench.ts';
 import { FakeCluster, FakeInstance, apiOf, hurriedClock, type Api } from './fake-instance.ts';
 
 const { requests } = billingTopics();
+const projected = { balances: accountBalances, history: balanceHistory, dailyTotals };
 const opened: { close(): unknown }[] = [];
 
 afterEach(async () => {
@@ -16,6 +18,8 @@ afterEach(async () => {
 });
 
 interface Bank {
+  /** Lets time pass. */
+  pass(ms: number): void;
   readonly api: Api;
   readonly written: SagaRequest[];
   /** Runs what was written, and shows the API what became of it. */
@@ -23,12 +27,11 @@ interface Bank {
 }
 
 function open(write?: () => Promise<void>): Bank {
-  const cluster = new FakeCluster({ specs: [accounts, transactions] });
+  const cluster = new FakeCluster({ specs: [transactions, accountBalances, balanceHistory, dailyTotals] });
   const bench = new BillingBench();
   const written: SagaRequest[] = [];
   let done = 0;
   const routes = billingRoutes({
-    accounts,
     transactions,
     requests,
     nowMs: () => startMs,
@@ -41,7 +44,7 @@ function open(write?: () => Promise<void>): Bank {
     },
   });
   const api = apiOf([new FakeInstance(cluster, 'one')], {
-    routes: [routes],
+    routes: [routes, billingProjectionRoutes(projected)],
     clock: hurriedClock,
     rateLimitPerSecond: 0,
   });
@@ -49,11 +52,14 @@ function open(write?: () => Promise<void>): Bank {
   return {
     api,
     written,
+    pass: (ms) => bench.pass(ms),
     run: async () => {
       for (const request of written.slice(done)) bench.request(request);
       done = written.length;
       bench.settle();
-      for (const { key, value } of await bench.ledger.rows(accounts)) cluster.put('accounts', key, value);
+      for (const spec of [accountBalances, balanceHistory, dailyTotals])
+        for (const { key, value } of await bench.projections.rows<string, unknown, unknown>(spec))
+          cluster.put(spec.name, key, value);
       for (const { key, value } of await bench.saga.rows(transactions)) cluster.put('transactions', key, value);
     },
   };
@@ -198,4 +204,57 @@ describe('commands of billing', () => {
 test('404 for an account that was never opened', async () => {
   const response = await open().api.inject('/accounts/nobody/balance');
   expect([response.statusCode, response.json<{ code: string }>().code]).toEqual([404, 'account_not_found']);
+});
+
+describe('balances', () => {
+  const start = new Date(startMs).toISOString();
+  const after = (ms: number): string => new Date(startMs + ms).toISOString();
+
+  /** Ann is opened and gets 10.5 at the start, gives 3 to Bob a minute later. */
+  async function aMinuteLater(): Promise<Bank> {
+    const bank = await annAndBob();
+    bank.pass(60_000);
+    await post(bank, '/transactions/transfer', { ...transfer, idempotencyKey: 'k' });
+    await bank.run();
+    return bank;
+  }
+
+  test('at any instant are what they were then, and say whether that can still change', async () => {
+    const bank = await aMinuteLater();
+    const at = async (time: string) => (await bank.api.inject(`/accounts/ann/balance?at=${time}`)).json<object>();
+    expect(await at(start)).toMatchObject({ balance: '10.5', change: '10.5', version: 2, final: true });
+    expect(await at(after(59_999))).toMatchObject({ balance: '10.5', final: true });
+    expect(await at(after(60_000))).toMatchObject({ balance: '7.5', change: '-3', final: false });
+    expect(await at(after(1e9))).toMatchObject({ balance: '7.5', final: false });
+    const before = await bank.api.inject(`/accounts/ann/balance?at=${after(-1)}`);
+    expect(before.json()).toMatchObject({ status: 404, code: 'account_not_found' });
+    const nonsense = await bank.api.inject('/accounts/ann/balance?at=yesterday');
+    expect(nonsense.json()).toMatchObject({ status: 400, code: 'query_invalid' });
+  });
+
+  test('have a history, the latest first, page by page', async () => {
+    const bank = await aMinuteLater();
+    const first = await bank.api.inject('/accounts/ann/history?limit=2');
+    const { items, next } = first.json<{ items: readonly object[]; next: string }>();
+    expect(items).toMatchObject([
+      { version: 4, balance: '7.5', change: '-3' },
+      { version: 2, balance: '10.5', change: '10.5' },
+    ]);
+    const second = await bank.api.inject(`/accounts/ann/history?limit=2&cursor=${encodeURIComponent(next)}`);
+    expect(second.json()).toMatchObject({ items: [{ version: 1, balance: '0', change: '0' }] });
+    expect((await bank.api.inject('/accounts/nobody/history')).statusCode).toBe(404);
+  });
+
+  test('of a day add up by currency and type', async () => {
+    const bank = await aMinuteLater();
+    const daily = await bank.api.inject(`/analytics/daily?day=${start.slice(0, 10)}`);
+    expect(daily.json()).toEqual({
+      items: [
+        { day: start.slice(0, 10), currency: 'USD', type: 'TRANSFER', amount: '3', count: 1 },
+        { day: start.slice(0, 10), currency: 'USD', type: 'TOPUP', amount: '10.5', count: 1 },
+      ],
+      next: null,
+    });
+    expect((await bank.api.inject('/analytics/daily')).statusCode).toBe(400);
+  });
 });

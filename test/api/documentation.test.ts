@@ -1,9 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from '@jest/globals';
+import { billingProjectionRoutes } from '../../api/app/billing-projection-routes.ts';
 import { billingRoutes } from '../../api/app/billing-routes.ts';
 import { customerRoutes } from '../../api/app/customer-routes.ts';
-import { accounts } from '../../processors/app/billing/ledger-processor.ts';
+import { accountBalances, balanceHistory, dailyTotals } from '../../processors/app/billing/projections.ts';
 import { transactions } from '../../processors/app/billing/saga-processor.ts';
 import { customerStates } from '../../processors/app/customer/processors.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
@@ -23,13 +24,15 @@ interface OpenApi {
 }
 
 const billing = billingRoutes({
-  accounts,
   transactions,
   requests: billingTopics().requests,
   write: () => Promise.resolve(),
   nowMs: () => 0,
 });
-const api = apiOf([], { routes: [customerRoutes({ states: customerStates, policy: defaultPolicy }), billing] });
+const projections = billingProjectionRoutes({ balances: accountBalances, history: balanceHistory, dailyTotals });
+const api = apiOf([], {
+  routes: [customerRoutes({ states: customerStates, policy: defaultPolicy }), billing, projections],
+});
 afterAll(() => api.close());
 
 const described = await api.inject('/openapi.json');

@@ -17,14 +17,10 @@ export function billingSaga(topicPrefix = ''): Topology {
     (t) => {
       const requests = t
         .stream(topics.requests, { name: 'requests' })
-        .flatMapValues('request-inputs', (request): readonly SagaStepInput[] =>
-          request === null ? [] : [{ kind: 'request', request }],
-        );
+        .mapValues('request-inputs', (request): SagaStepInput => ({ kind: 'request', request }));
       const results = t
         .stream(topics.results, { name: 'results' })
-        .flatMapValues('result-inputs', (result): readonly SagaStepInput[] =>
-          result === null ? [] : [{ kind: 'result', result }],
-        );
+        .mapValues('result-inputs', (result): SagaStepInput => ({ kind: 'result', result }));
       const settled = requests.merge(results, 'inputs').process(sagaStep);
       settled
         .flatMapValues('commands', (output) => (output.kind === 'command' ? [output.command] : []))

@@ -187,7 +187,8 @@ function settle(
   const { txId } = before.request;
   const at = cause.timestampMs * 1_000;
   const state = sagaState(stages(before), progress);
-  const dueMs = cause.timestampMs + sagaPatienceMs;
+  // By the clock, not the record: what waited in the log has not waited for an answer.
+  const dueMs = context.wallClockMs + sagaPatienceMs;
   const after: Transaction = { ...before, ...progress, state, updatedAt: at, dueMs };
   context.stores.transactions.put(txId, after);
   setTimer(context, before, after);

@@ -17,8 +17,13 @@ export interface BillingTopics {
   readonly transactionEvents: Topic<string, TransactionEvent>;
   /** By transaction. */
   readonly sagaEvents: Topic<string, SagaTransition>;
+  /** By account. */
+  readonly balances: Topic<string, Balance>;
+  /** By `day|currency|type`. */
+  readonly dailyTotals: Topic<string, DailyTotal>;
   readonly deadLetter: Topic<Uint8Array, Uint8Array>;
 }
+import { balanceSerde, dailyTotalSerde, type Balance, type DailyTotal } from './projection.ts';
 import { sagaRequestSerde, type SagaRequest } from './request.ts';
 import {
   sagaTransitionSerde,
@@ -41,6 +46,7 @@ const kept = (retentionMs: number): Readonly<Record<string, string>> => ({
 });
 /** Nothing that happened to money is ever forgotten. */
 const forEver = kept(-1);
+const compacted = { 'cleanup.policy': 'compact' };
 
 /** The topics under their names, each with `prefix` (empty, or e.g. `staging.`) before it. */
 export function billingTopics(prefix = ''): BillingTopics {
@@ -81,6 +87,18 @@ export function billingTopics(prefix = ''): BillingTopics {
       name: `${prefix}billing.saga.events`,
       value: sagaTransitionSerde,
       create: { partitions: sagaEventPartitions, configs: forEver },
+    }),
+    balances: defineTopic({
+      ...byKey,
+      name: `${prefix}billing.balances`,
+      value: balanceSerde,
+      create: { partitions, configs: compacted },
+    }),
+    dailyTotals: defineTopic({
+      ...byKey,
+      name: `${prefix}billing.daily-totals`,
+      value: dailyTotalSerde,
+      create: { partitions, configs: compacted },
     }),
     deadLetter: defineTopic({
       key: bytesSerde,

@@ -5,6 +5,7 @@ import type { SagaTransition, TransactionEvent } from '../../../schemas/app/bill
 import { uuid5 } from '../../../schemas/app/billing/names.ts';
 import { billingTopics } from '../../../schemas/app/billing/topics.ts';
 import { billingLedger } from '../../../topology/app/billing-ledger.ts';
+import { billingProjections } from '../../../topology/app/billing-projections.ts';
 import { billingSaga } from '../../../topology/app/billing-saga.ts';
 import { TestDriver } from '../../../topology/runtime/driver.ts';
 import { Auditor } from './auditor.ts';
@@ -21,10 +22,11 @@ interface Asked {
   readonly currency?: string;
 }
 
-/** Saga and ledger, each a topology of its own under the test driver, with the topics between them. */
+/** Saga, ledger and projections, each a topology of its own under the test driver, with the topics between them. */
 export class BillingBench {
   readonly saga: TestDriver;
   readonly ledger: TestDriver;
+  readonly projections: TestDriver;
   readonly auditor = new Auditor();
   readonly accountEvents: AccountEvent[] = [];
   readonly events: TransactionEvent[] = [];
@@ -35,22 +37,25 @@ export class BillingBench {
     const options = { partitions, wallClockMs: startMs };
     this.saga = new TestDriver(billingSaga(), options);
     this.ledger = new TestDriver(billingLedger(), options);
+    this.projections = new TestDriver(billingProjections(), options);
   }
 
   close(): void {
     this.saga.close();
     this.ledger.close();
+    this.projections.close();
   }
 
-  request(request: SagaRequest): void {
-    this.saga.pipe(topics.requests, request.txId, request);
+  /** As if it had been written at `timestampMs`; now if that is absent. */
+  request(request: SagaRequest, timestampMs = this.saga.wallClockMs): void {
+    this.saga.pipe(topics.requests, request.txId, request, { timestampMs });
     this.#collect();
   }
 
-  ask(key: string, { type, from, to, amount, currency = 'USD' }: Asked): string {
+  ask(key: string, { type, from, to, amount, currency = 'USD' }: Asked, timestampMs?: number): string {
     const movement = { sourceAccountId: from, destinationAccountId: to, amount: money(amount), currency };
     const about = this.#about(key, `${type} ${from} ${to} ${amount} ${currency}`);
-    this.request({ ...about, type, ...movement });
+    this.request({ ...about, type, ...movement }, timestampMs);
     return about.txId;
   }
 
@@ -73,6 +78,11 @@ export class BillingBench {
     if (balance === undefined) return;
     this.ask(`fund ${accountId}`, { type: 'TOPUP', from: 'external:bank', to: accountId, amount: balance });
     this.settle();
+  }
+
+  /** Lets time pass for whoever reads the clock. */
+  pass(ms: number): void {
+    for (const driver of [this.saga, this.ledger, this.projections]) driver.advanceWallClock(ms);
   }
 
   /** Carries everything across until nothing is left, `copies` times each. */
@@ -112,6 +122,7 @@ export class BillingBench {
     for (const { value } of this.ledger.read(topics.accountEvents)) {
       this.auditor.watch(value!);
       this.accountEvents.push(value!);
+      this.projections.pipe(topics.accountEvents, value!.accountId, value);
     }
     const results = this.ledger.read(topics.results);
     for (const { key, value } of results) this.saga.pipe(topics.results, key, value);
@@ -126,7 +137,10 @@ export class BillingBench {
       this.commands.push(value!);
       this.#commandsDue.push(value!);
     }
-    for (const { value } of this.saga.read(topics.transactionEvents)) this.events.push(value!);
+    for (const { value } of this.saga.read(topics.transactionEvents)) {
+      this.events.push(value!);
+      this.projections.pipe(topics.transactionEvents, value!.txId, value);
+    }
     for (const { value } of this.saga.read(topics.sagaEvents)) this.transitions.push(value!);
   }
 }

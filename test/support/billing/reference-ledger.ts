@@ -66,19 +66,21 @@ export class ReferenceLedger {
 
   #move(command: MovingCommand, book: Book): string {
     const side = command.kind.endsWith('DEBIT') ? 'debit' : 'credit';
-    if (!('amount' in command)) {
-      const hold = book.holds.get(command.holdId);
-      if (hold?.side !== side) return 'hold_not_found';
-      book.holds.delete(command.holdId);
-      book.moves.push(side === 'debit' ? -hold.amount : hold.amount);
-      return 'ok';
-    }
+    if (!('amount' in command)) return this.#settle(command, book, side);
     if (command.currency !== book.currency) return 'currency_mismatch';
     if (book.status !== 'ACTIVE') return `account_${book.status.toLowerCase()}`;
     const refusal = this.#room(command.accountId, side, command.amount);
     if (refusal !== undefined) return refusal;
     if (command.kind.startsWith('HOLD')) book.holds.set(command.commandId, { side, amount: command.amount });
     else book.moves.push(side === 'debit' ? -command.amount : command.amount);
+    return 'ok';
+  }
+
+  #settle(command: PostHeldCommand, book: Book, side: string): string {
+    const hold = book.holds.get(command.holdId);
+    if (hold?.side !== side) return 'hold_not_found';
+    book.holds.delete(command.holdId);
+    book.moves.push(side === 'debit' ? -hold.amount : hold.amount);
     return 'ok';
   }
 

@@ -131,7 +131,7 @@ export class SagaBank {
     this.events.push(event);
     this.#accounts.set(event.accountId, evolve(this.#accounts.get(event.accountId), event));
     if (event.type === 'FundsReserved' || event.type === 'CreditHeld') this.#holds.set(event.holdId, holdOf(event));
-    else if ('holdId' in event && event.holdId !== undefined) this.#holds.delete(event.holdId);
+    else if ('holdId' in event) this.#holds.delete(event.holdId);
   }
 }
 

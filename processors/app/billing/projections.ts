@@ -1,0 +1,91 @@
+/** What is shown of accounts and days: folds of the events. */
+import { StreamError, defineProcessor, defineStore, stringSerde } from '../../../index.ts';
+import type { ProcessorContext, StreamRecord } from '../../../index.ts';
+import type { AccountEvent } from '../../../schemas/app/billing/account-event.ts';
+import {
+  balanceEntrySerde,
+  balanceSerde,
+  dailyTotalSerde,
+  entryKey,
+  type Balance,
+  type BalanceEntry,
+  type DailyShare,
+  type DailyTotal,
+} from '../../../schemas/app/billing/projection.ts';
+import type { TransactionEvent } from '../../../schemas/app/billing/transaction.ts';
+import { isoFromMicros } from '../../../schemas/app/customer/instant.ts';
+
+export const accountBalances = defineStore('account-balance', { key: stringSerde, value: balanceSerde });
+
+/** Every balance an account ever had, by `entryKey`. */
+export const balanceHistory = defineStore('balance-history', { key: stringSerde, value: balanceEntrySerde });
+
+/** By `dailyKey`. */
+export const dailyTotals = defineStore('daily-totals', { key: stringSerde, value: dailyTotalSerde });
+
+/** The balance after an event. Throws `RECORD_INVALID` if one is missing in between: a wrong balance must not be shown. */
+export function projectBalance(before: Balance | undefined, event: AccountEvent): Balance {
+  const { accountId, aggregateVersion: version, balanceAfter: balance, heldDebit: held, currency, recordedAt } = event;
+  if (version !== (before?.version ?? 0) + 1)
+    throw new StreamError('RECORD_INVALID', 'an event of the account is missing', {
+      facts: { expected: (before?.version ?? 0) + 1, version },
+    });
+  return { accountId, balance, available: balance - held, held, currency, version, recordedAt };
+}
+
+function entryOf(event: AccountEvent): BalanceEntry | undefined {
+  if (event.type !== 'BalanceChanged' && event.type !== 'AccountCreated') return undefined;
+  const { accountId, aggregateVersion: version, balanceBefore, balanceAfter: balance } = event;
+  const { currency, txId, recordedAt, effectiveAt } = event;
+  return { accountId, version, balance, change: balance - balanceBefore, currency, txId, recordedAt, effectiveAt };
+}
+
+const balanceStores = { accountBalances, balanceHistory };
+
+/** Forwards each account's balance. An event that came before is skipped. */
+export const balanceStep = defineProcessor({
+  name: 'balance',
+  stores: balanceStores,
+  process(
+    { value: event, timestampMs }: StreamRecord<string | null, AccountEvent | null>,
+    { stores, forward, drop }: ProcessorContext<string, Balance, typeof balanceStores>,
+  ) {
+    if (event === null) throw new StreamError('RECORD_INVALID', 'an event is never empty');
+    const before = stores.accountBalances.get(event.accountId);
+    if (before !== undefined && event.aggregateVersion <= before.version) {
+      drop('duplicate');
+      return;
+    }
+    const balance = projectBalance(before, event);
+    stores.accountBalances.put(event.accountId, balance);
+    const entry = entryOf(event);
+    if (entry !== undefined)
+      stores.balanceHistory.put(entryKey(entry.accountId, entry.recordedAt, entry.version), entry);
+    forward({ key: event.accountId, value: balance, timestampMs });
+  },
+});
+
+/** What a transaction adds to its day: what completed and moved money, by the time it was completed. */
+export function dailyShare(event: TransactionEvent | null): readonly DailyShare[] {
+  const type = event === null ? undefined : /^(.*)Completed$/.exec(event.type)?.[1];
+  if (event?.amount === undefined || event.currency === undefined || type === undefined) return [];
+  const { amount, currency, at } = event;
+  return [{ day: isoFromMicros(at).slice(0, 'YYYY-MM-DD'.length), currency, type: type.toUpperCase(), amount }];
+}
+
+const dailyStores = { dailyTotals };
+
+/** Forwards each day's total. A late transaction changes its own day. */
+export const dailyStep = defineProcessor({
+  name: 'daily',
+  stores: dailyStores,
+  process(
+    { key, value: share, timestampMs }: StreamRecord<string, DailyShare>,
+    { stores, forward }: ProcessorContext<string, DailyTotal, typeof dailyStores>,
+  ) {
+    const before = stores.dailyTotals.get(key);
+    const total = { ...share, amount: share.amount + (before?.amount ?? 0n), count: 1 + (before?.count ?? 0) };
+    stores.dailyTotals.put(key, total);
+    forward({ key, value: total, timestampMs });
+  },
+});
