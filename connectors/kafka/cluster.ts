@@ -78,6 +78,10 @@ export class Cluster {
   readonly #topics = new Map<string, TopicMetadata>();
   readonly #coordinators = new Map<string, string>();
   readonly #refreshing = new Map<string, Promise<ClusterMetadata>>();
+  /** Questions that are not answered yet, by address. */
+  readonly #asking = new Map<string, number>();
+  /** Addresses whose last question was not answered. */
+  readonly #silent = new Set<string>();
   #brokers: ReadonlyMap<number, string> = new Map<number, string>();
   #turn = 0;
 
@@ -104,8 +108,7 @@ export class Cluster {
     let failure: unknown = connectionError('no broker is known', { facts: {} });
     for (const address of this.#addresses()) {
       try {
-        const connection = await this.#connections.get(address);
-        return await connection.request(request);
+        return await this.#askOne(address, request);
       } catch (error) {
         if (!isUnanswered(error)) throw error;
         failure = error;
@@ -114,12 +117,33 @@ export class Cluster {
     throw failure;
   }
 
-  /** Those that are known, then those that were given, beginning with another one each time. */
+  async #askOne<T>(address: string, request: Request<T>): Promise<T> {
+    this.#asking.set(address, (this.#asking.get(address) ?? 0) + 1);
+    try {
+      const connection = await this.#connections.get(address);
+      const answer = await connection.request(request);
+      this.#silent.delete(address);
+      return answer;
+    } catch (error) {
+      if (isUnanswered(error)) this.#silent.add(address);
+      else this.#silent.delete(address);
+      throw error;
+    } finally {
+      this.#asking.set(address, (this.#asking.get(address) ?? 1) - 1);
+    }
+  }
+
+  /**
+   * Those that are known and those that were given, another one first each time. A broker that is frozen costs the whole request timeout: one
+   * that did not answer last time comes last, and of the others the one with the fewest open questions first.
+   */
   #addresses(): readonly string[] {
     const all = [...new Set([...this.#brokers.values(), ...this.options.brokers])];
     const first = this.#turn % all.length;
     this.#turn += 1;
-    return [...all.slice(first), ...all.slice(0, first)];
+    const cost = (address: string): number => (this.#silent.has(address) ? Infinity : (this.#asking.get(address) ?? 0));
+    const turned = [...all.slice(first), ...all.slice(0, first)];
+    return turned.sort((left, right) => (cost(left) === cost(right) ? 0 : cost(left) - cost(right)));
   }
 
   // ---- topics -------------------------------------------------------------------------------------------------------

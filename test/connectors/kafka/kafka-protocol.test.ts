@@ -127,6 +127,16 @@ describe('the Kafka connector, against a broker that misbehaves', () => {
     await expect(log.admin.clusterId()).resolves.toBe('fake');
   });
 
+  test('a broker that does not answer holds up one question, not those that follow', async () => {
+    const frozen = await FakeBroker.start(2);
+    brokers.push(frozen);
+    frozen.on(apis.metadata, () => 'silence');
+    broker.lead(topic, [broker, frozen]);
+    const log = open({ brokers: [frozen.address, broker.address] });
+    for (let question = 0; question < 10; question++) await log.admin.clusterId();
+    expect(frozen.seenOf(apis.metadata).length).toBeLessThanOrEqual(1);
+  });
+
   test('a broker that is too old is refused by name', async () => {
     broker.offerOnly({ ...apis.metadata, max: 8, min: 0 });
     const failure = await failureOf(open().admin.clusterId());

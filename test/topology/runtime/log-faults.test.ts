@@ -81,6 +81,7 @@ describe('a commit that fails', () => {
     ['happens, and nobody learns of it', { afterCommit: failing('COMMIT_INDEFINITE') }],
     ['cannot reach the log for a while', { beforeSend: failing('LOG_UNAVAILABLE', 3) }],
     ['may not write for a while', { beforeSend: failing('LOG_UNAUTHORIZED', 3) }],
+    ['misses a topic to write to for a while', { beforeSend: failing('TOPIC_UNKNOWN', 3) }],
   ])('%s: each record counts once', async (_, fault) => {
     Object.assign(faults, fault);
     const instance = await start();
