@@ -8,6 +8,7 @@ import type { Log } from '../../connectors/log.ts';
 import { levelStores } from '../../state-stores/level.ts';
 import { Child } from '../support/child.ts';
 import { latest, produce, readAll, testInstance, until } from '../support/cluster.ts';
+import { expectEachCountOnce, sumOf } from '../support/counted.ts';
 import { counting } from '../support/counting.ts';
 import type { Counting } from '../support/counting.ts';
 import { describeKafka } from '../support/kafka.ts';
@@ -23,12 +24,6 @@ function batch(from: number, to: number) {
     key: `k${String(from + index)}`,
     value: `v${String((from + index) % distinct)}`,
   }));
-}
-
-async function sumOfCounts(log: Log, { counts }: Counting): Promise<number> {
-  let sum = 0;
-  for (const value of latest(await readAll(log, counts)).values()) sum += value ?? 0;
-  return sum;
 }
 
 describeKafka('processes that are killed', (brokers) => {
@@ -50,23 +45,18 @@ describeKafka('processes that are killed', (brokers) => {
       for (let round = 0; round < rounds; round += 1) {
         await produce(log, setup.events, batch(total, total + recordsPerRound / 2));
         total += recordsPerRound / 2;
-        const before = await sumOfCounts(log, setup);
-        await until('work goes on', async () => (await sumOfCounts(log, setup)) > before, 40_000);
+        const before = await sumOf(log, setup.counts);
+        await until('work goes on', async () => (await sumOf(log, setup.counts)) > before, 40_000);
         await produce(log, setup.events, batch(total, total + recordsPerRound / 2));
         total += recordsPerRound / 2;
         await victim.kill();
         victim = start('victim');
       }
-      await until('everything is counted', async () => (await sumOfCounts(log, setup)) >= total, 60_000);
-      expect(await sumOfCounts(log, setup)).toBe(total);
+      await until('everything is counted', async () => (await sumOf(log, setup.counts)) >= total, 60_000);
+      expect(await sumOf(log, setup.counts)).toBe(total);
       const counted = latest(await readAll(log, setup.counts));
       for (let index = 0; index < distinct; index += 1) expect(counted.get(`v${String(index)}`)).toBe(total / distinct);
-      // Each count of each key appears once, in order: no effect twice, none undone.
-      const history = new Map<string, number>();
-      for (const { key, value } of await readAll(log, setup.counts)) {
-        expect(value).toBeGreaterThan(history.get(key ?? '') ?? 0);
-        history.set(key ?? '', value ?? 0);
-      }
+      await expectEachCountOnce(log, setup.counts);
     } catch (error) {
       throw new Error(`steady: ${steady.errors}\nvictim: ${victim.errors}`, { cause: error });
     } finally {

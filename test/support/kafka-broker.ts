@@ -17,10 +17,12 @@ const defaultVersion = '4.3.1';
 const oldestJava = 17;
 /** Covers a first download of about 45 MB over a slow line. */
 const fetchMsMax = 300_000;
-/** A broker is up in 3 s on an idle machine; a loaded one takes ten times as long. */
-const startMsMax = 60_000;
+/** A broker is up in 3 s on an idle machine, 10 s later after a crash (its old session has to expire); a loaded one takes ten times as long. */
+const startMsMax = 300_000;
 /** A free port may be taken before the broker binds it; losing that race three times in a row means something else. */
 const startsMax = 3;
+/** Of one broker alone, and of each of several. */
+const heapMb = { single: 768, clustered: 320 } as const;
 
 export interface KafkaOptions {
   /** Of the broker, e.g. `4.1.1`. Default: `KAFKA_VERSION`, else the version in `kafka/pom.xml`. */
@@ -42,6 +44,15 @@ export interface RunningKafka {
   stop(): Promise<void>;
 }
 
+/** Several brokers that serve each other's partitions. */
+export interface RunningCluster {
+  /** `host:port` of all, joined by commas. */
+  readonly brokers: string;
+  readonly nodes: readonly RunningKafka[];
+  /** Ends all and removes their data. */
+  stop(): Promise<void>;
+}
+
 /**
  * A single-node broker on loopback whose time-outs are set for tests, or the reason why there can be none here.
  *
@@ -50,40 +61,90 @@ export interface RunningKafka {
 export async function startKafka(options: KafkaOptions = {}): Promise<RunningKafka | { readonly skipped: string }> {
   const given = process.env['KAFKA_BROKERS'];
   if (given !== undefined && given !== '') return foreignKafka(given);
+  const found = await findKafka(options);
+  if ('skipped' in found) return found;
+  const [broker] = await startBrokers(found.lib, 1, options.settings ?? {});
+  if (broker === undefined) throw new Error('no broker was started');
+  return broker;
+}
 
+/** As `startKafka`, but `nodeCount` brokers that are controllers too, and never those of `KAFKA_BROKERS`. */
+export async function startKafkaCluster(
+  nodeCount: number,
+  options: KafkaOptions = {},
+): Promise<RunningCluster | { readonly skipped: string }> {
+  const found = await findKafka(options);
+  if ('skipped' in found) return found;
+  const nodes = await startBrokers(found.lib, nodeCount, options.settings ?? {});
+  return {
+    brokers: nodes.map(({ brokers }) => brokers).join(','),
+    nodes,
+    stop: async () => {
+      await Promise.all(nodes.map((node) => node.stop()));
+    },
+  };
+}
+
+async function findKafka(options: KafkaOptions): Promise<{ readonly lib: string } | { readonly skipped: string }> {
   const version = options.version ?? process.env['KAFKA_VERSION'] ?? defaultVersion;
   const lib = join(root, '.cache', `kafka-${version}`, 'lib');
   const missing = (await whyNoJava()) ?? (existsSync(lib) ? undefined : await fetchJars(version, lib));
-  if (missing !== undefined) return { skipped: `no Kafka: KAFKA_BROKERS is not set and ${missing}` };
-
-  return startBroker(lib, options.settings ?? {});
+  return missing === undefined ? { lib } : { skipped: `no Kafka: KAFKA_BROKERS is not set and ${missing}` };
 }
 
-async function startBroker(lib: string, settings: Readonly<Record<string, string>>): Promise<Broker> {
+async function startBrokers(
+  lib: string,
+  count: number,
+  settings: Readonly<Record<string, string>>,
+): Promise<readonly Broker[]> {
   for (let startCount = 1; ; startCount++) {
-    const broker = new Broker(lib, await mkdtemp(join(tmpdir(), 'rivulet-kafka-')));
-    try {
-      await broker.format(settings);
-      await broker.start();
-      return broker;
-    } catch (error) {
-      const log = await broker.logTail();
-      await broker.stop();
-      if (startCount < startsMax && log.includes('Address already in use')) continue;
-      throw new Error(`Kafka did not start; the end of its log:\n${log}`, { cause: error });
-    }
+    const ports = await freePorts(2 * count);
+    const quorum = Array.from({ length: count }, (_, index) => ({
+      id: index + 1,
+      clientPort: ports[2 * index] ?? 0,
+      controllerPort: ports[2 * index + 1] ?? 0,
+    }));
+    const brokers = await Promise.all(
+      quorum.map(async (node) => new Broker(lib, await mkdtemp(join(tmpdir(), 'rivulet-kafka-')), { node, quorum })),
+    );
+    const results = await Promise.allSettled(
+      brokers.map(async (broker) => {
+        await broker.format(settings);
+        await broker.start();
+      }),
+    );
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed === undefined) return brokers;
+    const logs = await Promise.all(brokers.map((broker) => broker.logTail()));
+    await Promise.all(brokers.map((broker) => broker.stop()));
+    if (startCount < startsMax && logs.some((log) => log.includes('Address already in use'))) continue;
+    throw new Error(`Kafka did not start; the end of its log:\n${logs.join('\n')}`, { cause: failed.reason });
   }
 }
 
+interface KafkaNode {
+  readonly id: number;
+  readonly clientPort: number;
+  readonly controllerPort: number;
+}
+
+interface Placement {
+  readonly node: KafkaNode;
+  readonly quorum: readonly KafkaNode[];
+}
+
 class Broker implements RunningKafka {
-  brokers = '';
+  readonly brokers: string;
   readonly #lib: string;
   readonly #folder: string;
+  readonly #placement: Placement;
   #process: ChildProcess | undefined;
 
-  constructor(lib: string, folder: string) {
+  constructor(lib: string, folder: string, placement: Placement) {
+    this.brokers = `127.0.0.1:${String(placement.node.clientPort)}`;
     this.#lib = lib;
     this.#folder = folder;
+    this.#placement = placement;
   }
 
   get pid(): number | undefined {
@@ -91,14 +152,13 @@ class Broker implements RunningKafka {
   }
 
   async format(settings: Readonly<Record<string, string>>): Promise<void> {
-    const [clientPort, controllerPort] = await freePorts();
-    this.brokers = `127.0.0.1:${String(clientPort)}`;
-    const properties = { ...serverProperties(this.#folder, clientPort, controllerPort), ...settings };
+    const properties = { ...serverProperties(this.#folder, this.#placement), ...settings };
     const lines = Object.entries(properties).map(([name, value]) => `${name}=${value}`);
     await writeFile(this.#configFile, `${lines.join('\n')}\n`);
 
     const clusterId = Buffer.from('rivulet-test-001').toString('base64url');
-    const format = ['kafka.tools.StorageTool', 'format', '--standalone', '-t', clusterId, '-c', this.#configFile];
+    const mode = this.#placement.quorum.length > 1 ? [] : ['--standalone'];
+    const format = ['kafka.tools.StorageTool', 'format', ...mode, '-t', clusterId, '-c', this.#configFile];
     const fastStart = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'];
     await run('java', [...fastStart, ...this.#javaArguments, ...format], { timeout: startMsMax });
   }
@@ -106,7 +166,8 @@ class Broker implements RunningKafka {
   /** Resolves when the broker has registered and answers. */
   async start(): Promise<void> {
     const log = openSync(this.#logFile, 'a');
-    const args = ['-Xmx768m', ...this.#javaArguments, 'kafka.Kafka', this.#configFile];
+    const heap = this.#placement.quorum.length > 1 ? heapMb.clustered : heapMb.single;
+    const args = [`-Xmx${String(heap)}m`, ...this.#javaArguments, 'kafka.Kafka', this.#configFile];
     const broker = spawn('java', args, { cwd: this.#folder, stdio: ['ignore', log, log] });
     closeSync(log);
     await once(broker, 'spawn');
@@ -200,29 +261,33 @@ function foreignKafka(brokers: string): RunningKafka {
   };
 }
 
-/** One node that is broker and controller, keeps one replica of everything, and waits for as little as it may. */
-function serverProperties(folder: string, clientPort: number, controllerPort: number): Record<string, string> {
-  const clients = `PLAINTEXT://127.0.0.1:${String(clientPort)}`;
-  const controller = `127.0.0.1:${String(controllerPort)}`;
+/** A node that is broker and controller, keeps up to three replicas of everything, and waits for as little as it may. */
+function serverProperties(folder: string, { node, quorum }: Placement): Record<string, string> {
+  const clients = `PLAINTEXT://127.0.0.1:${String(node.clientPort)}`;
+  const replicas = String(Math.min(3, quorum.length));
+  const inSync = String(Math.min(2, quorum.length));
+  const voters = quorum.map(({ id, controllerPort }) => `${String(id)}@127.0.0.1:${String(controllerPort)}`);
   return {
     'process.roles': 'broker,controller',
-    'node.id': '1',
-    listeners: `${clients},CONTROLLER://${controller}`,
+    'node.id': String(node.id),
+    listeners: `${clients},CONTROLLER://127.0.0.1:${String(node.controllerPort)}`,
     'advertised.listeners': clients,
     'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
     'controller.listener.names': 'CONTROLLER',
-    'controller.quorum.bootstrap.servers': controller,
+    ...(quorum.length > 1
+      ? { 'controller.quorum.voters': voters.join(',') }
+      : { 'controller.quorum.bootstrap.servers': `127.0.0.1:${String(node.controllerPort)}` }),
     'log.dirs': join(folder, 'data'),
 
-    'default.replication.factor': '1',
-    'min.insync.replicas': '1',
-    'offsets.topic.replication.factor': '1',
+    'default.replication.factor': replicas,
+    'min.insync.replicas': inSync,
+    'offsets.topic.replication.factor': replicas,
     'offsets.topic.num.partitions': '5',
-    'transaction.state.log.replication.factor': '1',
-    'transaction.state.log.min.isr': '1',
+    'transaction.state.log.replication.factor': replicas,
+    'transaction.state.log.min.isr': inSync,
     'transaction.state.log.num.partitions': '5',
-    'share.coordinator.state.topic.replication.factor': '1',
-    'share.coordinator.state.topic.min.isr': '1',
+    'share.coordinator.state.topic.replication.factor': replicas,
+    'share.coordinator.state.topic.min.isr': inSync,
     'auto.create.topics.enable': 'false',
 
     'group.min.session.timeout.ms': '1000',
@@ -283,11 +348,11 @@ async function fetchJars(version: string, lib: string): Promise<string | undefin
   }
 }
 
-async function freePorts(): Promise<readonly [client: number, controller: number]> {
-  const servers = [createServer(), createServer()] as const;
+/** All different: none is given back before the last is found. */
+async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
   for (const server of servers) await once(server.listen(0, '127.0.0.1'), 'listening');
-  const [client, controller] = servers.map((server) => (server.address() as AddressInfo).port);
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
   for (const server of servers) await once(server.close(), 'close');
-  if (client === undefined || controller === undefined) throw new Error('no free port');
-  return [client, controller];
+  return ports;
 }
