@@ -106,7 +106,7 @@ const metadataProblems = {
 const time = { type: 'string', pattern: '^\\d{1,16}$' };
 
 const windowParameters = {
-  ...waitParameter,
+  wait: waitParameter.wait,
   keyFormat,
   valueFormat,
   from: { ...time, description: 'ms: windows that start, sessions that end, from here on; inclusive' },

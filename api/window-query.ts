@@ -33,10 +33,11 @@ export async function queryWindows(
   const after = query.cursor === undefined ? undefined : parseCursor(identityOf(query), query.cursor);
   return untilReady(dependencies.clock, context, async () => {
     const { partition, owner } = ask(views, (view) => view.locate(query.store, groupLocator(query.key)));
-    const place = placeOf(views, { partition, owner, taskId: '' }, context);
-    return place.kind === 'local'
-      ? readLocal(dependencies, { view: place.view, partition, after, query }, context)
-      : readPeer(dependencies, { place, partition, query }, context);
+    // Copies answer for keys and ranges only.
+    const place = placeOf(views, { partition, owner, taskId: '', standbys: [] }, context);
+    return place.kind === 'peer'
+      ? readPeer(dependencies, { place, partition, query }, context)
+      : readLocal(dependencies, { view: place.view, partition, after, query }, context);
   });
 }
 
@@ -122,7 +123,7 @@ function pageOf(
   const last = rows.at(-1);
   const cursorAfter = (row: RowPosition): string => formatCursor(identity, row);
   const cursor = isLast || last === undefined ? undefined : cursorAfter(last);
-  return { rows, cursor, cursorAfter, position, servedBy };
+  return { rows, cursor, cursorAfter, position, servedBy, staleness: undefined };
 }
 
 /** Bounds of time in a query, epoch ms. Throws `QUERY_INVALID`. */

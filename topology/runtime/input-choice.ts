@@ -11,7 +11,7 @@ export interface InputChoiceOptions {
    */
   readonly maxTaskIdleMs: number;
   /** Whether everything there is to read of an input was handed over. */
-  isCaughtUp(queue: PartitionQueue): boolean;
+  readonly isCaughtUp: (queue: PartitionQueue) => boolean;
 }
 
 export class InputChoice {

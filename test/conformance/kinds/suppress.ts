@@ -56,7 +56,7 @@ function counted(kit: Kit, table: AnyTable): AnyTable {
   const groupBy = kit.functions.get('groupBy') as (key: unknown, value: unknown) => readonly [unknown, unknown];
   return table
     .groupBy('grouped', (value, key) => groupBy(key, value), { keySerde: kit.madeKey, valueSerde: anySerde })
-    .count(watchedStore) as unknown as AnyTable;
+    .count(watchedStore);
 }
 
 function held(kit: Kit, table: AnyTable): AnyTable {

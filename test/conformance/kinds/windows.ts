@@ -52,9 +52,8 @@ export function windowedTable(kit: Kit, topic: string, store: string): AnyTable 
   const groups: Groups = kit.stream(topic).groupByKey();
   const storeOptions = storeOf(kit, store);
   // A windowed key is a key like any other to the steps after it.
-  return (kit.params.windows === 'session'
-    ? sessionTable(kit, groups, storeOptions)
-    : timeTable(kit, groups, storeOptions)) as unknown as AnyTable;
+  const isSession = kit.params.windows === 'session';
+  return (isSession ? sessionTable(kit, groups, storeOptions) : timeTable(kit, groups, storeOptions)) as AnyTable;
 }
 
 interface StoreOptions {
