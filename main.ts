@@ -1,37 +1,31 @@
 /** Starts the application: the only file that chooses implementations. */
 import { readFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
-import { billingApplications, type RoutePorts } from './api/app/billing-application.ts';
-import { findCustomer, type Ask } from './api/app/find-customer.ts';
-import { customerRoutes } from './api/app/customer-routes.ts';
+import { applications, type Application } from './applications.ts';
+import type { Ask } from './api/app/find-customer.ts';
 import { isLoopback } from './api/access.ts';
 import { checkStoreNames } from './api/placement.ts';
-import type { Routes } from './api/routes.ts';
 import { createApi } from './api/server.ts';
-import { systemClock, systemRandom, type Logger } from './clock.ts';
-import { customerSamples } from './connectors/app/customer-samples.ts';
+import { silentLogger, systemClock, systemRandom, type Logger } from './clock.ts';
 import { lockDirectory } from './connectors/embedded/directory-lock.ts';
 import { embeddedLog } from './connectors/embedded/file-log.ts';
 import { kafkaLog, type KafkaOptions } from './connectors/kafka/kafka-log.ts';
-import type { Log, NewTopic } from './connectors/log.ts';
+import type { Log } from './connectors/log.ts';
 import { openDataDirectory, type DataDirectory } from './data-directory.ts';
+import { dlqCommand, parseDlqArguments, type DlqConsole } from './dlq-command.ts';
 import { StreamError } from './errors.ts';
 import { createJsonLogger } from './json-logger.ts';
-import { customerStates } from './processors/app/customer/processors.ts';
 import { createProgress } from './progress.ts';
 import { feedRecords, type OutgoingRecord } from './record-feed.ts';
 import { createRecordWriter, type RecordWriter } from './record-writer.ts';
-import { defaultPolicy } from './schemas/app/customer/policy.ts';
-import { customerTopics } from './schemas/app/customer/topics.ts';
-import type { Topic } from './schemas/topic.ts';
 import { describeSettings, readSettings, type KafkaSettings, type Settings } from './settings.ts';
 import { Shutdown, endOnBugs, endOnSignals } from './shutdown.ts';
 import { levelStores } from './state-stores/level.ts';
 import { createTerminal, type Terminal } from './terminal.ts';
-import { customerMerge, customerMergeName } from './topology/app/customer-merge.ts';
-import type { Topology } from './topology/graph.ts';
+import { createDeadLetterDesk, type DeadLetterDesk } from './topology/runtime/dead-letter-desk.ts';
 import { createInstance, type StreamInstance } from './topology/runtime/stream-instance.ts';
 import { createTopics } from './user-topics.ts';
 
@@ -46,40 +40,6 @@ const instanceCloseMs = 8_000;
 const progressEveryMs = 500;
 /** For samples to arrive and be merged. */
 const findingsMs = 20_000;
-
-/** A topology that can run here, with what belongs to it. */
-interface Application {
-  readonly name: string;
-  readonly topology: (topicPrefix: string) => Topology;
-  /** The topics it names, as they are to be created. */
-  readonly topics: (topicPrefix: string) => readonly NewTopic[];
-  readonly routes?: (ports: RoutePorts) => Routes;
-  /** Made-up records for some of the topics. */
-  readonly samples?: (topicPrefix: string) => Iterator<OutgoingRecord>;
-  /** Paths worth a look. */
-  readonly examples: readonly string[];
-  /** Looks for something that is worth a closer look; empty while there is nothing. */
-  readonly findings?: (ask: Ask) => Promise<readonly string[]>;
-}
-
-const applications: readonly Application[] = [
-  {
-    name: customerMergeName,
-    topology: customerMerge,
-    topics: (topicPrefix) => Object.values<DeclaredTopic>({ ...customerTopics(topicPrefix) }).map(asNewTopic),
-    routes: () => customerRoutes({ states: customerStates, policy: defaultPolicy }),
-    samples: (topicPrefix) => customerSamples(topicPrefix, () => clock.nowMs()),
-    examples: ['/customers?limit=5', '/customers?hasConflicts=true&limit=5', '/stores/customers?prefix=a&limit=2'],
-    findings: findCustomer,
-  },
-  ...billingApplications(() => clock.nowMs()),
-];
-
-type DeclaredTopic = Pick<Topic<unknown, unknown>, 'name' | 'create'>;
-
-function asNewTopic({ name, create = { partitions: 1 } }: DeclaredTopic): NewTopic {
-  return { name, ...create };
-}
 
 interface Surroundings {
   readonly logger: Logger;
@@ -131,7 +91,8 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
   shutdown.add('instances', () => closeAll(instances));
   const writer = createRecordWriter(log);
   shutdown.add('record writer', () => writer.close());
-  const api = openApi(settings, { chosen, instances, logger, writer });
+  const deadLetters = desksOf(chosen, settings, log);
+  const api = openApi(settings, { chosen, instances, deadLetters, logger, writer });
   const listening = await api.listen({ host: settings.host, port: settings.port });
   // Closed first: nobody asks instances that commit for the last time.
   shutdown.add('api', () => closeApi(api));
@@ -185,10 +146,11 @@ interface ApiParts {
   readonly writer: RecordWriter;
   readonly chosen: readonly Application[];
   readonly instances: readonly StreamInstance[];
+  readonly deadLetters: readonly DeadLetterDesk[];
   readonly logger: Logger;
 }
 
-function openApi(settings: Settings, { chosen, instances, logger, writer }: ApiParts): FastifyInstance {
+function openApi(settings: Settings, { chosen, instances, deadLetters, logger, writer }: ApiParts): FastifyInstance {
   const { host, advertisedUrl, peerHosts, allowInsecure, rateLimitPerSecond } = settings;
   const ports = { write: (record: OutgoingRecord) => writer.write(record), topicPrefix: settings.topicPrefix };
   return createApi({
@@ -196,6 +158,7 @@ function openApi(settings: Settings, { chosen, instances, logger, writer }: ApiP
     clock,
     logger,
     host,
+    deadLetters,
     routes: chosen.flatMap(({ routes }) => routes?.(ports) ?? []),
     apiToken: settings.apiToken?.reveal(),
     adminToken: settings.adminToken?.reveal(),
@@ -204,6 +167,21 @@ function openApi(settings: Settings, { chosen, instances, logger, writer }: ApiP
     rateLimitPerSecond,
     version: version(),
   });
+}
+
+function applicationIdOf({ applicationId }: Settings, name: string): string {
+  return applicationId === undefined ? name : `${applicationId}-${name}`;
+}
+
+/** For the applications that put records aside. */
+function desksOf(chosen: readonly Application[], settings: Settings, log: Log): readonly DeadLetterDesk[] {
+  return chosen
+    .map(({ name, topology }) => ({
+      applicationId: applicationIdOf(settings, name),
+      topology: topology(settings.topicPrefix),
+    }))
+    .filter(({ topology }) => topology.settings.deadLetterTopic !== undefined)
+    .map((application) => createDeadLetterDesk({ ...application, log, clock, random }));
 }
 
 interface InstanceParts {
@@ -226,7 +204,7 @@ function makeInstances(
     logger.warn('other instances cannot ask this one: HOST is no definite address, set ADVERTISED_URL');
   return chosen.map(({ name, topology }) =>
     createInstance({
-      applicationId: settings.applicationId === undefined ? name : `${settings.applicationId}-${name}`,
+      applicationId: applicationIdOf(settings, name),
       instanceId: directory.instanceId,
       topology: topology(settings.topicPrefix),
       host: { clock, random, log, stores, logger, fault: () => undefined, sometimes: () => undefined },
@@ -365,4 +343,58 @@ function version(): string {
   return isPackage ? String(parsed.version) : '';
 }
 
+// ---- dead letters ---------------------------------------------------------------------------------------------------
+
+/** Asks a running instance, or, where Kafka is named and no URL, the log itself through an API of its own that nobody else reaches. */
+async function dlq(args: readonly string[]): Promise<number> {
+  const settings = settingsOrExit(createTerminal(process.stdout, clock));
+  const parsed = parseDlqArguments(args);
+  const screen = { print: (line: string) => process.stdout.write(`${line}\n`), user: userInfo().username };
+  const url = parsed?.values['url'] ?? (settings.kafka === undefined ? `http://127.0.0.1:${settings.port}` : undefined);
+  const token = settings.adminToken ?? settings.apiToken;
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token.reveal()}` };
+  if (url !== undefined) return await dlqCommand(parsed, { ...screen, request: requestTo(url, headers) });
+  const { kafka } = settings;
+  const log = kafkaLog(
+    { clientId: 'dlq', ...kafkaOptions(kafka ?? { brokers: [], tls: undefined, sasl: undefined }) },
+    { clock, random, logger: silentLogger },
+  );
+  const chosen = applications.filter(({ name }) => settings.topologies.includes(name));
+  const writer = createRecordWriter(log);
+  const parts = { chosen, instances: [], deadLetters: desksOf(chosen, settings, log), logger: silentLogger, writer };
+  const api = openApi(settings, parts);
+  try {
+    const request: DlqConsole['request'] = async (method, path, payload) => {
+      const { statusCode, body } = await api.inject({
+        method,
+        url: path,
+        headers,
+        ...(payload === undefined ? {} : { payload }),
+      });
+      return { status: statusCode, body: JSON.parse(body) as unknown };
+    };
+    return await dlqCommand(parsed, { ...screen, request });
+  } finally {
+    await api.close();
+    await log.close();
+  }
+}
+
+function requestTo(url: string, headers: Readonly<Record<string, string>>): DlqConsole['request'] {
+  return async (method, path, body) => {
+    const sent = body === undefined ? { headers } : { headers: { ...headers, 'content-type': 'application/json' } };
+    try {
+      const response = await fetch(new URL(path, url), {
+        method,
+        ...sent,
+        body: body === undefined ? null : JSON.stringify(body),
+      });
+      return { status: response.status, body: await response.json() };
+    } catch {
+      return { status: 0, body: { detail: `nothing that is Rivulet answers at ${url}` } };
+    }
+  };
+}
+
+if (process.argv[2] === 'dlq') process.exit(await dlq(process.argv.slice(3)));
 await main();

@@ -71,6 +71,8 @@ const streamProblems: Partial<Record<ErrorCode, (error: StreamError) => Problem>
   TASK_MIGRATED: () => unavailable('store_not_ready', 'the store is being restored or moved; try again'),
   PEER_UNAVAILABLE: () => unavailable('peer_unavailable', 'the instance that owns the key does not answer'),
   QUERY_TIMEOUT: () => unavailable('query_timeout', 'the query took too long'),
+  DEAD_LETTER_UNKNOWN: (error) => new Problem(404, 'dead_letter_unknown', error.message),
+  DEAD_LETTER_DECIDED: (error) => new Problem(409, 'dead_letter_decided', error.message),
   LOG_UNAVAILABLE: () => unavailable('log_unavailable', 'the log does not answer'),
 };
 

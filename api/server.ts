@@ -1,9 +1,11 @@
 /** Puts the API together: who may ask, how often, and the routes of engine and application. */
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import type { Clock, Logger } from '../clock.ts';
+import type { DeadLetterDesk } from '../topology/runtime/dead-letter-desk.ts';
 import type { InstanceView } from '../topology/runtime/view.ts';
 import { checkExposure, createAccessControl, type AccessControl, type Role } from './access.ts';
 import { adminRoutes, healthRoutes } from './admin-routes.ts';
+import { deadLetterRoutes } from './dead-letter-routes.ts';
 import { createHttpServer } from './http-server.ts';
 import { limits } from './limits.ts';
 import { createApiMetrics, type ApiMetrics } from './metrics.ts';
@@ -25,6 +27,8 @@ export interface ApiOptions {
   readonly logger: Logger;
   /** The address it will listen on: decides whether it may be open. */
   readonly host: string;
+  /** Desks of the applications of this process that have dead letters; read anew for each request. */
+  readonly deadLetters?: readonly DeadLetterDesk[];
   /** Routes of the application. */
   readonly routes?: readonly Routes[];
   /** Asked of every request but `/health/live`; the same on all instances. */
@@ -67,6 +71,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
   healthRoutes(scope, instances);
   adminRoutes(scope, { instances, metrics });
   storeRoutes(scope, instances);
+  deadLetterRoutes(scope, options.deadLetters ?? []);
   for (const routes of options.routes ?? []) routes(scope);
   openApiRoute(app, described, options);
   app.setNotFoundHandler((request, reply) => refuseUnknown(request, reply, described));

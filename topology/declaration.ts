@@ -1,7 +1,7 @@
 /** A topology while it is being declared: collects nodes, stores and internal topics, and refuses what cannot work. */
 import { StreamError } from '../errors.ts';
 import type { CreateNode } from '../processors/node.ts';
-import { wrapped, type ProcessorWrapper } from '../processors/wrapped.ts';
+import { wrapped } from '../processors/wrapped.ts';
 import { checkName } from '../schemas/topic.ts';
 import type { AnyStoreSpec } from '../state-stores/spec.ts';
 import { copartitions } from './copartition.ts';
@@ -162,7 +162,7 @@ export class Declaration {
     this.#isOpen = false;
     if (this.#nodes.length === 0 && this.#globals.size === 0) throw this.#invalid('declares nothing');
     this.#checkPolicies(settings);
-    const nodes = Object.freeze(this.#nodes.map((node) => Object.freeze(wrappedNode(node, settings.wrapProcessor))));
+    const nodes = Object.freeze(this.#nodes.map((node) => Object.freeze(finished(node, settings))));
     this.#beforeNullKeys = stepsBefore(nodes, this.#takingNullKeys);
     return Object.freeze({
       name: this.topology,
@@ -172,7 +172,8 @@ export class Declaration {
       repartitions: Object.freeze(
         [...this.#repartitions.values()].map(({ what: _, ...topic }) => Object.freeze(topic)),
       ),
-      copartitions: Object.freeze(copartitions(nodes)),
+      // Topics of replays do not count: they take after those of their records.
+      copartitions: Object.freeze(copartitions(this.#nodes)),
       settings: Object.freeze({ ...settings, retired: Object.freeze([...settings.retired]) }),
     });
   }
@@ -226,9 +227,18 @@ function unique<T>(items: readonly T[]): readonly T[] {
   return Object.freeze([...new Set(items)]);
 }
 
-function wrappedNode(node: GraphNode, wrapper: ProcessorWrapper | undefined): GraphNode {
-  if (wrapper === undefined || node.kind !== 'processor') return node;
-  return { ...node, create: wrapped(node.name, node.create, wrapper) };
+/** The node as its settings make it: wrapped, and able to take dead letters back. */
+function finished(node: GraphNode, { wrapProcessor, deadLetterTopic }: TopologySettings): GraphNode {
+  if (node.kind === 'source') return deadLetterTopic === undefined ? node : withReplays(node);
+  if (wrapProcessor === undefined || node.kind !== 'processor') return node;
+  return { ...node, create: wrapped(node.name, node.create, wrapProcessor) };
+}
+
+/** The source with, beside each topic of the user, the private one through which dead letters of it come back. */
+function withReplays(node: SourceNode): SourceNode {
+  const users = node.topics.filter((topic) => topic.internal === undefined);
+  const replays = users.map(({ name }) => Object.freeze({ name, internal: 'replay' as const }));
+  return { ...node, topics: Object.freeze([...node.topics, ...replays]) };
 }
 
 function readsOneOf(present: SourceNode, wanted: SourceNode): boolean {

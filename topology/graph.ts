@@ -7,9 +7,13 @@ import type { CreateNode } from '../processors/node.ts';
 import type { ProcessorWrapper } from '../processors/wrapped.ts';
 import type { ErrorPolicy } from './error-policy.ts';
 
-/** Topics of the engine that carry records from task to task: what their names end with. */
+/**
+ * Topics of the engine that are read by the application alone: what their names end with. `replay`: dead letters of the user's topic
+ * of that name that are to be processed again; the others carry records from task to task.
+ */
 export const internalTopicKinds = [
   'repartition',
+  'replay',
   'subscription-registration-topic',
   'subscription-response-topic',
 ] as const;

@@ -58,7 +58,9 @@ function fixedCounts(topology: Topology, existing: ReadonlyMap<string, number>):
   );
   const counts = new Map<string, number>();
   for (const topic of sourceTopics(topology)) {
-    const partitions = topic.internal === undefined ? existing.get(topic.name) : chosen.get(topicId(topic));
+    // A replay topic has as many as the topic that its records come from.
+    const isExisting = topic.internal === undefined || topic.internal === 'replay';
+    const partitions = isExisting ? existing.get(topic.name) : chosen.get(topicId(topic));
     if (partitions !== undefined) counts.set(topicId(topic), partitions);
   }
   return counts;

@@ -2,7 +2,7 @@
 import { StreamError } from '../errors.ts';
 import { checkName } from '../schemas/topic.ts';
 import type { AnyStoreSpec } from '../state-stores/spec.ts';
-import type { GlobalStore, GraphNode, InternalTopicKind, RepartitionTopic, Topology, TopicReference } from './graph.ts';
+import type { GlobalStore, GraphNode, InternalTopicKind, Topology, TopicReference } from './graph.ts';
 import { topicId } from './copartition.ts';
 import { countPartitions } from './partitions.ts';
 import { subTopologies } from './sub-topologies.ts';
@@ -84,7 +84,10 @@ export function plan(topology: Topology, { applicationId, partitions: existing }
     });
   });
   const internalTopics = [
-    ...topology.repartitions.map((topic) => repartitionTopic(applicationId, topic, partitionsOf)),
+    ...topology.repartitions.map(({ name, kind }) =>
+      consumedTopic(applicationId, { name, internal: kind }, partitionsOf),
+    ),
+    ...replayTopics(topology).map((topic) => consumedTopic(applicationId, topic, partitionsOf)),
     ...parts.flatMap(changelogTopics),
   ].sort((a, b) => (a.name < b.name ? -1 : 1));
   return Object.freeze({
@@ -162,22 +165,29 @@ function changelogTopics({ stores, partitions }: SubTopology): readonly Internal
 const createTime = { 'message.timestamp.type': 'CreateTime' };
 
 /** Kept until every task has committed past it, then removed by the engine: never by time. Small segments, so that removal frees space soon. */
-const repartitionConfigs: Readonly<Record<string, string>> = Object.freeze({
+const consumedConfigs: Readonly<Record<string, string>> = Object.freeze({
   'cleanup.policy': 'delete',
   'retention.ms': '-1',
   'segment.bytes': String(50 * 1024 * 1024),
   ...createTime,
 });
 
-function repartitionTopic(
+/** One that is read by this application only. */
+function consumedTopic(
   applicationId: string,
-  { name, kind }: RepartitionTopic,
+  topic: TopicReference & Pick<Required<TopicReference>, 'internal'>,
   partitionsOf: (topic: TopicReference) => number,
 ): InternalTopic {
   return Object.freeze({
-    name: internalTopicName(applicationId, name, kind),
-    kind,
-    partitions: partitionsOf({ name, internal: kind }),
-    configs: repartitionConfigs,
+    name: internalTopicName(applicationId, topic.name, topic.internal),
+    kind: topic.internal,
+    partitions: partitionsOf(topic),
+    configs: consumedConfigs,
   });
+}
+
+function replayTopics({ nodes }: Topology): readonly (TopicReference & Pick<Required<TopicReference>, 'internal'>)[] {
+  return nodes
+    .flatMap((node) => (node.kind === 'source' ? node.topics : []))
+    .flatMap(({ name, internal }) => (internal === 'replay' ? [{ name, internal }] : []));
 }

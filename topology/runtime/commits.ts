@@ -4,7 +4,7 @@ import { partitionId } from '../../schemas/record.ts';
 import type { Committer } from './committer.ts';
 import type { ResolvedOptions } from './options.ts';
 import type { Outputs } from './outputs.ts';
-import { repartitionTopics } from './plan-tasks.ts';
+import { consumedTopics } from './plan-tasks.ts';
 import type { Prepared } from './prepare.ts';
 import type { Task } from './task.ts';
 
@@ -117,7 +117,7 @@ export class Commits {
     const nowMs = host.clock.monotonicMs();
     if (prepared === undefined || nowMs - this.#purgedMs < repartitionPurgeIntervalMs) return;
     this.#purgedMs = nowMs;
-    const consumed = this.#consumed(repartitionTopics(prepared.plan));
+    const consumed = this.#consumed(consumedTopics(prepared.plan));
     if (consumed.length === 0) return;
     host.log.admin.deleteRecords(consumed).catch((error: unknown) => {
       host.logger.warn('purging repartition topics failed', {

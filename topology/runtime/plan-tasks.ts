@@ -46,7 +46,7 @@ export function sourceTopicsOfPartition(plan: Plan, sub: SubTopology, partition:
   return sub.sourceTopics.filter((topic) => partition < (plan.partitions.get(topic) ?? 0));
 }
 
-/** Physical names of the topics that carry records from task to task. */
-export function repartitionTopics(plan: Plan): ReadonlySet<string> {
+/** Physical names of the topics that nobody needs once they are consumed. */
+export function consumedTopics(plan: Plan): ReadonlySet<string> {
   return new Set(plan.internalTopics.filter((topic) => topic.kind !== 'changelog').map((topic) => topic.name));
 }

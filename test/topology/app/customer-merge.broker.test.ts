@@ -146,7 +146,7 @@ describeKafka('the customer merge on Kafka', (brokers) => {
 
     // From nothing: no state on disk, no internal topics, offsets at the start.
     const internal = (await log.admin.listTopics()).filter((name) => name.startsWith(`${applicationId}-`));
-    expect(internal).toHaveLength(4);
+    expect(internal).toHaveLength(7);
     await log.admin.deleteTopics(internal);
     await rm(directory, { recursive: true, force: true });
     await log.admin.commitForEmptyGroup(applicationId, fromTheStart);

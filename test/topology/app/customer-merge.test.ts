@@ -89,6 +89,9 @@ describe('the customer merge, run as a topology', () => {
     expect(driver.plan.internalTopics.map(({ name, partitions }) => `${name}/${String(partitions)}`)).toEqual([
       'customer-merge-by-email-repartition/6',
       'customer-merge-by-source-repartition/6',
+      'customer-merge-customer.changes.system-a-replay/6',
+      'customer-merge-customer.changes.system-b-replay/6',
+      'customer-merge-customer.overrides-replay/6',
       'customer-merge-customers-changelog/6',
       'customer-merge-source-records-changelog/6',
     ]);
