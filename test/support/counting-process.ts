@@ -1,4 +1,4 @@
-/** An instance of the counting topology as a process of its own, for tests that kill it: `BROKERS SUFFIX INSTANCE_ID STATE_DIRECTORY GUARANTEE`. */
+/** An instance of the counting topology as a process of its own, for tests that kill it: `BROKERS SUFFIX INSTANCE_ID STATE_DIRECTORY GUARANTEE [STANDBYS]`. */
 import { systemClock, systemRandom } from '../../clock.ts';
 import { kafkaLog } from '../../connectors/kafka/kafka-log.ts';
 import { createJsonLogger } from '../../json-logger.ts';
@@ -6,7 +6,8 @@ import { levelStores } from '../../state-stores/level.ts';
 import { createInstance } from '../../topology/runtime/stream-instance.ts';
 import { counting } from './counting.ts';
 
-const [brokers = '', suffix = '', instanceId = '', directory = '', guarantee = ''] = process.argv.slice(2);
+const [brokers = '', suffix = '', instanceId = '', directory = '', guarantee = '', standbys = '0'] =
+  process.argv.slice(2);
 const { topology, applicationId } = counting(suffix);
 const logger = createJsonLogger({
   level: 'info',
@@ -25,6 +26,7 @@ const instance = createInstance({
   heartbeatIntervalMs: 500,
   rebalanceTimeoutMs: 10_000,
   transactionTimeoutMs: 5_000,
+  standbys: Number(standbys),
   host: {
     clock: systemClock,
     random: systemRandom,

@@ -89,8 +89,9 @@ export class Holdings {
   async #pace(polledBytes: number): Promise<void> {
     const { clock } = this.#scope.options.host;
     this.#noticeWarmUps();
+    // Always: once it closes, neither the wait below nor the poll of a log that is gone lets anybody else run.
+    await clock.yield();
     if (polledBytes < standbyReading.portionBytes) await clock.sleep(standbyReading.lingerMs, this.#closing.signal);
-    else await clock.yield();
     while (this.tasks.opening.size > 0 && !this.#closing.signal.aborted)
       await clock.sleep(standbyReading.standBackMs, this.#closing.signal);
   }
