@@ -97,7 +97,7 @@ export type { ProcessorWrapper } from './processors/wrapped.ts';
 export { untilTimeLimit, untilWindowCloses } from './processors/suppress.ts';
 export type { BufferBounds, TimeLimit, WhenFull, WindowClose } from './processors/suppress.ts';
 export { hoppingWindows, sessionWindows, slidingWindows, tumblingWindows } from './processors/windows.ts';
-export type { EmitStrategy, SessionWindows, SlidingWindows, TimeWindows } from './processors/windows.ts';
+export type { EmitOptions, EmitStrategy, SessionWindows, SlidingWindows, TimeWindows } from './processors/windows.ts';
 export { defineTopology, TopologyBuilder } from './topology/builder.ts';
 export type {
   ChangesOptions,

@@ -5,7 +5,7 @@ import type { SessionRow, SessionState } from '../state-stores/window-state.ts';
 import type { AnyRecord, CreateNode, NodeContext, SavedTime } from './node.ts';
 import { expectResult, type UserFunction } from './user-function.ts';
 import type { WindowAggregation } from './window-aggregate.ts';
-import type { SessionWindows } from './windows.ts';
+import { atMostEvery, type SessionWindows } from './windows.ts';
 
 export interface SessionAggregation extends WindowAggregation<SessionWindows> {
   /** The aggregate of two sessions that a record joins. */
@@ -22,6 +22,7 @@ export function aggregateSessions(how: SessionAggregation): CreateNode {
   return (context) => {
     const state = context.store(how.store) as SessionState<unknown, unknown>;
     const results = new SessionResults(context, how, state);
+    const isDue = atMostEvery(context, how.emitEveryMs);
     const streamTime = context.savedTime();
     return {
       process: (record) => {
@@ -44,7 +45,7 @@ export function aggregateSessions(how: SessionAggregation): CreateNode {
           if (merged.startMs !== merged.endMs) results.swallow(key, swallowed);
           results.update(record, merged, expectResult(step, how.add(aggregate, record.value, key)));
         }
-        results.close(record, closeMs);
+        if (isDue()) results.close(record, closeMs);
       },
     };
   };

@@ -3,7 +3,7 @@ import type { WindowEntry, WindowState } from '../state-stores/window-state.ts';
 import type { Windowed } from '../schemas/windowed.ts';
 import type { AnyRecord, CreateNode, NodeContext, SavedTime } from './node.ts';
 import { expectResult, type UserFunction } from './user-function.ts';
-import { firstStart, type EmitStrategy, type SlidingWindows, type TimeWindows } from './windows.ts';
+import { atMostEvery, firstStart, type EmitStrategy, type SlidingWindows, type TimeWindows } from './windows.ts';
 
 type Combine = UserFunction<[aggregate: unknown, value: unknown, key: unknown], unknown>;
 
@@ -12,6 +12,7 @@ export interface WindowAggregation<W> {
   readonly store: string;
   readonly windows: W;
   readonly emit: EmitStrategy;
+  readonly emitEveryMs: number;
   /** `null`: no aggregate before the first record. */
   readonly initial: () => unknown;
   readonly add: Combine;
@@ -34,6 +35,7 @@ export function aggregateTimeWindows(how: WindowAggregation<TimeWindows>): Creat
     const state = context.store(store) as Windows;
     const results = new WindowResults(context, how, { state, sizeMs });
     const closing = how.emit === 'on-close' ? new ClosingTimeWindows(context, windows, results) : undefined;
+    const isDue = atMostEvery(context, how.emitEveryMs);
     const streamTime = context.savedTime();
     return {
       process: (record) => {
@@ -55,7 +57,7 @@ export function aggregateTimeWindows(how: WindowAggregation<TimeWindows>): Creat
           const time = row === undefined ? timestampMs : Math.max(timestampMs, row.timestampMs);
           results.update(record, row?.value ?? null, { startMs, value: newValue, timestampMs: time });
         }
-        closing?.emit(record, closeMs);
+        if (closing !== undefined && isDue()) closing.emit(record, closeMs);
       },
     };
   };
@@ -142,6 +144,7 @@ export function aggregateSlidingWindows(how: WindowAggregation<SlidingWindows>):
     const state = context.store(how.store) as Windows;
     const results = new WindowResults(context, how, { state, sizeMs: differenceMs });
     const closed = how.emit === 'on-close' ? context.savedTime('closed') : undefined;
+    const isDue = atMostEvery(context, how.emitEveryMs);
     const streamTime = context.savedTime();
     return {
       process: (record) => {
@@ -163,7 +166,7 @@ export function aggregateSlidingWindows(how: WindowAggregation<SlidingWindows>):
           return;
         }
         update.run();
-        if (closed !== undefined) emitClosedSliding(closed, results, { record, closeMs, differenceMs });
+        if (closed !== undefined && isDue()) emitClosedSliding(closed, results, { record, closeMs, differenceMs });
       },
     };
   };

@@ -26,6 +26,24 @@ export interface SessionWindows {
 /** When results of windows are sent on: with every record, or once when the window has closed. */
 export type EmitStrategy = 'on-update' | 'on-close';
 
+export interface EmitOptions {
+  /**
+   * With `on-close`: looks for closed windows at most once in so many ms of the wall clock, as Kafka Streams does every second; default 0, at
+   * each record.
+   */
+  readonly everyMs?: number;
+}
+
+/** Whether something that may happen at most once in `everyMs` of the wall clock is due; if so, it counts as done. */
+export function atMostEvery(clock: { readonly wallClockMs: number }, everyMs: number): () => boolean {
+  let dueMs = -Infinity;
+  return () => {
+    if (clock.wallClockMs < dueMs) return false;
+    dueMs = clock.wallClockMs + everyMs;
+    return true;
+  };
+}
+
 /** Windows that follow each other without gap or overlap. Throws `TOPOLOGY_INVALID`. */
 export function tumblingWindows(options: { readonly sizeMs: number; readonly graceMs: number }): TimeWindows {
   return hoppingWindows({ ...options, advanceMs: options.sizeMs });

@@ -16,7 +16,7 @@ import type { Serde } from '../schemas/serde.ts';
 import type { ErrorPolicy } from './error-policy.ts';
 import type { GlobalTableState, GroupedState, GroupedTableState, StreamState, TableState } from './handle-state.ts';
 import type { TableStoreSpec } from './table-store.ts';
-import type { EmitStrategy, SessionWindows, SlidingWindows, TimeWindows } from '../processors/windows.ts';
+import type { EmitOptions, EmitStrategy, SessionWindows, SlidingWindows, TimeWindows } from '../processors/windows.ts';
 import type { SessionStoreSpec, WindowStoreSpec } from '../state-stores/window-spec.ts';
 import type { SessionStoreFor, WindowedStoreOptions, WindowStoreFor } from './window-store.ts';
 import type { TimeLimit, WindowClose } from '../processors/suppress.ts';
@@ -228,7 +228,7 @@ export type WindowedTable<K, A> = KTable<Windowed<K>, A>;
  */
 export interface TimeWindowedKStream<in out K, out V> {
   /** `on-update` (default): every change. `on-close`: the final result of a window, once, when stream time passes its end and grace. */
-  emitStrategy(emit: EmitStrategy): TimeWindowedKStream<K, V>;
+  emitStrategy(emit: EmitStrategy, options?: EmitOptions): TimeWindowedKStream<K, V>;
   count(store: WindowStoreFor<K, number>): WindowedTable<K, number>;
   /** The first value is the aggregate; null deletes it. */
   reduce(store: WindowStoreFor<K, V>, add: (aggregate: V, value: V, key: K) => V | null): WindowedTable<K, V>;
@@ -241,7 +241,7 @@ export interface TimeWindowedKStream<in out K, out V> {
 
 /** As `TimeWindowedKStream`, by key and session. */
 export interface SessionWindowedKStream<in out K, out V> {
-  emitStrategy(emit: EmitStrategy): SessionWindowedKStream<K, V>;
+  emitStrategy(emit: EmitStrategy, options?: EmitOptions): SessionWindowedKStream<K, V>;
   count(store: SessionStoreFor<K, number>): WindowedTable<K, number>;
   reduce(store: SessionStoreFor<K, V>, add: (aggregate: V, value: V, key: K) => V | null): WindowedTable<K, V>;
   aggregate<A>(

@@ -2,7 +2,7 @@
 import { sessionView, windowView } from '../processors/table.ts';
 import { aggregateSessions } from '../processors/session-aggregate.ts';
 import { aggregateSlidingWindows, aggregateTimeWindows } from '../processors/window-aggregate.ts';
-import type { EmitStrategy, SessionWindows, SlidingWindows, TimeWindows } from '../processors/windows.ts';
+import type { EmitOptions, EmitStrategy, SessionWindows, SlidingWindows, TimeWindows } from '../processors/windows.ts';
 import type { UserFunction } from '../processors/user-function.ts';
 import { int64Serde, type Serde } from '../schemas/serde.ts';
 import { sessionWindowedSerde, timeWindowedSerde } from '../schemas/windowed.ts';
@@ -18,6 +18,7 @@ import type { Aggregation, SessionAggregationOf } from './operands.ts';
 interface Windowing<W> {
   readonly windows: W;
   readonly emit: EmitStrategy;
+  readonly emitEveryMs?: number;
 }
 
 interface Aggregated<K, A> {
@@ -47,8 +48,8 @@ export class TimeWindowedHandle<K, V> implements TimeWindowedKStream<K, V> {
     Object.freeze(this);
   }
 
-  emitStrategy(emit: EmitStrategy): TimeWindowedKStream<K, V> {
-    return new TimeWindowedHandle(this.#handles, this.#stream, { ...this.#windowing, emit });
+  emitStrategy(emit: EmitStrategy, { everyMs = 0 }: EmitOptions = {}): TimeWindowedKStream<K, V> {
+    return new TimeWindowedHandle(this.#handles, this.#stream, { ...this.#windowing, emit, emitEveryMs: everyMs });
   }
 
   count(store: WindowStoreFor<K, number>): WindowedTable<K, number> {
@@ -84,8 +85,8 @@ export class SessionWindowedHandle<K, V> implements SessionWindowedKStream<K, V>
     Object.freeze(this);
   }
 
-  emitStrategy(emit: EmitStrategy): SessionWindowedKStream<K, V> {
-    return new SessionWindowedHandle(this.#handles, this.#stream, { ...this.#windowing, emit });
+  emitStrategy(emit: EmitStrategy, { everyMs = 0 }: EmitOptions = {}): SessionWindowedKStream<K, V> {
+    return new SessionWindowedHandle(this.#handles, this.#stream, { ...this.#windowing, emit, emitEveryMs: everyMs });
   }
 
   count(store: SessionStoreFor<K, number>): WindowedTable<K, number> {
@@ -115,7 +116,7 @@ export function timeWindowedTable<K, A>(
   handles: Handles,
   how: Aggregated<K, A> & Windowing<TimeWindows | SlidingWindows> & { readonly store: WindowStoreFor<K, A> },
 ): WindowedTable<K, A> {
-  const { what, windows, emit, initial, valueSerde: value, isExact = false } = how;
+  const { what, windows, emit, emitEveryMs = 0, initial, valueSerde: value, isExact = false } = how;
   const name = storeName(how.store);
   const inputs = inputsByKey(how.inputs, { name, what });
   const { declaration, key } = firstStream(inputs);
@@ -127,7 +128,7 @@ export function timeWindowedTable<K, A>(
     inputs,
     spec,
     create: (step, add) => {
-      const common = { step, store: name, emit, initial, add };
+      const common = { step, store: name, emit, emitEveryMs, initial, add };
       return windows.kind === 'time'
         ? aggregateTimeWindows({ ...common, windows })
         : aggregateSlidingWindows({ ...common, windows });
@@ -147,7 +148,7 @@ export function sessionTable<K, A>(
       readonly merge: UserFunction<[a: unknown, b: unknown, key: unknown], unknown>;
     },
 ): WindowedTable<K, A> {
-  const { what, windows, emit, initial, merge, valueSerde: value, isExact = false } = how;
+  const { what, windows, emit, emitEveryMs = 0, initial, merge, valueSerde: value, isExact = false } = how;
   const name = storeName(how.store);
   const inputs = inputsByKey(how.inputs, { name, what });
   const { declaration, key } = firstStream(inputs);
@@ -157,7 +158,7 @@ export function sessionTable<K, A>(
     what,
     inputs,
     spec,
-    create: (step, add) => aggregateSessions({ step, store: name, emit, initial, add, merge, windows }),
+    create: (step, add) => aggregateSessions({ step, store: name, emit, emitEveryMs, initial, add, merge, windows }),
     key: sessionWindowedSerde(requireKeySerde(name, { declaration, key })),
     value: spec.value,
     view: sessionView(name),

@@ -70,7 +70,7 @@ function timeTable(kit: Kit, groups: Groups, store: StoreOptions): unknown {
   const { functions } = kit;
   const windowed: TimeWindowedKStream<unknown, unknown> = groups
     .windowedBy(timeWindowsOf(kit))
-    .emitStrategy(emitOf(kit));
+    .emitStrategy(emitOf(kit), { everyMs: kit.params.emitIntervalMs ?? 0 });
   if (functions.isCount) return windowed.count(store);
   if (functions.has('reducer')) return windowed.reduce(store, functions.get('reducer'));
   return windowed.aggregate(store, aggregation(kit));
@@ -80,7 +80,7 @@ function sessionTable(kit: Kit, groups: Groups, store: StoreOptions): unknown {
   const { functions } = kit;
   const windowed: SessionWindowedKStream<unknown, unknown> = groups
     .windowedBy(sessionsOf(kit))
-    .emitStrategy(emitOf(kit));
+    .emitStrategy(emitOf(kit), { everyMs: kit.params.emitIntervalMs ?? 0 });
   if (functions.isCount) return windowed.count(store);
   if (functions.has('reducer')) return windowed.reduce(store, functions.get('reducer'));
   const merger = functions.get('merger');
