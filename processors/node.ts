@@ -78,6 +78,8 @@ export interface NodeContext {
 
 export interface Node {
   process(record: AnyRecord): void;
+  /** Called before each commit of its task; what it forwards then is part of it. */
+  beforeCommit?(): void;
   /** Records it took in and is not done with. */
   pendingCount?(): number;
   close?(): void;

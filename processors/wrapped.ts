@@ -19,6 +19,7 @@ export function wrapped(step: string, create: CreateNode, wrapper: ProcessorWrap
         expectNoPromise(step, run(record));
       },
       close: () => node.close?.(),
+      beforeCommit: () => node.beforeCommit?.(),
       pendingCount: () => node.pendingCount?.() ?? 0,
     };
   };

@@ -301,6 +301,11 @@ export interface KTable<in out K, out V> {
     how: TimeLimit | (K extends Windowed<unknown> ? WindowClose : never),
     options?: SerdeOptions<K, V> & { readonly changelog?: boolean | Readonly<Record<string, string>> },
   ): KTable<K, V>;
+  /**
+   * At most one change of each row in each commit: the latest, together with what the row was at the last one. Readers of the table see every
+   * change at once.
+   */
+  oncePerCommit(name?: string): KTable<K, V>;
   /** Every change as a record; a delete has the value null. */
   toStream(name?: string): KStream<K, V | null>;
   /** Every change as a record that says what the row is and what it was; the table's rows are kept for it. */

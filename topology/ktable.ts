@@ -1,6 +1,7 @@
 /** The operators of a table. */
 import { joinedView, tableJoinSide, type TableJoin } from '../processors/joins.ts';
 import type { CreateNode } from '../processors/node.ts';
+import { oncePerCommit } from '../processors/once-per-commit.ts';
 import { passThrough } from '../processors/stateless.ts';
 import * as tables from '../processors/table.ts';
 import type { TableView } from '../processors/table.ts';
@@ -109,6 +110,23 @@ export class TableHandle<K, V> implements KTable<K, V> {
       onError,
     });
     return this.#handles.table<K, V>({ ...state, ...serdes, node, view: suppressedView(state.view, name) });
+  }
+
+  oncePerCommit(name?: string): KTable<K, V> {
+    const { state } = this;
+    const { declaration, node: parent, onError, keep, view, key } = state;
+    const step = declaration.stepName('KTABLE-ONCE-PER-COMMIT', name);
+    if (key === undefined) throw declaration.refuse(step, 'needs a key serde: materialize the table first');
+    keep();
+    const node = declaration.processor({
+      name: step,
+      what: 'oncePerCommit',
+      parents: [parent],
+      create: oncePerCommit(view, (of) => Buffer.from(key.serialize(of as K)).toString('latin1')),
+      reads: view.stores,
+      onError,
+    });
+    return this.#handles.table({ ...state, node });
   }
 
   toStream(name?: string): KStream<K, V | null> {

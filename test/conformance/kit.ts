@@ -67,7 +67,8 @@ export class Kit {
   }
 
   /** Collects a table's new values, or its changes: without old values they are the new ones alone. */
-  watch(name: string, table: AnyTable): void {
+  watch(name: string, all: AnyTable): void {
+    const table = this.#isCached ? all.oncePerCommit() : all;
     const { output, sendOldValues } = this.params;
     if (output !== 'change') this.out(name, table.toStream());
     else if (sendOldValues === true)
@@ -80,6 +81,11 @@ export class Kit {
         name,
         table.toStream().mapValues((value) => rendered(value, null)),
       );
+  }
+
+  /** The case holds all inputs in one transaction, and wants what a cache lets through. */
+  get #isCached(): boolean {
+    return (this.params.caching ?? this.#case.caching ?? 'off').startsWith('on');
   }
 
   #apply(stream: AnyStream, op: string, name: string): AnyStream {

@@ -108,6 +108,10 @@ export class RuntimeProcessor implements RuntimeNode {
     for (let index = 0; index < children.length; index += 1) children[index]?.run(record);
   }
 
+  beforeCommit(): void {
+    this.#node?.beforeCommit?.();
+  }
+
   get pendingCount(): number {
     return this.#node?.pendingCount?.() ?? 0;
   }

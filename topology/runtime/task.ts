@@ -207,6 +207,9 @@ export class Task implements TaskScope {
    */
   prepareCommit(): readonly OffsetToCommit[] {
     const offsets: OffsetToCommit[] = [];
+    this.#between(() => {
+      for (const node of this.#nodes) if (node instanceof RuntimeProcessor) node.beforeCommit();
+    });
     for (const store of this.stores.values()) store.seal(this.outputs, this.partition);
     for (const queue of this.queues) {
       this.#committed.set(queue.topic, queue.nextOffset);
