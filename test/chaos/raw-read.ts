@@ -1,0 +1,60 @@
+/** Everything in a topic as bytes, with or without what was aborted. */
+import type { FetchedBatch, Isolation, Log, Reader } from '../../connectors/log.ts';
+import type { Header } from '../../schemas/record.ts';
+
+export interface RawRead {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly timestampMs: number;
+  readonly key: Uint8Array | undefined;
+  readonly value: Uint8Array | undefined;
+  readonly headers: readonly Header[];
+}
+
+export async function rawBytesOf(log: Log, topic: string, isolation: Isolation): Promise<readonly RawRead[]> {
+  const reader = log.reader({ isolation });
+  const left = await seekAll(log, reader, topic);
+  const records: RawRead[] = [];
+  while (left.size > 0) {
+    const { batches, failures } = await reader.poll(1_000);
+    if (failures[0] !== undefined) throw failures[0].error;
+    for (const batch of batches) {
+      records.push(...recordsOf(batch));
+      if (batch.nextOffset >= (left.get(batch.partition) ?? 0)) left.delete(batch.partition);
+    }
+  }
+  await reader.close();
+  return records;
+}
+
+/** Seeks all partitions that hold something; returns where each ends. */
+async function seekAll(log: Log, reader: Reader, topic: string): Promise<Map<number, number>> {
+  const described = await log.admin.describeTopics([topic]);
+  const count = described.get(topic)?.partitions ?? 0;
+  const all = Array.from({ length: count }, (_, partition) => ({ topic, partition }));
+  const left = new Map<number, number>();
+  for (const [partition, { start, stable }] of (await log.admin.offsets(all)).entries()) {
+    if (start >= stable) continue;
+    reader.seek({ topic, partition }, start);
+    left.set(partition, stable);
+  }
+  return left;
+}
+
+function* recordsOf(batch: FetchedBatch): Generator<RawRead> {
+  const { topic, partition } = batch;
+  const cursor = batch.cursor();
+  while (cursor.next()) {
+    const { offset, timestampMs } = cursor;
+    yield {
+      topic,
+      partition,
+      offset,
+      timestampMs,
+      key: cursor.key(),
+      value: cursor.value(),
+      headers: cursor.headers(),
+    };
+  }
+}
