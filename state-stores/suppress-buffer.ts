@@ -91,7 +91,9 @@ class SuppressBuffer<K, V> implements SuppressState<K, V>, Companion {
   }
 
   load(key: Uint8Array, stored: Uint8Array): void {
-    this.#insert(toBinaryKey(key), decodeWaiting(stored));
+    const name = toBinaryKey(key);
+    this.#remove(name);
+    this.#insert(name, decodeWaiting(stored));
   }
 
   beginAttempt(): void {

@@ -23,11 +23,12 @@ export class TimeIndex {
 
   /** Throws `CONFIG_INVALID` beyond the bound. */
   add(position: RowPosition, group: string): void {
-    if (this.#keys.size >= this.#rowsMax)
+    const key = this.#keyOf(position, group);
+    if (this.#keys.size >= this.#rowsMax && !this.#keys.has(key))
       throw new StreamError('CONFIG_INVALID', `store ${this.#store} waits for more windows to close than it may`, {
         facts: { store: this.#store, indexedRowsMax: this.#rowsMax },
       });
-    this.#keys.add(this.#keyOf(position, group));
+    this.#keys.add(key);
   }
 
   delete(position: RowPosition, group: string): void {

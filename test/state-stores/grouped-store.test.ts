@@ -131,6 +131,26 @@ describe('a store of windows', () => {
     expect(rows(again)).toEqual(['a20', 'b20']);
   });
 
+  test('finds by time at most as many rows as it was told, however often it is loaded', async () => {
+    const timed = defineWindowStore('timed', {
+      key: stringSerde,
+      value: int64Serde,
+      sizeMs: 10,
+      retentionMs: dayMs,
+      byTime: true,
+      byTimeRowsMax: 2,
+    });
+    const opened = open(timed, await backing());
+    for (const startMs of [10, 20]) opened.state.put('a', startMs, { startMs, timestampMs: startMs });
+    await commit(opened, 1);
+    await opened.layers.load();
+    expect(opened.state.fetchAll(0, 100)).toHaveLength(2);
+    expect(() => opened.state.put('a', 30, { startMs: 30, timestampMs: 30 })).toThrow(
+      expect.objectContaining({ code: 'CONFIG_INVALID' }),
+    );
+    expect(opened.state.get('a', 30)).toBeUndefined();
+  });
+
   test('refuses a row that its changelog would not take, and keeps what was there', async () => {
     const texts = defineWindowStore('texts', { key: stringSerde, value: stringSerde, sizeMs: 1, retentionMs: dayMs });
     const { state } = texts.open(await backing(), { ...scope, rowBytesMax: 100 });
