@@ -2,12 +2,13 @@
 import type { NewTopic, Topic, Topology } from '../../index.ts';
 import { billingSamples } from '../../connectors/app/billing-samples.ts';
 import { accountBalances, balanceHistory, dailyTotals } from '../../processors/app/billing/projections.ts';
-import { transactions } from '../../processors/app/billing/saga-processor.ts';
+import { sagaTimers, transactions } from '../../processors/app/billing/saga-processor.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
 import { billingLedger, billingLedgerName } from '../../topology/app/billing-ledger.ts';
 import { billingProjections, billingProjectionsName } from '../../topology/app/billing-projections.ts';
 import { billingSaga, billingSagaName } from '../../topology/app/billing-saga.ts';
 import type { Routes } from '../routes.ts';
+import { billingAdminRoutes } from './billing-admin-routes.ts';
 import { billingProjectionRoutes } from './billing-projection-routes.ts';
 import { billingRoutes, type BillingRouteOptions } from './billing-routes.ts';
 
@@ -38,8 +39,15 @@ export function billingApplications(nowMs: () => number): readonly BillingApplic
       name: billingSagaName,
       topology: billingSaga,
       topics,
-      routes: ({ write, topicPrefix }) =>
-        billingRoutes({ transactions, requests: billingTopics(topicPrefix).requests, write, nowMs }),
+      routes: ({ write, topicPrefix }) => {
+        const { requests } = billingTopics(topicPrefix);
+        const commands = billingRoutes({ transactions, requests, write, nowMs });
+        const admin = billingAdminRoutes({ timers: sagaTimers, transactions, requests, write, nowMs });
+        return (scope) => {
+          commands(scope);
+          admin(scope);
+        };
+      },
       samples: (topicPrefix) => billingSamples(topicPrefix, nowMs),
       examples: ['/transactions/status/sample-85'],
     },

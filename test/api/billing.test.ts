@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { billingAdminRoutes } from '../../api/app/billing-admin-routes.ts';
 import { billingProjectionRoutes } from '../../api/app/billing-projection-routes.ts';
 import { billingRoutes } from '../../api/app/billing-routes.ts';
 import { accountBalances, balanceHistory, dailyTotals } from '../../processors/app/billing/projections.ts';
-import { transactions } from '../../processors/app/billing/saga-processor.ts';
+import { sagaTimers, transactions } from '../../processors/app/billing/saga-processor.ts';
 import { StreamError } from '../../errors.ts';
 import type { SagaRequest } from '../../schemas/app/billing/request.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
@@ -22,16 +23,16 @@ interface Bank {
   pass(ms: number): void;
   readonly api: Api;
   readonly written: SagaRequest[];
-  /** Runs what was written, and shows the API what became of it. */
-  run(): Promise<void>;
+  /** Runs what was written, and shows the API what became of it; without answers of the ledger if `isCutOff`. */
+  run(isCutOff?: boolean): Promise<void>;
 }
 
 function open(write?: () => Promise<void>): Bank {
-  const cluster = new FakeCluster({ specs: [transactions, accountBalances, balanceHistory, dailyTotals] });
+  const cluster = new FakeCluster({ specs: [transactions, sagaTimers, accountBalances, balanceHistory, dailyTotals] });
   const bench = new BillingBench();
   const written: SagaRequest[] = [];
   let done = 0;
-  const routes = billingRoutes({
+  const ports: Parameters<typeof billingRoutes>[0] = {
     transactions,
     requests,
     nowMs: () => startMs,
@@ -42,9 +43,11 @@ function open(write?: () => Promise<void>): Bank {
       expect(requests.key.deserialize(key)).toBe(request.txId);
       written.push(request);
     },
-  });
+  };
+  const admin = billingAdminRoutes({ ...ports, timers: sagaTimers });
+  const routes = [billingRoutes(ports), admin, billingProjectionRoutes(projected)];
   const api = apiOf([new FakeInstance(cluster, 'one')], {
-    routes: [routes, billingProjectionRoutes(projected)],
+    routes,
     clock: hurriedClock,
     rateLimitPerSecond: 0,
   });
@@ -53,10 +56,11 @@ function open(write?: () => Promise<void>): Bank {
     api,
     written,
     pass: (ms) => bench.pass(ms),
-    run: async () => {
+    run: async (isCutOff = false) => {
       for (const request of written.slice(done)) bench.request(request);
       done = written.length;
-      bench.settle();
+      if (!isCutOff) bench.settle();
+      for (const { key, value } of await bench.saga.rows(sagaTimers)) cluster.put('saga-timers', key, value);
       for (const spec of [accountBalances, balanceHistory, dailyTotals])
         for (const { key, value } of await bench.projections.rows<string, unknown, unknown>(spec))
           cluster.put(spec.name, key, value);
@@ -256,5 +260,26 @@ describe('balances', () => {
       next: null,
     });
     expect((await bank.api.inject('/analytics/daily')).statusCode).toBe(400);
+  });
+});
+
+describe('sagas that wait', () => {
+  test('are listed, the longest waiting first, and can be told to send again', async () => {
+    const bank = await annAndBob();
+    await post(bank, '/transactions/transfer', { ...transfer, idempotencyKey: 'k' });
+    await bank.run(true);
+    const listed = await bank.api.inject('/admin/sagas');
+    const { items } = listed.json<{ items: readonly { transactionId: string; wakesAt: string }[] }>();
+    expect(items).toMatchObject([{ seq: 1, wakesAt: expect.stringMatching(/^2026-01-01T00:00:30/) as unknown }]);
+    const answer = await post(bank, `/admin/sagas/${items[0]!.transactionId}/redrive`, {});
+    expect(answer).toMatchObject({ status: 202, body: { state: 'HOLDING' } });
+    expect(bank.written.at(-1)).toEqual({ type: 'REDRIVE', txId: items[0]!.transactionId });
+    await bank.run();
+    expect((await bank.api.inject('/transactions/status/k')).json()).toMatchObject({ status: 'completed' });
+  });
+
+  test('404 for one that does not exist', async () => {
+    const answer = await post(open(), '/admin/sagas/none/redrive', {});
+    expect([answer.status, answer.code]).toEqual([404, 'transaction_not_found']);
   });
 });

@@ -1,11 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from '@jest/globals';
+import { billingAdminRoutes } from '../../api/app/billing-admin-routes.ts';
 import { billingProjectionRoutes } from '../../api/app/billing-projection-routes.ts';
 import { billingRoutes } from '../../api/app/billing-routes.ts';
 import { customerRoutes } from '../../api/app/customer-routes.ts';
 import { accountBalances, balanceHistory, dailyTotals } from '../../processors/app/billing/projections.ts';
-import { transactions } from '../../processors/app/billing/saga-processor.ts';
+import { sagaTimers, transactions } from '../../processors/app/billing/saga-processor.ts';
 import { customerStates } from '../../processors/app/customer/processors.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
 import { defaultPolicy } from '../../schemas/app/customer/policy.ts';
@@ -23,15 +24,19 @@ interface OpenApi {
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
 }
 
-const billing = billingRoutes({
+const ports = {
   transactions,
   requests: billingTopics().requests,
   write: () => Promise.resolve(),
   nowMs: () => 0,
-});
-const projections = billingProjectionRoutes({ balances: accountBalances, history: balanceHistory, dailyTotals });
+};
 const api = apiOf([], {
-  routes: [customerRoutes({ states: customerStates, policy: defaultPolicy }), billing, projections],
+  routes: [
+    customerRoutes({ states: customerStates, policy: defaultPolicy }),
+    billingRoutes(ports),
+    billingAdminRoutes({ ...ports, timers: sagaTimers }),
+    billingProjectionRoutes({ balances: accountBalances, history: balanceHistory, dailyTotals }),
+  ],
 });
 afterAll(() => api.close());
 
