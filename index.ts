@@ -40,6 +40,9 @@ export type { RecordCursor } from './schemas/record-batch.ts';
 export { partitionForKey } from './schemas/murmur2.ts';
 
 export { defineStore, defineTimestampedStore } from './state-stores/spec.ts';
+export { defineVersionedStore } from './state-stores/versioned-spec.ts';
+export type { VersionedState, VersionedStoreOptions, VersionedStoreSpec } from './state-stores/versioned-spec.ts';
+export type { PutOutcome } from './state-stores/versioned-store.ts';
 export type {
   AnyStoreSpec,
   CacheOptions,
@@ -118,7 +121,7 @@ export type {
   TimeWindowedCogroupedKStream,
   TimeWindowedKStream,
 } from './topology/handles.ts';
-export type { AsyncOptions, ForeignKeyJoin, StreamJoin } from './topology/operands.ts';
+export type { AsyncOptions, ForeignKeyJoin, StreamJoin, TableJoinOptions } from './topology/operands.ts';
 export type { JoinWindows } from './processors/stream-join.ts';
 export type { WindowedStoreOptions } from './topology/window-store.ts';
 export type { ErrorPolicy, FinalPolicy, RetryPolicy, RetrySchedule } from './topology/error-policy.ts';

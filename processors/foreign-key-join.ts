@@ -50,8 +50,9 @@ export function subscribe(subscriber: Subscriber): CreateNode {
   const ordersOf = isLeft ? leftOrders : innerOrders;
   return (context) => ({
     process: (record) => {
-      const { newValue, oldValue } = changeOf(record);
-      if (newValue === null && oldValue === null) return;
+      const { newValue, oldValue, isLatest } = changeOf(record);
+      if (isLatest === false) context.drop('stale');
+      if (isLatest === false || (newValue === null && oldValue === null)) return;
       const reference = { before: foreignKeyOf(oldValue, record.key), after: foreignKeyOf(newValue, record.key) };
       if (newValue !== null && lacksCounterpart(reference)) context.drop('null-key');
       const hash = newValue === null ? undefined : murmur3(valueSerde.serialize(newValue));
@@ -139,11 +140,11 @@ export function answerSubscribers(store: string, foreignKeySerde: Serde<unknown>
     const subscriptions = context.store(store) as SubscriptionState;
     return {
       process: (record) => {
-        if (record.key === null) {
-          context.drop('null-key');
+        const { newValue, isLatest } = changeOf(record);
+        if (record.key === null || isLatest === false) {
+          context.drop(record.key === null ? 'null-key' : 'stale');
           return;
         }
-        const { newValue } = changeOf(record);
         const prefix = subscriptionPrefix(foreignKeySerde.serialize(record.key));
         for (const [, { hash, primaryKey, partition }] of subscriptions.prefix(prefix)) {
           const value: SubscriptionResponse = { hash, value: newValue, partition };

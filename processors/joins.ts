@@ -5,7 +5,7 @@ import { expectResult, type UserFunction } from './user-function.ts';
 
 export type Joiner = UserFunction<[left: unknown, right: unknown, key: unknown], unknown>;
 
-/** Joins each record with the row of its key at that moment; only records of the stream trigger. */
+/** Joins each record with the row of its key at that moment, of a versioned table at the time of the record; only records of the stream trigger. */
 export function streamTableJoin(step: string, table: TableView, joiner: Joiner): CreateNode {
   return (context) => {
     const read = table.open(context);
@@ -16,7 +16,7 @@ export function streamTableJoin(step: string, table: TableView, joiner: Joiner):
           context.drop(key === null ? 'null-key' : 'null-value');
           return;
         }
-        const row = read(key);
+        const row = table.historyRetentionMs !== undefined ? read(key, timestampMs) : read(key);
         if (row === undefined) return;
         context.forward({ key, value: expectResult(step, joiner(value, row.value, key)), timestampMs, headers });
       },
@@ -35,7 +35,8 @@ export function streamTableLeftJoin(step: string, table: TableView, joiner: Join
           context.drop('null-value');
           return;
         }
-        const row = key === null ? undefined : read(key);
+        const row =
+          key === null ? undefined : read(key, table.historyRetentionMs !== undefined ? timestampMs : undefined);
         const joined = expectResult(step, joiner(value, row === undefined ? null : row.value, key));
         context.forward({ key, value: joined, timestampMs, headers });
       },
@@ -78,8 +79,12 @@ export function tableJoinSide(step: string, join: TableJoin, side: 'left' | 'rig
           context.drop('null-key');
           return;
         }
-        const row = read(key);
         const change = changeOf(record);
+        if (change.isLatest === false) {
+          context.drop('stale');
+          return;
+        }
+        const row = read(key);
         if (row === undefined && (otherRequired || (change.newValue === null && change.oldValue === null))) return;
         const opposite = row === undefined ? null : row.value;
         const newValue = joined(change.newValue, opposite, key);

@@ -1,19 +1,25 @@
 /** Tables: rows kept in timestamped stores, derived tables computed from them, and the changes that flow between them. */
 import { StreamError } from '../errors.ts';
 import type { Change } from '../schemas/record.ts';
-import type { Timestamped, TimestampedState } from '../state-stores/typed-store.ts';
+import type { Timestamped } from '../state-stores/typed-store.ts';
 import type { SessionState, WindowState } from '../state-stores/window-state.ts';
 import type { Windowed } from '../schemas/windowed.ts';
 import type { AnyRecord, CreateNode, NodeContext } from './node.ts';
+import type { VersionedState } from '../state-stores/versioned-spec.ts';
+import type { PutOutcome } from '../state-stores/versioned-store.ts';
 import { expectResult, expectVerdict, type UserFunction } from './user-function.ts';
 
 export type Row = Timestamped<unknown>;
 
-/** The rows of a store, `undefined` where there is none. */
-export type RowState = TimestampedState<unknown, unknown>;
+/** The rows of a store, `undefined` where there is none. A versioned one says what it made of a write. */
+export interface RowState {
+  get(key: unknown): Row | undefined;
+  put(key: unknown, value: unknown, timestampMs: number): unknown;
+  delete(key: unknown, timestampMs: number): unknown;
+}
 
-/** Reads the row of a key as it is now. */
-export type RowReader = (key: unknown) => Row | undefined;
+/** Reads the row of a key as it is now, or, of a versioned table, as it was at a time. */
+export type RowReader = (key: unknown, asOfMs?: number) => Row | undefined;
 
 /** How the rows of a table are read from another step of the same task. */
 export interface TableView {
@@ -21,6 +27,8 @@ export interface TableView {
   readonly stores: readonly string[];
   /** Whether changes of the table say what a row was. Known once the topology is declared. */
   readonly tracksOldValues: () => boolean;
+  /** How far back rows can be read as of a time; then changes may be of older versions too. */
+  readonly historyRetentionMs?: number | undefined;
   open(context: NodeContext): RowReader;
 }
 
@@ -41,10 +49,25 @@ export function changed(record: AnyRecord, change: Change<unknown>, timestampMs:
   return { key: record.key, value: change, timestampMs, headers: record.headers };
 }
 
-/** Puts the row, or removes it if `value` is null. */
-export function putRow(state: RowState, key: unknown, row: Row): void {
-  if (row.value === null) state.delete(key, row.timestampMs);
-  else state.put(key, row.value, row.timestampMs);
+/** Puts the row, or removes it if `value` is null. What a versioned store made of it, nothing of any other one. */
+export function putRow(state: RowState, key: unknown, row: Row): PutOutcome | undefined {
+  const outcome = row.value === null ? state.delete(key, row.timestampMs) : state.put(key, row.value, row.timestampMs);
+  // Other stores return nothing.
+  return outcome as PutOutcome | undefined;
+}
+
+/** Keeps the new value of a row and forwards the change, unless it is too old to be kept. */
+function keepRow(context: NodeContext, state: RowState, record: AnyRecord, newValue: unknown): void {
+  const { key, timestampMs } = record;
+  const oldValue = state.get(key)?.value ?? null;
+  const outcome = putRow(state, key, { value: newValue, timestampMs });
+  if (outcome === 'expired') context.drop('expired');
+  else context.forward(changed(record, withLatestness({ newValue, oldValue }, outcome !== 'older'), timestampMs));
+}
+
+/** A change that says so if it is none of the row as it is now. */
+export function withLatestness(change: Change<unknown>, isLatest: boolean | undefined): Change<unknown> {
+  return isLatest === false ? { ...change, isLatest } : change;
 }
 
 /** Keeps the latest value of each key, in the order of the topic: an older timestamp replaces a newer one. */
@@ -53,14 +76,8 @@ export function tableSource(store: string): CreateNode {
     const state = rowState(context, store);
     return {
       process: (record) => {
-        const { key, value, timestampMs } = record;
-        if (key === null) {
-          context.drop('null-key');
-          return;
-        }
-        const oldValue = state.get(key)?.value ?? null;
-        putRow(state, key, { value, timestampMs });
-        context.forward(changed(record, { newValue: value, oldValue }, timestampMs));
+        if (record.key === null) context.drop('null-key');
+        else keepRow(context, state, record, record.value);
       },
     };
   };
@@ -104,17 +121,19 @@ export function materialize(store: string): CreateNode {
     const state = rowState(context, store);
     return {
       process: (record) => {
-        const { newValue } = changeOf(record);
-        const oldValue = state.get(record.key)?.value ?? null;
-        putRow(state, record.key, { value: newValue, timestampMs: record.timestampMs });
-        context.forward(changed(record, { newValue, oldValue }, record.timestampMs));
+        keepRow(context, state, record, changeOf(record).newValue);
       },
     };
   };
 }
 
-export function storeView(store: string): TableView {
-  return storedView(store, (context) => readerOf(rowState(context, store)));
+export function storeView(store: string, historyRetentionMs?: number): TableView {
+  if (historyRetentionMs === undefined) return storedView(store, (context) => readerOf(rowState(context, store)));
+  const view = storedView(store, (context) => {
+    const state = context.store(store) as VersionedState<unknown, unknown>;
+    return (key, asOfMs) => (asOfMs === undefined ? state.get(key) : state.asOf(key, asOfMs));
+  });
+  return { ...view, historyRetentionMs };
 }
 
 function storedView(store: string, open: TableView['open']): TableView {
@@ -162,14 +181,15 @@ export interface RowFilter {
 export function tableFilter(parent: TableView, { step, predicate, kept }: RowFilter): CreateNode {
   const matching = matcher(step, predicate, kept);
   return (context) => {
-    const isTracked = parent.tracksOldValues();
+    // A versioned table must hear of the time from which on a row is absent.
+    const leavesOut = parent.tracksOldValues() && parent.historyRetentionMs === undefined;
     return {
       process: (record) => {
         const change = changeOf(record);
         const newValue = matching(change.newValue, record.key);
         const oldValue = matching(change.oldValue, record.key);
-        if (isTracked && newValue === null && oldValue === null) return;
-        context.forward(changed(record, { newValue, oldValue }, record.timestampMs));
+        if (leavesOut && newValue === null && oldValue === null) return;
+        context.forward(changed(record, withLatestness({ newValue, oldValue }, change.isLatest), record.timestampMs));
       },
     };
   };
@@ -181,8 +201,8 @@ export function filteredView(parent: TableView, { step, predicate, kept }: RowFi
     ...parent,
     open: (context) => {
       const read = parent.open(context);
-      return (key) => {
-        const row = read(key);
+      return (key, asOfMs) => {
+        const row = read(key, asOfMs);
         return row === undefined || matching(row.value, key) === null ? undefined : row;
       };
     },
@@ -200,7 +220,7 @@ export function tableMapValues(step: string, mapper: OfRow<unknown>): CreateNode
       const change = changeOf(record);
       const newValue = mapped(change.newValue, record.key);
       const oldValue = mapped(change.oldValue, record.key);
-      context.forward(changed(record, { newValue, oldValue }, record.timestampMs));
+      context.forward(changed(record, withLatestness({ newValue, oldValue }, change.isLatest), record.timestampMs));
     },
   });
 }
@@ -211,8 +231,8 @@ export function mappedView(parent: TableView, step: string, mapper: OfRow<unknow
     ...parent,
     open: (context) => {
       const read = parent.open(context);
-      return (key) => {
-        const row = read(key);
+      return (key, asOfMs) => {
+        const row = read(key, asOfMs);
         if (row === undefined) return undefined;
         const value = mapped(row.value, key);
         return value === null ? undefined : { value, timestampMs: row.timestampMs };
@@ -253,6 +273,7 @@ export function regroup(
   return (context) => ({
     process: (record) => {
       const change = changeOf(record);
+      if (change.isLatest === false) return;
       const { timestampMs, headers } = record;
       const added = pairOf(change.newValue, record.key);
       const removed = pairOf(change.oldValue, record.key);

@@ -23,6 +23,8 @@ export interface StreamRecord<K, V> {
 export interface Change<V> {
   readonly newValue: V | null;
   readonly oldValue: V | null;
+  /** `false`: an older version of a versioned table changed, not the row as it is now. */
+  readonly isLatest?: boolean;
 }
 
 /** Where the record being processed came from; absent inside punctuators. */

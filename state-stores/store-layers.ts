@@ -14,6 +14,8 @@ export interface RestoredEntry {
   readonly key: Uint8Array;
   /** As stored; `undefined`: deleted. */
   readonly value: Uint8Array | undefined;
+  /** Of the changelog record; needed by stores that keep versions. */
+  readonly timestampMs?: number;
 }
 
 /** Epoch ms, both inclusive. */

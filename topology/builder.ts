@@ -97,6 +97,7 @@ export class TopologyBuilder {
       parent: state.node,
       storeName: spec.name,
       spec: () => spec,
+      historyRetentionMs: spec.historyRetentionMs,
       isKept: options.store !== undefined,
       onError,
     });

@@ -38,6 +38,7 @@ import type {
   SinkOptions,
   Step,
   StreamJoin,
+  TableJoinOptions,
   TableAggregation,
   TopicFor,
   ValueSerde,
@@ -113,13 +114,19 @@ export interface KStream<in out K, out V> {
   /** The latest value of each key: null deletes, a null key is dropped. Repartitions if the key changed. */
   toTable(store: string | TableStoreSpec<K, Present<V>>): KTable<K, Present<V>>;
 
-  /** With the row of the same key at that moment; without one, or with a null key or value, the record is dropped. Time: the record's. */
-  join<VT, VR>(name: string, table: KTable<K, VT>, joiner: (value: Present<V>, row: VT, key: K) => VR): KStream<K, VR>;
+  /** With the row of the same key at that moment, of a versioned table at the time of the record; without one, or with a null key or value, the record is dropped. Time: the record's. */
+  join<VT, VR>(
+    name: string,
+    table: KTable<K, VT>,
+    joiner: (value: Present<V>, row: VT, key: K) => VR,
+    options?: TableJoinOptions,
+  ): KStream<K, VR>;
   /** As `join`, with `null` for a missing row or key. */
   leftJoin<VT, VR>(
     name: string,
     table: KTable<K, VT>,
     joiner: (value: Present<V>, row: VT | null, key: K) => VR,
+    options?: TableJoinOptions,
   ): KStream<K, VR>;
 
   /**

@@ -21,6 +21,7 @@ import type {
   SinkOptions,
   Step,
   StreamJoin,
+  TableJoinOptions,
   TopicFor,
 } from './operands.ts';
 import { declareAsync } from './async-step.ts';
@@ -212,21 +213,27 @@ export class StreamHandle<K, V> implements KStream<K, V> {
       node,
       key: spec.key,
       value: spec.value,
-      view: storeView(name),
+      view: storeView(name, spec.historyRetentionMs),
       keep: isKept,
     });
   }
 
-  join<VT, VR>(name: string, table: KTable<K, VT>, joiner: (value: Present<V>, row: VT, key: K) => VR): KStream<K, VR> {
-    return this.#join({ name, isLeft: false, joiner }, table);
+  join<VT, VR>(
+    name: string,
+    table: KTable<K, VT>,
+    joiner: (value: Present<V>, row: VT, key: K) => VR,
+    { graceMs }: TableJoinOptions = {},
+  ): KStream<K, VR> {
+    return this.#join({ name, isLeft: false, joiner, graceMs }, table);
   }
 
   leftJoin<VT, VR>(
     name: string,
     table: KTable<K, VT>,
     joiner: (value: Present<V>, row: VT | null, key: K) => VR,
+    { graceMs }: TableJoinOptions = {},
   ): KStream<K, VR> {
-    return this.#join({ name, isLeft: true, joiner }, table);
+    return this.#join({ name, isLeft: true, joiner, graceMs }, table);
   }
 
   joinStream<V2, VR>(

@@ -77,7 +77,7 @@ export class TableHandle<K, V> implements KTable<K, V> {
       stores: [spec],
       onError,
     });
-    const view = tables.storeView(name);
+    const view = tables.storeView(name, spec.historyRetentionMs);
     const { closesAfterMs } = this.state;
     const rows = { key: spec.key, value: spec.value, view, keep: isKept };
     return this.#handles.table({ declaration, onError, node, ...rows, closesAfterMs });

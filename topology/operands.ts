@@ -73,6 +73,14 @@ export type PredicateFor<K, V> = (value: V, key: K) => boolean;
 /** What a branch holds: the type its predicate asserts, if it asserts one. */
 export type BranchValue<V, P> = P extends ((value: V, key: never) => value is infer W extends V) ? W : V;
 
+export interface TableJoinOptions {
+  /**
+   * How long records wait for late rows of the table, ms of the stream's time; what comes later still is joined at once. Needs a versioned table
+   * whose history reaches as far back.
+   */
+  readonly graceMs?: number;
+}
+
 /** What two records make, and which records meet. */
 export interface StreamJoin<K, V, V2, VR> {
   readonly windows: JoinWindows;

@@ -12,6 +12,8 @@ export interface TableSource {
   readonly storeName: string;
   /** Called at most once, when it is known that rows are kept. */
   readonly spec: () => AnyStoreSpec;
+  /** How far back the store knows its rows. */
+  readonly historyRetentionMs?: number | undefined;
   /** Whether rows are kept even if no step needs them. */
   readonly isKept: boolean;
   readonly onError: ErrorPolicy | undefined;
@@ -20,7 +22,7 @@ export interface TableSource {
 /** Declares it. Without `isKept` its rows are kept from the moment a later step asks for it. */
 export function declareTable(
   declaration: Declaration,
-  { name, what, parent, storeName, spec, isKept, onError }: TableSource,
+  { name, what, parent, storeName, spec, historyRetentionMs, isKept, onError }: TableSource,
 ): Pick<TableState<unknown, unknown>, 'node' | 'view' | 'keep'> {
   const isNeeded = { now: isKept };
   const node = declaration.processor({
@@ -36,5 +38,5 @@ export function declareTable(
     declaration.attach(node, spec());
     isNeeded.now = true;
   };
-  return { node, keep, view: { ...storeView(storeName), tracksOldValues: () => isNeeded.now } };
+  return { node, keep, view: { ...storeView(storeName, historyRetentionMs), tracksOldValues: () => isNeeded.now } };
 }

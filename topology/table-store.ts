@@ -5,8 +5,10 @@ import type { TimestampedState } from '../state-stores/typed-store.ts';
 import type { Declaration } from './declaration.ts';
 import { requireSerdes } from './repartition.ts';
 
-/** A declared store that can hold a table: made by `defineTimestampedStore`. */
-export type TableStoreSpec<K, V> = StoreSpec<K, V, TimestampedState<K, V>>;
+/** A declared store that can hold a table: made by `defineTimestampedStore` or `defineVersionedStore`. */
+export type TableStoreSpec<K, V> = StoreSpec<K, V, TimestampedState<K, V>> & {
+  readonly historyRetentionMs?: number;
+};
 
 /** The name of a store, or its declaration. */
 export type TableStore<K, V> = string | TableStoreSpec<K, V>;

@@ -12,7 +12,7 @@ describe.each(readdirSync(directory).filter((file) => file.endsWith('.json')))(
     const cases = parseCases(readFileSync(`${directory}${file}`, 'utf8'));
 
     test.each(cases.map((of) => [`${of.kind}: ${of.name}`, of] as const))('%s', async (_name, of) => {
-      expect(await runCase(of)).not.toMatchObject({ outcome: 'failed' });
+      expect(await runCase(of)).toEqual({ outcome: 'passed' });
     });
   },
 );

@@ -1,6 +1,6 @@
 /** A store of one task: the opened bytes, its layers, the typed handle processors see, and its changelog. */
 import { assert } from '../../errors.ts';
-import type { StoreLayers } from '../../state-stores/store-layers.ts';
+import type { RestoredEntry, StoreLayers } from '../../state-stores/store-layers.ts';
 import type { KeyValueStore, Position } from '../../state-stores/store.ts';
 import type { FetchedBatch } from '../../connectors/log.ts';
 import type { PlannedStore } from '../plan.ts';
@@ -32,7 +32,7 @@ export class TaskStore {
   readonly #backing: KeyValueStore;
   readonly #bounds: TaskStoreBounds;
   #context: WriteContext | undefined;
-  #pending: { key: Uint8Array; value: Uint8Array | undefined }[] = [];
+  #pending: RestoredEntry[] = [];
 
   constructor(planned: PlannedStore, backing: KeyValueStore, bounds: TaskStoreBounds) {
     this.name = planned.spec.name;
@@ -104,6 +104,7 @@ export class TaskStore {
       this.#pending.push({
         key,
         value: value === undefined ? undefined : format.fromChangelog(value, cursor.timestampMs),
+        timestampMs: cursor.timestampMs,
       });
       count += 1;
       if (this.#pending.length >= restoreBatchMax) await this.#flushRestored(cursor.offset + 1);

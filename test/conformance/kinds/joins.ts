@@ -1,8 +1,8 @@
-import type { AnyStream, AnyTable, Kit } from '../kit.ts';
+import type { AnyTable, Kit } from '../kit.ts';
 import { watchedStore } from '../kit.ts';
 import { anySerde } from '../serdes.ts';
 import type { Kinds } from './kinds.ts';
-import { tableOf } from './tables.ts';
+import { storeFor, tableOf } from './tables.ts';
 
 export const joins: Kinds = {
   'stream-table-inner': (kit) => {
@@ -11,6 +11,16 @@ export const joins: Kinds = {
   'stream-table-left': (kit) => {
     const joiner = kit.functions.get('joiner');
     kit.out('out', kit.stream('left', kit.params.leftOps).leftJoin('joined', rightTable(kit), joiner));
+  },
+  'stream-table-inner-grace': (kit) => {
+    const { leftOps, joinedGraceMs: graceMs = 0 } = kit.params;
+    const joiner = kit.functions.get('joiner');
+    kit.out('out', kit.stream('left', leftOps).join('joined', rightTable(kit), joiner, { graceMs }));
+  },
+  'stream-table-left-grace': (kit) => {
+    const { leftOps, joinedGraceMs: graceMs = 0 } = kit.params;
+    const joiner = kit.functions.get('joiner');
+    kit.out('out', kit.stream('left', leftOps).leftJoin('joined', rightTable(kit), joiner, { graceMs }));
   },
   'table-table-inner': (kit) => {
     tableTable(kit, 'inner');
@@ -37,11 +47,7 @@ export const joins: Kinds = {
 function rightTable(kit: Kit): AnyTable {
   const { rightOps = [], table } = kit.params;
   if (rightOps.length === 0) return tableOf(kit, 'right', table);
-  return asTable(kit.stream('right', rightOps));
-}
-
-function asTable(stream: AnyStream): AnyTable {
-  return stream.toTable('right');
+  return kit.stream('right', rightOps).toTable(storeFor(kit, 'right', { kind: table, name: 'right' }) ?? 'right');
 }
 
 function tableTable(kit: Kit, join: 'inner' | 'left' | 'outer'): void {

@@ -3,11 +3,5 @@ import type { Kit } from '../kit.ts';
 
 export type Kinds = Readonly<Record<string, (kit: Kit) => void>>;
 
-/** Thrown for what the engine cannot do yet: the case is skipped. */
+/** Thrown for a kind of case that is not known: it is skipped, and that is told. */
 export class Pending extends Error {}
-
-export function pending(what: string): () => never {
-  return () => {
-    throw new Pending(what);
-  };
-}

@@ -1,7 +1,8 @@
+import { defineVersionedStore, type VersionedStoreSpec } from '../../../index.ts';
 import type { AnyTable, Kit } from '../kit.ts';
 import { watchedStore } from '../kit.ts';
 import { anySerde } from '../serdes.ts';
-import { Pending, type Kinds } from './kinds.ts';
+import type { Kinds } from './kinds.ts';
 
 export const tables: Kinds = {
   'ktable-aggregate': (kit) => {
@@ -53,8 +54,9 @@ export const tables: Kinds = {
     mapped(kit, filtered(kit, tableOf(kit, kit.onlyTopic.name, kit.params.table)));
   },
   'to-table': (kit) => {
-    if (kit.params.table === 'versioned') throw new Pending('versioned stores');
-    kit.watch('out', kit.stream(kit.onlyTopic.name, kit.params.ops).toTable(watchedStore));
+    const { ops, table } = kit.params;
+    const store = storeFor(kit, kit.onlyTopic.name, { kind: table, name: watchedStore }) ?? watchedStore;
+    kit.watch('out', kit.stream(kit.onlyTopic.name, ops).toTable(store));
   },
   'kstream-aggregate': (kit) => {
     const { functions } = kit;
@@ -82,8 +84,19 @@ export const tables: Kinds = {
 
 /** A topic's table, in a store of the kind that the case names. */
 export function tableOf(kit: Kit, topic: string, kind: string | undefined, store?: string): AnyTable {
-  if (kind === 'versioned') throw new Pending('versioned stores');
-  return kit.t.table(kit.topic(topic), store === undefined ? {} : { store });
+  const declared = storeFor(kit, topic, { kind, name: store ?? `${topic}-store` }) ?? store;
+  return kit.t.table(kit.topic(topic), declared === undefined ? {} : { store: declared });
+}
+
+/** A versioned store, where the case names that kind. */
+export function storeFor(
+  kit: Kit,
+  topic: string,
+  { kind, name }: { readonly kind: string | undefined; readonly name: string },
+): VersionedStoreSpec<unknown, unknown> | undefined {
+  if (kind !== 'versioned') return undefined;
+  const { key, value } = kit.topic(topic);
+  return defineVersionedStore(name, { key, value, historyRetentionMs: kit.params.historyRetentionMs ?? 0 });
 }
 
 function watchedSource(kit: Kit): void {
