@@ -45,17 +45,22 @@ export function subscribe(subscriber: Subscriber): CreateNode {
     const foreignKey = expectResult(step, subscriber.foreignKey(value, key));
     return foreignKey === null ? undefined : { key: foreignKey, bytes: foreignKeySerde.serialize(foreignKey) };
   };
+  const hashOf = (value: unknown): Subscription['hash'] =>
+    value === null ? undefined : murmur3(valueSerde.serialize(value));
   // Such a row has no counterpart to be joined with, and never will have.
   const lacksCounterpart = ({ after }: Reference): boolean => !isLeft && after === undefined;
   const ordersOf = isLeft ? leftOrders : innerOrders;
   return (context) => ({
     process: (record) => {
       const { newValue, oldValue, isLatest } = changeOf(record);
-      if (isLatest === false) context.drop('stale');
-      if (isLatest === false || (newValue === null && oldValue === null)) return;
+      if (isLatest === false) {
+        context.drop('stale');
+        return;
+      }
+      if (newValue === null && oldValue === null) return;
       const reference = { before: foreignKeyOf(oldValue, record.key), after: foreignKeyOf(newValue, record.key) };
       if (newValue !== null && lacksCounterpart(reference)) context.drop('null-key');
-      const hash = newValue === null ? undefined : murmur3(valueSerde.serialize(newValue));
+      const hash = hashOf(newValue);
       const primaryKey = keySerde.serialize(record.key);
       for (const [to, what] of ordersOf(reference)) {
         const value: Subscription = { instruction: what, hash, primaryKey, partition: context.partition };

@@ -79,13 +79,16 @@ export class VersionedStore implements StoreLayers {
     return past !== undefined && past.from <= timeMs ? past : undefined;
   }
 
+  #advance(timestampMs: number): void {
+    if (timestampMs <= this.#timeMs) return;
+    this.#timeMs = timestampMs;
+    this.#rows.put(timeKey, int64(timestampMs), timestampMs);
+  }
+
   /** `value` `undefined` deletes from that time on. */
   put(key: Uint8Array, value: Uint8Array | undefined, timestampMs: number): PutOutcome {
     if (timestampMs < this.#timeMs - this.#retentionMs) return 'expired';
-    if (timestampMs > this.#timeMs) {
-      this.#timeMs = timestampMs;
-      this.#rows.put(timeKey, int64(timestampMs), timestampMs);
-    }
+    this.#advance(timestampMs);
     const stored = value === undefined ? undefined : withTimestamp(value, timestampMs);
     this.#journal.push({ key, value: stored, timestampMs, headers: noHeaders });
     this.#journalBytes += key.length + (value?.length ?? 0);

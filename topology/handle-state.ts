@@ -51,3 +51,8 @@ export function isKept(): void {
 export function assumeSerde<T>(serde: Serde<unknown> | undefined): Serde<T> | undefined {
   return serde as Serde<T> | undefined;
 }
+
+/** Serdes of different types may still be one and the same. */
+export function sameSerde(a: Serde<unknown> | undefined, b: Serde<unknown> | undefined): boolean {
+  return a === b;
+}

@@ -8,7 +8,7 @@ import * as stateless from '../processors/stateless.ts';
 import { storeView, tableSource } from '../processors/table.ts';
 import type { Serde } from '../schemas/serde.ts';
 import type { ErrorPolicy } from './error-policy.ts';
-import { assumeSerde, isKept, type StreamState } from './handle-state.ts';
+import { assumeSerde, isKept, sameSerde, type StreamState } from './handle-state.ts';
 import type { BranchStreams, GlobalTable, Handles, KGroupedStream, KStream, KTable } from './handles.ts';
 import type {
   Accepts,
@@ -29,26 +29,10 @@ import { declareBranches } from './branch.ts';
 import { declareProcess } from './process-step.ts';
 import { byKey, repartition } from './repartition.ts';
 import { declareSink, type TopicExtractor } from './sink.ts';
-import { parts, selectorOf } from './step.ts';
+import { parts, selectorOf, type After, type StatelessStep } from './step.ts';
 import { declareStreamJoin, type StreamJoinStep } from './stream-join.ts';
 import { declareGlobalJoin, declareStreamTableJoin, type StreamTableJoinStep } from './stream-table-join.ts';
 import { storeName, tableStore, type TableStore } from './table-store.ts';
-
-/** A step that remembers nothing. */
-interface StatelessStep {
-  /** Of generated names, as in Kafka Streams. */
-  readonly prefix: string;
-  readonly what: string;
-  readonly name: string | undefined;
-  readonly create: (step: string) => CreateNode;
-}
-
-/** What is known of the records after a step. */
-interface After<K, V> {
-  readonly key: Serde<K> | undefined;
-  readonly value: Serde<V> | undefined;
-  readonly keyChanged: boolean;
-}
 
 export class StreamHandle<K, V> implements KStream<K, V> {
   readonly state: StreamState<K, V>;
@@ -398,9 +382,4 @@ interface Rekeying<K, V, K2> {
   readonly what: string;
   readonly name: string | undefined;
   readonly key: KeyOf<K, V, K2>;
-}
-
-/** Serdes of different types may still be one and the same. */
-function sameSerde(a: Serde<unknown> | undefined, b: Serde<unknown> | undefined): boolean {
-  return a === b;
 }
