@@ -47,8 +47,8 @@ function start(env: Readonly<Record<string, string>>): Running {
   return entry;
 }
 
-async function eventually<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
-  const untilMs = performance.now() + 40_000;
+async function eventually<T>(what: string, ask: () => Promise<T | undefined>, withinMs = 40_000): Promise<T> {
+  const untilMs = performance.now() + withinMs;
   while (performance.now() < untilMs) {
     const answer = await ask().catch(() => undefined);
     if (answer !== undefined) return answer;
@@ -79,7 +79,7 @@ afterAll(async () => {
 });
 
 describe('the application on the embedded log', () => {
-  const topics = { SAMPLE_FEED: 'auto' };
+  const topics = { SAMPLE_FEED: 'auto', TOPOLOGIES: 'customer-merge' };
 
   test('becomes ready, keeps its directory to itself, and stops cleanly at once when asked', async () => {
     const env = { DATA_DIR: join(directory, 'one'), ...topics };
@@ -90,12 +90,6 @@ describe('the application on the embedded log', () => {
       async () => /(\/customers\/\S+\/lineage)/.exec(one.stdout())?.[1],
     );
     expect((await fetch(`${base}${path}`)).status).toBe(200);
-    const paid = await eventually('a sample transaction', async () => {
-      const response = await fetch(`${base}/transactions/status/sample-45`);
-      const { status } = (await response.json()) as { status?: string };
-      return status === 'completed' ? status : undefined;
-    });
-    expect(paid).toBe('completed');
     expect((await stat(env.DATA_DIR)).mode & 0o077).toBe(0);
 
     const two = start(env);
@@ -133,6 +127,33 @@ describe('the application on the embedded log', () => {
     one.child.kill('SIGTERM');
     expect(await one.ended).toBe(0);
   });
+});
+
+describe('billing on the embedded log', () => {
+  // Three topologies of ten partitions each are made at the first start.
+  const startMs = 150_000;
+
+  test('opens sample accounts, and carries out a transaction that is asked for', async () => {
+    const billing = 'billing-ledger,billing-saga,billing-projections';
+    const one = start({ DATA_DIR: join(directory, 'billing'), SAMPLE_FEED: 'auto', TOPOLOGIES: billing });
+    const base = await one.url;
+    const completed = async (key: string): Promise<string | undefined> => {
+      const response = await fetch(`${base}/transactions/status/${key}`);
+      const { status } = (await response.json()) as { status?: unknown };
+      return status === 'completed' ? status : undefined;
+    };
+    expect(await eventually('a sample transaction', () => completed('sample-5'), startMs)).toBe('completed');
+    const body = { sourceAccountId: 'external:bank', destinationAccountId: 'user-5', amount: '1', currency: 'USD' };
+    const headers = { 'content-type': 'application/json', 'idempotency-key': 'mine' };
+    const asked = await fetch(`${base}/transactions/topup`, { method: 'POST', headers, body: JSON.stringify(body) });
+    expect(asked.status).toBe(202);
+    expect(await eventually('the transaction', () => completed('mine'))).toBe('completed');
+    const balance = await eventually('the balance', async () => {
+      const response = await fetch(`${base}/accounts/user-5/balance`);
+      return response.status === 200 ? response.json() : undefined;
+    });
+    expect(balance).toMatchObject({ accountId: 'user-5', currency: 'USD' });
+  }, 240_000);
 });
 
 describe('a start that cannot be', () => {

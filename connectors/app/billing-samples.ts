@@ -53,6 +53,9 @@ function* subjects(random: () => number): Generator<Subject> {
     if (index % refundEvery === 0) yield { type: 'REFUND', originalTxId: txIdOf(index - 1), amount: cents, currency };
     else if (random() < 0.1)
       yield { type: 'WITHDRAWAL', sourceAccountId: source, destinationAccountId: bank, amount, currency };
+    // Also later: a first top-up may come before the opening of its account, as requests are in no order among each other.
+    else if (random() < 0.15)
+      yield { type: 'TOPUP', sourceAccountId: bank, destinationAccountId: source, amount: 10_000n * cents, currency };
     else yield { type: 'TRANSFER', sourceAccountId: source, destinationAccountId: anyOf(others), amount, currency };
   }
 }
