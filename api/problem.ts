@@ -44,6 +44,7 @@ const titles: Readonly<Record<number, string>> = {
   415: 'Unsupported media type',
   421: 'Misdirected request',
   422: 'Not possible',
+  428: 'Precondition required',
   429: 'Too many requests',
   431: 'Headers too large',
   500: 'Internal error',

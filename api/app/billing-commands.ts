@@ -15,7 +15,7 @@ export type BillingBody = Readonly<Record<string, string | undefined>> & { reado
 export type Subject =
   | Pick<MovementRequest, 'type' | 'sourceAccountId' | 'destinationAccountId' | 'amount' | 'currency' | 'reference'>
   | Pick<RefundRequest, 'type' | 'originalTxId' | 'amount' | 'currency' | 'reference'>
-  | Pick<AccountRequest, 'type' | 'accountId' | 'change'>;
+  | Pick<AccountRequest, 'type' | 'accountId' | 'change' | 'expectedVersion'>;
 
 const text = (maxLength: number): object => ({ type: 'string', minLength: 1, maxLength });
 const common = { idempotencyKey: text(200) };
@@ -51,6 +51,43 @@ export const bodies: Readonly<Record<CommandName, object>> = {
   ),
 };
 
+const statusChanges = { FROZEN: 'FREEZE', ACTIVE: 'UNFREEZE', CLOSED: 'CLOSE' } as const;
+
+/** Either a status, or both limits anew. */
+export const changeBody = body(
+  { status: { type: 'string', enum: Object.keys(statusChanges) }, minBalance: text(64), maxBalance: text(64) },
+  [],
+);
+
+/** What a change of an account asks for. Throws a `Problem` for one that says nothing, or too much, or not of which version. */
+export function readChange(accountId: string, given: BillingBody, ifMatch: string | undefined): Subject {
+  const version = /^"(\d{1,15})"$/.exec(ifMatch ?? '')?.[1];
+  if (version === undefined)
+    throw new Problem(428, 'if_match_missing', 'send If-Match with the entity tag of the balance');
+  const base = { type: 'ACCOUNT' as const, accountId: openable(accountId), expectedVersion: Number(version) };
+  const { status, minBalance, maxBalance } = given;
+  const hasLimits = minBalance !== undefined || maxBalance !== undefined;
+  if ((status !== undefined) === hasLimits)
+    throw new Problem(422, 'change_invalid', 'a change has either a status or limits');
+  if (status === undefined) return { ...base, change: { kind: 'SET_LIMITS', ...limitsOf(given) } };
+  const [, kind] = Object.entries(statusChanges).find(([name]) => name === status) ?? ['', 'CLOSE' as const];
+  return { ...base, change: { kind } };
+}
+
+function openable(value: string | undefined): string {
+  const accountId = accountOf(value);
+  if (isStriped(accountId))
+    throw new Problem(422, 'account_invalid', 'an unbounded account is neither opened nor changed');
+  return accountId;
+}
+
+function limitsOf({ minBalance, maxBalance }: BillingBody): Pick<AccountTerms, 'minBalance' | 'maxBalance'> {
+  return compact({
+    minBalance: minBalance === undefined ? undefined : limitOf(minBalance),
+    maxBalance: maxBalance === undefined ? undefined : limitOf(maxBalance),
+  });
+}
+
 /** What a body asks for. `txIdOf` finds a transaction by its tracking id. Throws a `Problem` 422 for what can never be done. */
 export function readSubject(name: CommandName, given: BillingBody, txIdOf: (trackingId: string) => string): Subject {
   if (name === 'open') return readOpening(given);
@@ -74,17 +111,15 @@ export function readSubject(name: CommandName, given: BillingBody, txIdOf: (trac
 }
 
 function readOpening(given: BillingBody): Subject {
-  const { minBalance, maxBalance, ownerId = '', accountType = '' } = given;
-  const accountId = accountOf(given['accountId']);
-  if (isStriped(accountId)) throw new Problem(422, 'account_invalid', 'an unbounded account needs no opening');
-  const terms: AccountTerms = compact({
+  const { ownerId = '', accountType = '' } = given;
+  const accountId = openable(given['accountId']);
+  const terms: AccountTerms = {
     ownerId,
     ownerType: ownerTypes.find((type) => type === given['ownerType']) ?? 'USER',
     accountType,
     currency: currencyOf(given['currency']),
-    minBalance: minBalance === undefined ? undefined : limitOf(minBalance),
-    maxBalance: maxBalance === undefined ? undefined : limitOf(maxBalance),
-  });
+    ...limitsOf(given),
+  };
   return { type: 'ACCOUNT', accountId, change: { kind: 'OPEN', terms } };
 }
 

@@ -21,7 +21,15 @@ import {
   type RouteScope,
 } from '../routes.ts';
 import type { TypedStore } from '../store-queries.ts';
-import { bodies, readSubject, type BillingBody, type CommandName, type Subject } from './billing-commands.ts';
+import {
+  bodies,
+  changeBody,
+  readChange,
+  readSubject,
+  type BillingBody,
+  type CommandName,
+  type Subject,
+} from './billing-commands.ts';
 
 export interface BillingRouteOptions {
   readonly transactions: TypedStore<string, Transaction>;
@@ -42,6 +50,11 @@ type StatusRequest = FastifyRequest<{
   Querystring: { readonly wait?: string };
 }>;
 type CommandRequest = FastifyRequest<{ Body: BillingBody; Querystring: Record<string, never> }>;
+type ChangeRequest = FastifyRequest<{
+  Params: { readonly id: string };
+  Body: BillingBody;
+  Querystring: Record<string, never>;
+}>;
 type Problems = NonNullable<RouteDescription['problems']>;
 
 const queryProblems: Problems = {
@@ -70,6 +83,19 @@ const commandProblems: Problems = {
   503: ['store_not_ready', 'position_not_reached', 'peer_unavailable', 'log_unavailable'],
 };
 
+const changeProblems: Problems = {
+  ...commandProblems,
+  422: [
+    'account_invalid',
+    'amount_invalid',
+    'amount_overflow',
+    'amount_precision',
+    'change_invalid',
+    'idempotency_key_reused',
+  ],
+  428: ['if_match_missing'],
+};
+
 /** Keys are unique among all who ask, until there are tenants. */
 const actorScope = 'default';
 
@@ -81,6 +107,7 @@ export function billingRoutes(options: BillingRouteOptions): Routes {
     commandRoute(scope, options, ['transfer', '/transactions/transfer', 'Moves money between two accounts']);
     commandRoute(scope, options, ['refund', '/transactions/refund', 'Gives back all or part of a transaction']);
     commandRoute(scope, options, ['open', '/accounts', 'Opens an account']);
+    changeRoute(scope, options);
   };
 }
 
@@ -143,12 +170,38 @@ function commandRoute(
     config: {
       description: { summary, success: 'accepted: where to follow it', problems: commandProblems },
     },
-    handler: (request: CommandRequest, reply) => accept(scope, options, { name, request, reply }),
+    handler: (request: CommandRequest, reply) => {
+      const subject = readSubject(name, request.body, (key) => uuid5(actorScope, key));
+      return accept(scope, options, { subject, request, reply });
+    },
   });
 }
 
+function changeRoute(scope: RouteScope, options: BillingRouteOptions): void {
+  scope.app.patch('/accounts/:id', {
+    schema: { params: accountParams, body: changeBody },
+    config: {
+      description: {
+        summary: 'Changes the limits or the status of an account, if it is as the client knows it',
+        success: 'accepted: where to follow it',
+        problems: changeProblems,
+      },
+    },
+    handler: (request: ChangeRequest, reply) => {
+      const subject = readChange(request.params.id, request.body, headerOf(request, 'if-match'));
+      return accept(scope, options, { subject, request, reply });
+    },
+  });
+}
+
+const accountParams = {
+  type: 'object',
+  required: ['id'],
+  properties: { id: { type: 'string', minLength: 1, maxLength: 80 } },
+};
+
 interface Asked {
-  readonly name: CommandName;
+  readonly subject: Subject;
   readonly request: CommandRequest;
   readonly reply: FastifyReply;
 }
@@ -157,10 +210,9 @@ interface Asked {
 async function accept(
   { queries }: RouteScope,
   { requests, transactions, write, nowMs }: BillingRouteOptions,
-  { name, request, reply }: Asked,
+  { subject, request, reply }: Asked,
 ): Promise<FastifyReply> {
   const idempotencyKey = keyOf(request);
-  const subject = readSubject(name, request.body, (key) => uuid5(actorScope, key));
   const txId = uuid5(actorScope, idempotencyKey);
   const fingerprint = fingerprintOf(subject);
   const { value: known } = await queries.get(transactions, txId, contextOf(request));

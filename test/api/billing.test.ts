@@ -283,3 +283,39 @@ describe('sagas that wait', () => {
     expect([answer.status, answer.code]).toEqual([404, 'transaction_not_found']);
   });
 });
+
+describe('PATCH /accounts/:id', () => {
+  const patch = async ({ api }: Bank, payload: object, headers: Readonly<Record<string, string>> = {}) => {
+    const response = await api.inject({ method: 'PATCH', url: '/accounts/ann', payload, headers });
+    return [response.statusCode, response.json<{ code?: string }>().code];
+  };
+  const status = async ({ api }: Bank, key: string) =>
+    (await api.inject(`/transactions/status/${key}`)).json<{ status: string; errorCode?: string }>();
+
+  test('changes the account that the client has seen, and only that', async () => {
+    const bank = await annAndBob();
+    const { etag = '' } = (await bank.api.inject('/accounts/ann/balance')).headers;
+    const headers = { 'if-match': String(etag) };
+    expect(await patch(bank, { status: 'FROZEN', idempotencyKey: 'f' }, headers)).toEqual([202, undefined]);
+    await bank.run();
+    expect(await status(bank, 'f')).toMatchObject({ status: 'completed' });
+    await patch(bank, { maxBalance: '100', idempotencyKey: 'l' }, headers);
+    await post(bank, '/transactions/topup', { ...topUp, idempotencyKey: 't' });
+    await bank.run();
+    expect(await status(bank, 'l')).toMatchObject({ status: 'failed', errorCode: 'version_conflict' });
+    expect(await status(bank, 't')).toMatchObject({ status: 'failed', errorCode: 'account_frozen' });
+  });
+
+  test.each<readonly [string, object, string, number, string]>([
+    ['no version', { status: 'FROZEN' }, '', 428, 'if_match_missing'],
+    ['nothing', {}, '"1"', 422, 'change_invalid'],
+    ['status and limits at once', { status: 'CLOSED', maxBalance: '1' }, '"1"', 422, 'change_invalid'],
+    ['a limit that is none', { maxBalance: '1e3' }, '"1"', 422, 'amount_invalid'],
+    ['a status that is none', { status: 'GONE' }, '"1"', 400, 'request_invalid'],
+  ])('is refused with %s', async (_what, payload, version, code, problem) => {
+    const bank = open();
+    const headers = version === '' ? {} : { 'if-match': version };
+    expect(await patch(bank, { ...payload, idempotencyKey: 'k' }, headers)).toEqual([code, problem]);
+    expect(bank.written).toEqual([]);
+  });
+});
