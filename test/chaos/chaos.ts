@@ -16,6 +16,7 @@ import { until } from '../support/cluster.ts';
 import { startKafka, type RunningKafka } from '../support/kafka-broker.ts';
 import { Member, faults, pick } from './faults.ts';
 import { Watch, load, openLog } from './load.ts';
+import { rawBytesOf } from './raw-read.ts';
 import { verify, type Verdict } from './verify.ts';
 import { chaosWorkload, partitions } from './workload.ts';
 
@@ -83,6 +84,7 @@ async function run(broker: RunningKafka, reader: Log): Promise<boolean> {
   const drawn = await loading;
   await watching;
   await recovered(watch, 'the end of the load');
+  await until('repartition topics are through', async () => isThrough(reader), recoveryMsMax);
   const urls = await reachable();
   const verdict = await verify(reader, workload, urls);
   return report({ survived, verdict, drawn, regressions: watch.regressions });
@@ -132,6 +134,18 @@ async function disturb(broker: RunningKafka, watch: Watch): Promise<readonly Sur
     await systemClock.sleep(random() * calmMs);
   }
   return survived;
+}
+
+/** Whether what the inputs led to is processed as well: the last record of every repartition partition lies below the committed offset. */
+async function isThrough(reader: Log): Promise<boolean> {
+  for (const { applicationId, repartitions } of workload.applications)
+    for (const topic of repartitions) {
+      const all = Array.from({ length: partitions }, (_, partition) => ({ topic, partition }));
+      const records = await rawBytesOf(reader, topic, 'read_committed');
+      const committed = await reader.admin.committed(applicationId, all, { requireStable: false });
+      if (records.some(({ partition, offset }) => (committed[partition]?.offset ?? 0) <= offset)) return false;
+    }
+  return true;
 }
 
 async function recovered(watch: Watch, what: string): Promise<void> {

@@ -56,11 +56,18 @@ export function chaosWorkload(suffix: string) {
     customers,
     changelog: { name: `${countingId}-counts-by-value-changelog`, key: stringSerde, value: int64Serde },
     applications: [
-      { applicationId: countingId, topology: counting, inputs: [events.name] },
+      {
+        applicationId: countingId,
+        topology: counting,
+        inputs: [events.name],
+        repartitions: [`${countingId}-by-value-repartition`],
+      },
       {
         applicationId: mergeId,
         topology: customerMerge(`${suffix}.`),
         inputs: [customers.changesA.name, customers.changesB.name],
+        // In the order in which records pass through them.
+        repartitions: [`${mergeId}-by-source-repartition`, `${mergeId}-by-email-repartition`],
       },
     ],
   } as const;
