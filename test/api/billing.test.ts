@@ -295,7 +295,7 @@ describe('PATCH /accounts/:id', () => {
   test('changes the account that the client has seen, and only that', async () => {
     const bank = await annAndBob();
     const { etag = '' } = (await bank.api.inject('/accounts/ann/balance')).headers;
-    const headers = { 'if-match': String(etag) };
+    const headers = { 'if-match': etag };
     expect(await patch(bank, { status: 'FROZEN', idempotencyKey: 'f' }, headers)).toEqual([202, undefined]);
     await bank.run();
     expect(await status(bank, 'f')).toMatchObject({ status: 'completed' });
