@@ -98,6 +98,9 @@ export interface ReadRecord<K, V> {
   readonly timestampMs: number;
 }
 
+/** For partitions that cannot be read at once. */
+const readPatienceMs = 15_000;
+
 /** Everything committed in a topic, from the start to the end as of the call. */
 export async function readAll<K, V>(
   log: Log,
@@ -107,9 +110,11 @@ export async function readAll<K, V>(
   try {
     const left = await seekToStart(log, reader, topic.name);
     const records: ReadRecord<K, V>[] = [];
+    const deadline = systemClock.monotonicMs() + readPatienceMs;
     while (left.size > 0) {
       const { batches, failures } = await reader.poll(1_000);
-      if (failures[0] !== undefined) throw failures[0].error;
+      // Where leaders move, a broker that does not know it yet may answer wrongly: the reader tries again.
+      if (failures[0] !== undefined && systemClock.monotonicMs() > deadline) throw failures[0].error;
       for (const batch of batches) {
         records.push(...decode(topic, batch));
         if (batch.nextOffset >= (left.get(batch.partition) ?? 0)) left.delete(batch.partition);

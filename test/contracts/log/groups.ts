@@ -175,14 +175,17 @@ export function groupTests(fixture: LogFixture): void {
 
   test('leaving while joining ends it', async () => {
     const groupId = unique('group');
-    const a = start('a', { groupId });
-    a.probe.onJoining = () => a.member.leave();
-    await eventually('it tried to join', () => a.probe.joinings > 0);
+    const probe = new Probe('a');
+    const member = fixture.member({ groupId }, probe);
+    // Set before it starts: it may ask at once.
+    probe.onJoining = () => member.leave();
+    member.start();
+    await eventually('it tried to join', () => probe.joinings > 0);
     const b = start('b', { groupId });
     await b.probe.joined(1);
     await eventually('b is alone', () => b.probe.groupData.join() === 'b');
-    expect(a.probe.assignments).toEqual([]);
-    expect(a.member.current).toBeUndefined();
+    expect(probe.assignments).toEqual([]);
+    expect(member.current).toBeUndefined();
   });
 
   test('a static member returns to its place without a rebalance, unless it left for good', async () => {
