@@ -1,9 +1,8 @@
 /** Aggregations of a stream by key. */
+import { declareAggregate, type Aggregator } from './aggregate-step.ts';
 import { aggregateStream, countStream } from '../processors/aggregate.ts';
-import type { CreateNode } from '../processors/node.ts';
-import { storeView } from '../processors/table.ts';
 import { int64Serde, type Serde } from '../schemas/serde.ts';
-import { isKept, type GroupedState } from './handle-state.ts';
+import type { GroupedState } from './handle-state.ts';
 import type {
   CogroupedKStream,
   Handles,
@@ -18,15 +17,7 @@ import { CogroupedHandle } from './cogrouped-stream.ts';
 import { byKey } from './repartition.ts';
 import { SessionWindowedHandle, TimeWindowedHandle } from './windowed-stream.ts';
 import type { SessionWindows, SlidingWindows, TimeWindows } from '../processors/windows.ts';
-import { storeName, tableStore, type TableStore } from './table-store.ts';
-
-interface Aggregator<K, A> {
-  readonly what: string;
-  readonly store: TableStore<K, A>;
-  readonly valueSerde: Serde<A> | undefined;
-  readonly isExact?: boolean;
-  readonly create: (store: string) => CreateNode;
-}
+import { storeName, type TableStore } from './table-store.ts';
 
 export class GroupedStreamHandle<K, V> implements KGroupedStream<K, V> {
   readonly state: GroupedState<K, V>;
@@ -77,27 +68,9 @@ export class GroupedStreamHandle<K, V> implements KGroupedStream<K, V> {
       : new TimeWindowedHandle(this.#handles, this.state, { windows, emit: 'on-update' });
   }
 
-  #aggregate<A>({ what, store, valueSerde, isExact = false, create }: Aggregator<K, A>): KTable<K, A> {
-    const name = storeName(store);
-    const stream = byKey(this.state, { name, what });
-    const { declaration, onError } = stream;
-    const spec = tableStore(store, { declaration, key: stream.key, value: valueSerde, isExact });
-    const node = declaration.processor({
-      name: declaration.stepName('KSTREAM-AGGREGATE', name),
-      what,
-      parents: [stream.node],
-      create: create(name),
-      stores: [spec],
-      onError,
-    });
-    return this.#handles.table({
-      declaration,
-      onError,
-      node,
-      key: spec.key,
-      value: spec.value,
-      view: storeView(name),
-      keep: isKept,
-    });
+  #aggregate<A>(aggregator: Aggregator<K, A>): KTable<K, A> {
+    const name = storeName(aggregator.store);
+    const stream = byKey(this.state, { name, what: aggregator.what });
+    return this.#handles.table(declareAggregate({ ...stream, name, prefix: 'KSTREAM-AGGREGATE' }, aggregator));
   }
 }

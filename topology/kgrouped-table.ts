@@ -1,20 +1,11 @@
 /** Aggregations of a table's rows by group. */
+import { declareAggregate, type Aggregator } from './aggregate-step.ts';
 import { aggregateTable, countTable } from '../processors/aggregate.ts';
-import type { CreateNode } from '../processors/node.ts';
-import { storeView } from '../processors/table.ts';
 import { int64Serde, type Serde } from '../schemas/serde.ts';
-import { isKept, type GroupedTableState } from './handle-state.ts';
+import type { GroupedTableState } from './handle-state.ts';
 import type { Handles, KGroupedTable, KTable } from './handles.ts';
 import type { TableAggregation } from './operands.ts';
-import { storeName, tableStore, type TableStore } from './table-store.ts';
-
-interface Aggregator<K, A> {
-  readonly what: string;
-  readonly store: TableStore<K, A>;
-  readonly valueSerde: Serde<A> | undefined;
-  readonly isExact?: boolean;
-  readonly create: (store: string) => CreateNode;
-}
+import { storeName, type TableStore } from './table-store.ts';
 
 export class GroupedTableHandle<K, V> implements KGroupedTable<K, V> {
   readonly state: GroupedTableState<K, V>;
@@ -54,26 +45,8 @@ export class GroupedTableHandle<K, V> implements KGroupedTable<K, V> {
     });
   }
 
-  #aggregate<A>({ what, store, valueSerde, isExact = false, create }: Aggregator<K, A>): KTable<K, A> {
-    const { declaration, onError, key, node: parent } = this.state;
-    const name = storeName(store);
-    const spec = tableStore(store, { declaration, key, value: valueSerde, isExact });
-    const node = declaration.processor({
-      name: declaration.stepName('KTABLE-AGGREGATE', name),
-      what,
-      parents: [parent],
-      create: create(name),
-      stores: [spec],
-      onError,
-    });
-    return this.#handles.table({
-      declaration,
-      onError,
-      node,
-      key: spec.key,
-      value: spec.value,
-      view: storeView(name),
-      keep: isKept,
-    });
+  #aggregate<A>(aggregator: Aggregator<K, A>): KTable<K, A> {
+    const name = storeName(aggregator.store);
+    return this.#handles.table(declareAggregate({ ...this.state, name, prefix: 'KTABLE-AGGREGATE' }, aggregator));
   }
 }

@@ -1,6 +1,4 @@
 import { assert, hasCode, StreamError } from '../../errors.ts';
-import type { RecordCursor } from '../../schemas/record-batch.ts';
-import { BatchCursor } from '../../schemas/record-batch-cursor.ts';
 import { partitionId, type TopicPartition } from '../../schemas/record.ts';
 import type {
   FetchedBatch,
@@ -11,8 +9,9 @@ import type {
   ReadFailure,
   ReadResult,
 } from '../log.ts';
+import { RawBatches, type VisibleBatches } from '../raw-batches.ts';
 import type { Connection } from './connection.ts';
-import { readPartition, type PartitionRead } from './partition-read.ts';
+import { readPartition } from './partition-read.ts';
 
 const pollBytesDefault = 16 * 1024 * 1024;
 const partitionBytesDefault = 1024 * 1024;
@@ -33,7 +32,7 @@ interface Answer {
   readonly assigned: Assigned;
   readonly offset: number;
   readonly offsets?: PartitionOffsets;
-  readonly read?: PartitionRead | undefined;
+  readonly read?: VisibleBatches | undefined;
   readonly error?: StreamError;
 }
 
@@ -193,7 +192,7 @@ export class EmbeddedReader implements Reader {
       }
       if (read === undefined) continue;
       assigned.offset = read.nextOffset;
-      batches.push(new EmbeddedBatch(assigned, offset, read));
+      batches.push(new RawBatches(assigned, offset, read));
       this.#partitions.delete(id);
       this.#partitions.set(id, assigned);
     }
@@ -225,31 +224,5 @@ export class EmbeddedReader implements Reader {
     for (const { unwatch } of this.#partitions.values()) unwatch();
     this.#partitions.clear();
     this.#waiting?.abort();
-  }
-}
-
-class EmbeddedBatch implements FetchedBatch {
-  readonly topic: string;
-  readonly partition: number;
-  readonly count: number;
-  readonly nextOffset: number;
-  readonly sizeBytes: number;
-  readonly #buffer: Buffer;
-  readonly #positions: readonly number[];
-  readonly #fromOffset: number;
-
-  constructor({ topic, partition }: TopicPartition, fromOffset: number, read: PartitionRead) {
-    this.topic = topic;
-    this.partition = partition;
-    this.count = read.count;
-    this.nextOffset = read.nextOffset;
-    this.sizeBytes = read.sizeBytes;
-    this.#buffer = read.buffer;
-    this.#positions = read.positions;
-    this.#fromOffset = fromOffset;
-  }
-
-  cursor(): RecordCursor {
-    return new BatchCursor(this.#buffer, this.#positions, this.#fromOffset);
   }
 }

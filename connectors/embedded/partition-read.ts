@@ -1,4 +1,5 @@
 /** Reading a partition: whole stored batches, without those that the isolation level hides. */
+import type { VisibleBatches } from '../raw-batches.ts';
 import { hasCode } from '../../errors.ts';
 import { BatchCursor } from '../../schemas/record-batch-cursor.ts';
 import { checkCrc, readBatchHeader, type BatchHeader } from '../../schemas/record-batch-header.ts';
@@ -13,19 +14,10 @@ export interface ReadRequest {
   readonly bytesMax: number;
 }
 
-/** What one read found. `positions` say where the visible batches begin in `buffer`. */
-export interface PartitionRead {
-  readonly buffer: Buffer;
-  readonly positions: readonly number[];
-  readonly count: number;
-  readonly sizeBytes: number;
-  readonly nextOffset: number;
-}
-
 const nothing = Buffer.alloc(0);
 
 /** `undefined` if there is nothing from `offset` on. Throws `OFFSET_OUT_OF_RANGE`, `LOG_CORRUPT`, `LOG_UNAVAILABLE`. */
-export function readPartition(log: PartitionLog, request: ReadRequest): PartitionRead | undefined {
+export function readPartition(log: PartitionLog, request: ReadRequest): VisibleBatches | undefined {
   const { offset, isolation } = request;
   if (offset < log.start || offset > log.end) throw log.outOfRange(offset);
   const limit = isolation === 'read_committed' ? log.stable : log.end;
@@ -72,7 +64,7 @@ function readSegment(
   segment: Segment,
   { offset, isolation, bytesMax }: ReadRequest,
   limit: number,
-): PartitionRead | undefined {
+): VisibleBatches | undefined {
   if (segment.endOffset <= offset) return undefined;
   const buffer = segment.readAround(offset, bytesMax);
   const positions: number[] = [];

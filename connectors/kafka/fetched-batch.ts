@@ -1,36 +1,10 @@
 /** From a partition's raw bytes to what may be seen: checksums, markers and aborted transactions dealt with, records not yet touched. */
 import { StreamError } from '../../errors.ts';
-import { BatchCursor, readControlType } from '../../schemas/record-batch-cursor.ts';
+import { readControlType } from '../../schemas/record-batch-cursor.ts';
 import { checkCrc, readBatchHeader, type BatchHeader } from '../../schemas/record-batch-header.ts';
-import type { RecordCursor } from '../../schemas/record-batch.ts';
 import type { FetchedBatch, Isolation } from '../log.ts';
+import { RawBatches } from '../raw-batches.ts';
 import type { AbortedTransaction, PartitionAnswer } from './fetch-request.ts';
-
-class KafkaBatch implements FetchedBatch {
-  readonly topic: string;
-  readonly partition: number;
-  readonly count: number;
-  readonly nextOffset: number;
-  readonly sizeBytes: number;
-  readonly #buffer: Buffer;
-  readonly #positions: readonly number[];
-  readonly #fromOffset: number;
-
-  constructor(at: PartitionAnswer, fromOffset: number, visible: Visible) {
-    this.topic = at.topic;
-    this.partition = at.partition;
-    this.count = visible.count;
-    this.nextOffset = visible.nextOffset;
-    this.sizeBytes = visible.sizeBytes;
-    this.#buffer = at.records;
-    this.#positions = visible.positions;
-    this.#fromOffset = fromOffset;
-  }
-
-  cursor(): RecordCursor {
-    return new BatchCursor(this.#buffer, this.#positions, this.#fromOffset);
-  }
-}
 
 interface Visible {
   readonly positions: number[];
@@ -84,7 +58,10 @@ export function readAnswer(answer: PartitionAnswer, fromOffset: number, isolatio
     error = new StreamError(thrown.code, thrown.message, { facts, cause: thrown });
   }
   const hasMoved = visible.nextOffset > fromOffset;
-  return { batch: hasMoved ? new KafkaBatch(answer, fromOffset, visible) : undefined, error };
+  return {
+    batch: hasMoved ? new RawBatches(answer, fromOffset, { buffer: answer.records, ...visible }) : undefined,
+    error,
+  };
 }
 
 function collect(answer: PartitionAnswer, fromOffset: number, isolation: Isolation, visible: Visible): void {

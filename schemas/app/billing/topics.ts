@@ -2,6 +2,14 @@ import { bytesSerde, defineTopic, stringSerde, type Topic } from '../../../index
 import { accountEventSerde, type AccountEvent } from './account-event.ts';
 import { ledgerCommandSerde, type LedgerCommand } from './ledger-command.ts';
 import { ledgerResultSerde, type LedgerResult } from './ledger-result.ts';
+import { balanceSerde, dailyTotalSerde, type Balance, type DailyTotal } from './projection.ts';
+import { sagaRequestSerde, type SagaRequest } from './request.ts';
+import {
+  sagaTransitionSerde,
+  transactionEventSerde,
+  type SagaTransition,
+  type TransactionEvent,
+} from './transaction.ts';
 
 /** All topics of billing. */
 export interface BillingTopics {
@@ -23,15 +31,6 @@ export interface BillingTopics {
   readonly dailyTotals: Topic<string, DailyTotal>;
   readonly deadLetter: Topic<Uint8Array, Uint8Array>;
 }
-import { balanceSerde, dailyTotalSerde, type Balance, type DailyTotal } from './projection.ts';
-import { sagaRequestSerde, type SagaRequest } from './request.ts';
-import {
-  sagaTransitionSerde,
-  transactionEventSerde,
-  type SagaTransition,
-  type TransactionEvent,
-} from './transaction.ts';
-
 const sevenDaysMs = 604_800_000;
 const thirtyDaysMs = 2_592_000_000;
 
