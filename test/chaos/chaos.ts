@@ -16,7 +16,7 @@ import { until } from '../support/cluster.ts';
 import { startKafka, type RunningKafka } from '../support/kafka-broker.ts';
 import { Member, faults, pick } from './faults.ts';
 import { Watch, load, openLog } from './load.ts';
-import { rawBytesOf } from './raw-read.ts';
+import { isThrough } from '../support/progress.ts';
 import { verify, type Verdict } from './verify.ts';
 import { chaosWorkload, partitions } from './workload.ts';
 
@@ -85,7 +85,7 @@ async function run(broker: RunningKafka, reader: Log): Promise<boolean> {
   const drawn = await loading;
   await watching;
   await recovered(watch, 'the end of the load');
-  await until('repartition topics are through', async () => isThrough(reader), recoveryMsMax);
+  await until('all topics are through', async () => allThrough(reader), recoveryMsMax);
   const urls = await reachable();
   const verdict = await verify(reader, workload, urls);
   return report({ survived, verdict, drawn, regressions: watch.regressions });
@@ -137,15 +137,9 @@ async function disturb(broker: RunningKafka, watch: Watch): Promise<readonly Sur
   return survived;
 }
 
-/** Whether what the inputs led to is processed as well: the last record of every repartition partition lies below the committed offset. */
-async function isThrough(reader: Log): Promise<boolean> {
-  for (const { applicationId, repartitions } of workload.applications)
-    for (const topic of repartitions) {
-      const all = Array.from({ length: partitions }, (_, partition) => ({ topic, partition }));
-      const records = await rawBytesOf(reader, topic, 'read_committed');
-      const committed = await reader.admin.committed(applicationId, all, { requireStable: false });
-      if (records.some(({ partition, offset }) => (committed[partition]?.offset ?? 0) <= offset)) return false;
-    }
+async function allThrough(reader: Log): Promise<boolean> {
+  for (const { applicationId, inputs, repartitions, outputs } of workload.applications)
+    if (!(await isThrough(reader, applicationId, { topics: [...inputs, ...repartitions], outputs }))) return false;
   return true;
 }
 

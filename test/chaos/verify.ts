@@ -1,5 +1,5 @@
 /** Recomputes everything from the input topics alone, and compares it with what was published, stored and answered. */
-import { rawBytesOf, type RawRead } from './raw-read.ts';
+import { rawBytesOf, type RawRead } from '../support/raw-read.ts';
 import type { Log } from '../../connectors/log.ts';
 import { decodeChange } from '../../processors/app/customer/decode.ts';
 import { isRejection } from '../../processors/app/customer/rejection.ts';

@@ -61,6 +61,7 @@ export function chaosWorkload(suffix: string) {
         topology: counting,
         inputs: [events.name],
         repartitions: [`${countingId}-by-value-repartition`],
+        outputs: [counts.name, dlq.name],
       },
       {
         applicationId: mergeId,
@@ -68,6 +69,7 @@ export function chaosWorkload(suffix: string) {
         inputs: [customers.changesA.name, customers.changesB.name],
         // In the order in which records pass through them.
         repartitions: [`${mergeId}-by-source-repartition`, `${mergeId}-by-email-repartition`],
+        outputs: [customers.merged.name, customers.dlq.name],
       },
     ],
   } as const;

@@ -7,7 +7,6 @@ import { silentLogger, systemClock, systemRandom } from '../../../clock.ts';
 import { kafkaLog } from '../../../connectors/kafka/kafka-log.ts';
 import type { Log } from '../../../connectors/log.ts';
 import type { Topic } from '../../../schemas/topic.ts';
-import type { TopicPartition } from '../../../schemas/record.ts';
 import type { SourceChange } from '../../../schemas/app/customer/change.ts';
 import type { StewardOverride } from '../../../schemas/app/customer/override.ts';
 import { customerTopics } from '../../../schemas/app/customer/topics.ts';
@@ -21,6 +20,7 @@ import { decoded, written } from '../../support/customer/records.ts';
 import { referenceFold } from '../../support/customer/reference-fold.ts';
 import type { OverrideInput } from '../../support/customer/reference-fold.ts';
 import { describeKafka } from '../../support/kafka.ts';
+import { isThrough } from '../../support/progress.ts';
 
 const partitions = 6;
 const families = 60;
@@ -84,6 +84,14 @@ const declared: readonly Pick<Topic<unknown, unknown>, 'name' | 'create'>[] = [
   topics.detached,
 ];
 const sources = [topics.changesA, topics.changesB, topics.overrides];
+const applicationId = `${prefix}customer-merge`;
+const passed = {
+  topics: [
+    ...sources.map(({ name }) => name),
+    ...['by-source', 'by-email'].map((name) => `${applicationId}-${name}-repartition`),
+  ],
+  outputs: [topics.merged.name],
+};
 
 async function append(log: Log, { changes, overrides }: Inputs): Promise<void> {
   for (const [topic, source] of [
@@ -118,7 +126,6 @@ describeKafka('the customer merge on Kafka', (brokers) => {
       { brokers, clientId: 'test' },
       { clock: systemClock, random: systemRandom, logger: silentLogger },
     );
-    const applicationId = `${prefix}customer-merge`;
     const run = async (id: string): Promise<StreamInstance> => {
       const path = join(directory, id);
       const stores = levelStores({ directory: path, logger: silentLogger, random: systemRandom });
@@ -140,7 +147,7 @@ describeKafka('the customer merge on Kafka', (brokers) => {
     // The same inputs again over the state that is there, as if they had been written twice.
     await log.admin.commitForEmptyGroup(applicationId, fromTheStart);
     const again = await run('one');
-    await until('the replay is through', async () => isThrough(log, applicationId), 60_000);
+    await until('the replay is through', async () => isThrough(log, applicationId, passed), 60_000);
     await again.close();
     expect(await merged(log)).toEqual(expectedAfter(2, given));
 
@@ -151,7 +158,7 @@ describeKafka('the customer merge on Kafka', (brokers) => {
     await rm(directory, { recursive: true, force: true });
     await log.admin.commitForEmptyGroup(applicationId, fromTheStart);
     const fresh = await run('three');
-    await until('the inputs are through', async () => isThrough(log, applicationId), 60_000);
+    await until('the inputs are through', async () => isThrough(log, applicationId, passed), 60_000);
     await fresh.close();
     expect(await merged(log)).toEqual(expected);
     expect(await readAll(log, topics.dlq)).toEqual([]);
@@ -168,10 +175,6 @@ function isEqual(found: ReadonlyMap<string, string>, expected: ReadonlyMap<strin
   return found.size === expected.size && [...expected].every(([key, value]) => found.get(key) === value);
 }
 
-function allOf(topic: string): readonly TopicPartition[] {
-  return Array.from({ length: partitions }, (_, partition) => ({ topic, partition }));
-}
-
 /** What is left by the inputs, given so many times in a row. */
 function expectedAfter(times: number, { changes, overrides }: Inputs): Map<string, string> {
   const repeat = <T>(list: readonly T[]): readonly T[] => Array.from({ length: times }, () => list).flat();
@@ -180,15 +183,4 @@ function expectedAfter(times: number, { changes, overrides }: Inputs): Map<strin
   for (const [email, { json }] of referenceFold(repeat(accepted), repeat(overrides)))
     if (json !== null) expected.set(email, json);
   return expected;
-}
-
-/** Whether the group has committed past the last record of every source and repartition topic. */
-async function isThrough(log: Log, applicationId: string): Promise<boolean> {
-  const repartitions = ['by-source', 'by-email'].map((name) => `${applicationId}-${name}-repartition`);
-  for (const name of [...sources.map((topic) => topic.name), ...repartitions]) {
-    const committed = await log.admin.committed(applicationId, allOf(name), { requireStable: false });
-    for (const { partition, offset } of await readAll(log, { ...topics.dlq, name }))
-      if ((committed[partition]?.offset ?? 0) <= offset) return false;
-  }
-  return true;
 }
