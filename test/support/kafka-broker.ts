@@ -2,13 +2,14 @@ import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, openSync, closeSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Kafka, logLevel } from 'kafkajs';
+import { freePorts } from './free-ports.ts';
+import { watchOver } from './watchdog.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -173,9 +174,8 @@ class Broker implements RunningKafka {
     await once(broker, 'spawn');
     this.#process = broker;
 
-    const watchdog = this.#watch(broker);
+    watchOver(broker, this.#folder);
     broker.once('exit', () => {
-      watchdog.kill('SIGKILL');
       if (this.#process === broker) this.#process = undefined;
     });
     await this.#untilReady(broker);
@@ -219,17 +219,6 @@ class Broker implements RunningKafka {
     const exited = once(broker, 'exit');
     broker.kill('SIGKILL');
     await exited;
-  }
-
-  /** A shell that ends the broker and removes its data when our end of its pipe closes: even SIGKILL does that. */
-  #watch(broker: ChildProcess): ChildProcess {
-    const script = 'cat >/dev/null; kill -9 "$1"; sleep 1; rm -rf "$2"';
-    const watchdog = spawn('sh', ['-c', script, 'sh', String(broker.pid), this.#folder], {
-      stdio: ['pipe', 'ignore', 'ignore'],
-      detached: true,
-    });
-    watchdog.unref();
-    return watchdog;
   }
 
   async #untilReady(broker: ChildProcess): Promise<void> {
@@ -346,13 +335,4 @@ async function fetchJars(version: string, lib: string): Promise<string | undefin
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
-}
-
-/** All different: none is given back before the last is found. */
-async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  for (const server of servers) await once(server.listen(0, '127.0.0.1'), 'listening');
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  for (const server of servers) await once(server.close(), 'close');
-  return ports;
 }
