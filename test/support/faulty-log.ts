@@ -1,12 +1,14 @@
 /** A log that fails on request, around a real one. */
 import { systemClock } from '../../clock.ts';
 import type { StreamError } from '../../errors.ts';
-import type { Log, Producer, ReadFailure, Reader } from '../../connectors/log.ts';
+import type { Admin, Log, PartitionOffsets, Producer, ReadFailure, Reader } from '../../connectors/log.ts';
 
 /** What fails now; may be changed at any time. What throws makes the call reject. */
 export interface LogFaults {
   /** Instead of reading: why nothing can be read. */
   unreadable?: () => readonly ReadFailure[] | undefined;
+  /** What is told of the offsets of a partition of `topic`. */
+  toldOffsets?: (topic: string, offsets: PartitionOffsets) => PartitionOffsets;
   beforeSend?: () => void;
   beforeCommit?: () => void;
   /** The transaction is committed, and its producer does not learn of it. */
@@ -20,7 +22,7 @@ const failedPollMs = 20;
 
 export function faultyLog(log: Log, faults: LogFaults): Log {
   return {
-    admin: log.admin,
+    admin: faultyAdmin(log.admin, faults),
     reader: (options) => faultyReader(log.reader(options), faults),
     producer: async (options) => faultyProducer(await log.producer(options), faults),
     member: (options, listener) => {
@@ -29,6 +31,19 @@ export function faultyLog(log: Log, faults: LogFaults): Log {
     },
     close: () => log.close(),
   };
+}
+
+function faultyAdmin(admin: Admin, faults: LogFaults): Admin {
+  const offsets: Admin['offsets'] = async (partitions) => {
+    const found = await admin.offsets(partitions);
+    return found.map((range, index) => faults.toldOffsets?.(partitions[index]?.topic ?? '', range) ?? range);
+  };
+  return new Proxy(admin, {
+    get: (target, name) => {
+      const member: unknown = name === 'offsets' ? offsets : Reflect.get(target, name);
+      return typeof member === 'function' ? (member.bind(target) as unknown) : member;
+    },
+  });
 }
 
 function faultyReader(reader: Reader, faults: LogFaults): Reader {

@@ -63,7 +63,7 @@ export async function takeOver(scope: TakeOverScope, opening: Opening): Promise<
       const { name } = planned.spec;
       if (!stores.has(name)) stores.set(name, await openStore(scope, { opening, planned }));
     }
-    await Promise.all([...stores.values()].map((store) => restore(scope, opening, store)));
+    await restoreAll(scope, opening);
     for (const store of stores.values()) await store.load();
     return { stores: new Map(stores), start };
   } catch (error) {
@@ -232,6 +232,25 @@ function cacheBytes(scope: OpenStoreScope): number {
 function writeBufferBytes(scope: OpenStoreScope): number {
   const share = Math.floor(scope.options.storesBytesMax / (2 * storeCount(scope)));
   return Math.min(writeBuffer.max, Math.max(writeBuffer.min, share));
+}
+
+/** If one cannot be restored the others stop before this rejects: the next attempt opens the same stores, and nobody may be left who writes into those of this one. */
+async function restoreAll(scope: TakeOverScope, opening: Opening): Promise<void> {
+  const controller = new AbortController();
+  const abort = (): void => {
+    controller.abort();
+  };
+  opening.signal.addEventListener('abort', abort, { once: true });
+  const attempt = { ...opening, signal: controller.signal };
+  checkWanted(opening);
+  const restoring = [...opening.stores.values()].map((store) => restore(scope, attempt, store));
+  try {
+    await Promise.all(restoring);
+  } finally {
+    abort();
+    await Promise.allSettled(restoring);
+    opening.signal.removeEventListener('abort', abort);
+  }
 }
 
 async function restore(scope: TakeOverScope, opening: Opening, store: TaskStore): Promise<void> {

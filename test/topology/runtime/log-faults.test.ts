@@ -39,8 +39,8 @@ afterEach(async () => {
   await log.close();
 });
 
-async function start(options: TestInstanceOptions = {}): Promise<StreamInstance> {
-  const instance = testInstance(faultyLog(log.client(), faults), counting, { topicCheckIntervalMs: 50, ...options });
+async function start(options: TestInstanceOptions = {}, topology = counting): Promise<StreamInstance> {
+  const instance = testInstance(faultyLog(log.client(), faults), topology, { topicCheckIntervalMs: 50, ...options });
   instances.push(instance);
   await instance.start();
   return instance;
@@ -281,5 +281,28 @@ describe('restoring from a changelog', () => {
     delete faults.unreadable;
     await until('ready', () => second.isReady);
     expect(second.failure).toBeUndefined();
+  });
+
+  it('of one store fails while another one waits for its end: the next attempt is not in the way of this one', async () => {
+    const twice = defineTopology('counting', (t) => {
+      const grouped = t.stream(words).groupByKey();
+      grouped.count('counts-by-key').toStream().to(counts);
+      grouped.count('late');
+    });
+    const first = await start({}, twice);
+    await produce(log, words, records(10));
+    await until('counted', async () => (await counted()) === 10);
+    await first.close();
+    let attempts = 0;
+    faults.toldOffsets = (topic, range) => {
+      if (topic === changelog && (attempts += 1) === 1) throw new StreamError('LOG_UNAVAILABLE', 'not now');
+      return topic.includes('late') && attempts < 2 ? { ...range, stable: 0 } : range;
+    };
+    let pollsLeft = 40;
+    faults.unreadable = () => (attempts < 2 || (pollsLeft -= 1) > 0 ? [] : undefined);
+    const second = await start({ instanceId: 'two' }, twice);
+    await until('ready', () => second.isReady);
+    await produce(log, words, records(1));
+    await until('it goes on from its state', async () => (await counted()) === 11);
   });
 });
