@@ -1,11 +1,12 @@
 /** Many seeds of one scenario, summed up. */
+import { billingScenario } from './billing-scenario.ts';
 import { customerMergeScenario } from './customer-merge-scenario.ts';
 import { engineScenario } from './engine-scenario.ts';
 import { allMarks } from './marks.ts';
 import type { Outcome } from './run-plan.ts';
 import type { Scenario } from './scenario.ts';
 
-export const scenarios: readonly Scenario[] = [engineScenario, customerMergeScenario];
+export const scenarios: readonly Scenario[] = [engineScenario, customerMergeScenario, billingScenario];
 
 export class Campaign {
   readonly marks = new Map<string, number>();

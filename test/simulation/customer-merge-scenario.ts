@@ -28,7 +28,7 @@ const inputsOf = { system_a: topics.changesA, system_b: topics.changesB };
 
 export const customerMergeScenario: Scenario = {
   name: 'customer-merge',
-  topology: customerMerge(),
+  topologies: [customerMerge()],
   marks: [],
   topics: topicNames.map((name) => ({ name })),
   inputs,

@@ -71,7 +71,7 @@ const topology = defineTopology('simulated', (t) => {
 
 export const engineScenario: Scenario = {
   name: 'engine',
-  topology,
+  topologies: [topology],
   marks: ['input: aborted', 'input: abandoned'],
   topics: [events, lines, numbered, counts, copies, ticks].map(({ name }) => ({ name })),
   inputs,

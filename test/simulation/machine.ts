@@ -2,6 +2,7 @@
 import type { LogFacts, Logger } from '../../clock.ts';
 import type { EmbeddedLog } from '../../connectors/embedded/embedded-log.ts';
 import type { Log } from '../../connectors/log.ts';
+import type { Topology } from '../../topology/graph.ts';
 import type { Host } from '../../topology/runtime/host.ts';
 import { createInstance } from '../../topology/runtime/stream-instance.ts';
 import type { StreamInstance } from '../../topology/runtime/stream-instance.ts';
@@ -33,12 +34,11 @@ export class Machine {
   readonly name: string;
   readonly disk: SimDisk;
   process: SimProcess | undefined;
-  instance: StreamInstance | undefined;
-  /** The transaction whose commit is being sent, for the network to take along. */
-  committing: ObservedTransaction | undefined;
+  /** Of the process, one for each application. */
+  instances: readonly StreamInstance[] = [];
   readonly #options: MachineOptions;
   readonly #chance: Chance;
-  #client: Log | undefined;
+  #clients: readonly Log[] = [];
   #starts = 0;
   #isRetired = false;
 
@@ -57,7 +57,7 @@ export class Machine {
   /** Starts a process with what is on the disk. Does nothing if one runs. */
   start(): void {
     if (this.isUp) return;
-    const { index, plan, scenario, scheduler, log, network, faults, ledger } = this.#options;
+    const { index, plan, scenario, scheduler, faults, ledger } = this.#options;
     this.#starts += 1;
     const process = new SimProcess(`${this.name}.${this.#starts}`, scheduler, plan.tuning.yieldMs);
     process.skewMs = faults.skewMs(index);
@@ -65,12 +65,22 @@ export class Machine {
       this.#onStep(process, step);
     };
     this.process = process;
-    this.#client = log.client(network.carrierOf(process), process.clock);
-    const { tuning } = plan;
-    const instance = createInstance({
-      applicationId: scenario.topology.name,
+    const hosts = scenario.topologies.map((topology) => ({ topology, host: this.#host(process) }));
+    this.#clients = hosts.map(({ host }) => host.log);
+    this.instances = hosts.map(({ topology, host }) => this.#instance(topology, host));
+    this.note('starts');
+    for (const instance of this.instances)
+      instance.start().catch((error: unknown) => {
+        if (!process.isDead) ledger.violations.push(`${process.name} could not start: ${String(error)}`);
+      });
+  }
+
+  #instance(topology: Topology, host: Host): StreamInstance {
+    const { tuning } = this.#options.plan;
+    return createInstance({
+      applicationId: topology.name,
       instanceId: this.name,
-      topology: scenario.topology,
+      topology,
       commitIntervalMs: tuning.commitIntervalMs,
       commitGapMs: tuning.commitGapMs,
       sessionTimeoutMs: tuning.sessionTimeoutMs,
@@ -79,12 +89,7 @@ export class Machine {
       transactionTimeoutMs: tuning.transactionTimeoutMs,
       repartitionPurgeIntervalMs: tuning.repartitionPurgeIntervalMs,
       bufferedBytesMax: tuning.bufferedBytesMax,
-      host: this.#host(process, this.#client),
-    });
-    this.instance = instance;
-    this.note('starts');
-    instance.start().catch((error: unknown) => {
-      if (!process.isDead) ledger.violations.push(`${process.name} could not start: ${String(error)}`);
+      host,
     });
   }
 
@@ -94,9 +99,9 @@ export class Machine {
     if (process === undefined || process.isDead) return;
     process.isDead = true;
     this.note(why);
-    const client = this.#client;
+    const clients = this.#clients;
     this.#options.scheduler.at(0, undefined, () => {
-      void client?.close();
+      for (const client of clients) void client.close();
     });
   }
 
@@ -113,12 +118,13 @@ export class Machine {
     return await this.stop(timeoutMs);
   }
 
-  /** Closes the instance as SIGTERM does, then ends the process. Resolves to whether it was closed in time. */
+  /** Closes the instances as SIGTERM does, then ends the process. Resolves to whether it was closed in time. */
   async stop(timeoutMs: number): Promise<boolean> {
-    const { process, instance } = this;
-    if (process === undefined || instance === undefined || process.isDead) return true;
+    const { process, instances } = this;
+    if (process === undefined || process.isDead) return true;
     this.note('is told to stop');
-    const isInTime = await instance.close({ timeoutMs });
+    const closed = await Promise.all(instances.map((instance) => instance.close({ timeoutMs })));
+    const isInTime = closed.every(Boolean);
     if (this.process === process) this.kill(isInTime ? 'has stopped' : 'did not stop in time and is killed');
     return isInTime;
   }
@@ -145,16 +151,25 @@ export class Machine {
     });
   }
 
-  #host(process: SimProcess, client: Log): Host {
-    const { plan, trace } = this.#options;
+  #host(process: SimProcess): Host {
+    const { plan, trace, log, network, ledger } = this.#options;
+    // Whose commit is being sent: the network takes it along.
+    let committing: ObservedTransaction | undefined;
+    const carrier = network.carrierOf(process, (request) => {
+      const transaction = request === 'end-txn' ? committing : undefined;
+      if (request === 'end-txn') committing = undefined;
+      return () => {
+        if (transaction !== undefined) ledger.committed(transaction);
+      };
+    });
     return {
       clock: process.clock,
       random: this.#chance,
-      log: observedLog(client, {
+      log: observedLog(log.client(carrier, process.clock), {
         instanceId: this.name,
         fetchBytes: plan.tuning.fetchBytes,
         committing: (transaction) => {
-          this.committing = transaction;
+          committing = transaction;
         },
       }),
       stores: this.disk.storesOf(process),

@@ -19,9 +19,10 @@ export interface NetworkOptions {
   readonly requestTimeoutMs: number;
   /** Of one request, as the faults in force have it. */
   fate(process: SimProcess, request: RequestName): Fate;
-  /** Called when a request is sent; what it returns is called at the log once the effect has happened there. */
-  sent(process: SimProcess, request: RequestName): () => void;
 }
+
+/** Called when a request is sent; what it returns is called at the log once the effect has happened there. */
+export type OnSent = (request: RequestName) => () => void;
 
 /** Requests are late, or slow, by at most this. */
 const lateMs = 20_000;
@@ -35,12 +36,12 @@ export class Network {
     this.#options = options;
   }
 
-  carrierOf(process: SimProcess): Carrier {
+  carrierOf(process: SimProcess, onSent: OnSent): Carrier {
     return (request, effect) => {
       process.onStep(request);
       return new Promise((resolve, reject) => {
         if (process.isDead) return;
-        const took = this.#options.sent(process, request);
+        const took = onSent(request);
         this.#send(process, request, {
           run: async () => {
             const result = await effect();

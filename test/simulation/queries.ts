@@ -5,7 +5,6 @@ import type { StreamInstance } from '../../topology/runtime/stream-instance.ts';
 import type { StoreView } from '../../topology/runtime/view.ts';
 import type { Chance } from './chance.ts';
 import type { Ledger } from './ledger.ts';
-import type { Scenario } from './scenario.ts';
 
 export interface Answer {
   readonly changelog: string;
@@ -23,12 +22,10 @@ const entriesMax = 8;
 
 export class Queries {
   readonly answers: Answer[] = [];
-  readonly #scenario: Scenario;
   readonly #ledger: Ledger;
   readonly #chance: Chance;
 
-  constructor(scenario: Scenario, ledger: Ledger, chance: Chance) {
-    this.#scenario = scenario;
+  constructor(ledger: Ledger, chance: Chance) {
     this.#ledger = ledger;
     this.#chance = chance;
   }
@@ -40,7 +37,7 @@ export class Queries {
     const { id, stores } = this.#chance.pick(tasks);
     const store = this.#chance.pick(stores);
     const partition = Number(id.slice(id.indexOf('_') + 1));
-    const changelog = `${this.#scenario.topology.name}-${store}-changelog`;
+    const changelog = `${instance.applicationId}-${store}-changelog`;
     const below = this.#ledger.ends.get(partitionId(changelog, partition)) ?? 0;
     const view = instance.localStore(store, partition);
     for (const [input, offset] of view.position())

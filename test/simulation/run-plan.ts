@@ -75,17 +75,23 @@ async function untilConsumed(world: World, scenario: Scenario): Promise<void> {
 
 /** What keeps the system from being at rest, in words. */
 async function backlog({ machines, log }: World, scenario: Scenario): Promise<readonly string[]> {
-  const instances = machines.map(({ instance }) => instance).filter((instance) => instance !== undefined);
-  const plan = instances.find((instance) => instance.plan !== undefined)?.plan;
-  if (plan === undefined) return ['no instance has a plan'];
-  const unready = instances.filter(({ isReady }) => !isReady);
-  const running = instances.flatMap((instance) => instance.tasks()).length;
-  const tasks = plan.subTopologies.reduce((sum, sub) => sum + sub.partitions, 0);
-  return [
-    ...unready.map(({ instanceId, state, failure }) => `${instanceId} is ${state} ${failure?.message ?? ''}`),
-    ...(running === tasks ? [] : [`${running} of ${tasks} tasks run`]),
-    ...(await unconsumed(log, scenario.topology.name, plan)),
-  ];
+  const behind: string[] = [];
+  for (const { name } of scenario.topologies) {
+    const instances = machines
+      .flatMap((machine) => machine.instances)
+      .filter(({ applicationId }) => applicationId === name);
+    const plan = instances.find((instance) => instance.plan !== undefined)?.plan;
+    if (plan === undefined) return ['no instance has a plan'];
+    const unready = instances.filter(({ isReady }) => !isReady);
+    const running = instances.flatMap((instance) => instance.tasks()).length;
+    const tasks = plan.subTopologies.reduce((sum, sub) => sum + sub.partitions, 0);
+    behind.push(
+      ...unready.map(({ instanceId, state, failure }) => `${instanceId} is ${state} ${failure?.message ?? ''}`),
+      ...(running === tasks ? [] : [`${running} of ${tasks} tasks run`]),
+      ...(await unconsumed(log, name, plan)),
+    );
+  }
+  return behind;
 }
 
 async function unconsumed(log: Log, groupId: string, plan: TopologyPlan): Promise<readonly string[]> {

@@ -1,4 +1,4 @@
-/** What a simulation runs: a topology, its inputs, and what must come of them. */
+/** What a simulation runs: topologies, its inputs, and what must come of them. */
 import type { NewTopic, OutgoingBatch } from '../../connectors/log.ts';
 import type { ReadRecord } from '../support/cluster.ts';
 import type { Topic } from '../../schemas/topic.ts';
@@ -27,7 +27,8 @@ export type ReadTopic = <K, V>(topic: Topic<K, V>) => Promise<readonly ReadRecor
 
 export interface Scenario {
   readonly name: string;
-  readonly topology: Topology;
+  /** Applications that every machine runs, each named after its topology. No two read one topic, or call a store the same. */
+  readonly topologies: readonly Topology[];
   /** Rare paths that its own inputs must reach. */
   readonly marks: readonly string[];
   /** User topics, each with as many partitions as the simulation draws. */

@@ -55,11 +55,13 @@ logContract('the simulated log', async () => {
     latencyMs: 2,
     requestTimeoutMs: 1_000,
     fate: () => 'delivered',
-    sent: () => () => undefined,
   });
   const client = (): Log => {
     const process = new SimProcess('client', scheduler, 0);
-    return log.client(network.carrierOf(process), process.clock);
+    return log.client(
+      network.carrierOf(process, () => () => undefined),
+      process.clock,
+    );
   };
   return {
     log: client(),

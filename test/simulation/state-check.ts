@@ -20,10 +20,13 @@ type Histories = ReadonlyMap<string, readonly (readonly Change[])[]>;
 /** By store: the committed changes of each partition, in order, as rows of the store. */
 export async function readHistories(log: Log, scenario: Scenario): Promise<Histories> {
   const histories = new Map<string, Change[][]>();
-  for (const { name, format, changelog } of scenario.topology.stores) {
+  const stores = scenario.topologies.flatMap((topology) =>
+    topology.stores.map((store) => ({ ...store, applicationId: topology.name })),
+  );
+  for (const { applicationId, name, format, changelog } of stores) {
     if (changelog === undefined) continue;
     const partitions: Change[][] = [];
-    const topic = { name: `${scenario.topology.name}-${name}-changelog`, key: bytesSerde, value: bytesSerde };
+    const topic = { name: `${applicationId}-${name}-changelog`, key: bytesSerde, value: bytesSerde };
     for (const { partition, offset, key, value, timestampMs } of await readAll(log, topic)) {
       const row = value === null ? undefined : toBinaryKey(format.fromChangelog(value, timestampMs));
       (partitions[partition] ??= []).push({ offset, key: toBinaryKey(key ?? new Uint8Array()), value: row });

@@ -58,20 +58,12 @@ export class World {
       latencyMs: plan.tuning.latencyMs,
       requestTimeoutMs: plan.tuning.requestTimeoutMs,
       fate: (process, request) => faults.fateOf(this.#indexOf(process), request),
-      sent: (process, request) => {
-        const machine = request === 'end-txn' ? this.machines[this.#indexOf(process)] : undefined;
-        const transaction = machine?.committing;
-        if (machine !== undefined) machine.committing = undefined;
-        return () => {
-          if (transaction !== undefined) ledger.committed(transaction);
-        };
-      },
     });
     this.machines = Array.from(
       { length: plan.machines },
       (_, index) => new Machine({ index, plan, scenario, scheduler, trace, log, network, faults, ledger }),
     );
-    this.queries = new Queries(scenario, ledger, new Chance(plan.seed, 'queries'));
+    this.queries = new Queries(ledger, new Chance(plan.seed, 'queries'));
   }
 
   /** Creates the topics and lays out everything that will happen. */
@@ -137,10 +129,13 @@ export class World {
   /** Now and then: asks the stores, and whether an instance has given up. */
   #look(): void {
     for (const machine of this.machines) {
-      const { process, instance } = machine;
-      if (process === undefined || instance === undefined || process.isDead || process.isPaused) continue;
-      if (instance.state === 'failed') this.ledger.violations.push(`${process.name} stopped: ${why(instance.failure)}`);
-      this.queries.ask(process.name, instance);
+      const { process, instances } = machine;
+      if (process === undefined || process.isDead || process.isPaused) continue;
+      for (const instance of instances) {
+        if (instance.state === 'failed')
+          this.ledger.violations.push(`${process.name} stopped: ${why(instance.failure)}`);
+        this.queries.ask(process.name, instance);
+      }
     }
     this.scheduler.at(lookMs * (0.5 + this.#chance.next()), undefined, () => {
       this.#look();
