@@ -1,50 +1,19 @@
-import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { startApplication, type RunningApplication } from './support/application.ts';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
 let directory: string;
 
-interface Running {
-  readonly child: ChildProcess;
-  readonly stdout: () => string;
-  readonly stderr: () => string;
-  readonly ended: Promise<number | string>;
-  /** Of the API, once it listens. */
-  readonly url: Promise<string>;
-}
+const running: RunningApplication[] = [];
 
-const running: Running[] = [];
-
-function start(env: Readonly<Record<string, string>>): Running {
-  const child = spawn(process.execPath, ['--import', './test/support/typescript-loader.js', 'main.ts'], {
-    cwd: root,
-    env: { PATH: process.env['PATH'], PORT: '0', SAMPLE_FEED: 'false', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let [stdout, stderr] = ['', ''];
-  let hasUrl: (url: string) => void = () => undefined;
-  const url = new Promise<string>((resolve) => {
-    hasUrl = resolve;
-  });
-  child.stdout.on('data', (chunk: Buffer) => {
-    stdout += chunk.toString('utf8');
-    const found = /(http:\/\/127\.0\.0\.1:\d+)\//.exec(stdout)?.[1];
-    if (found !== undefined) hasUrl(found);
-  });
-  child.stderr.on('data', (chunk: Buffer) => {
-    stderr += chunk.toString('utf8');
-  });
-  const ended = new Promise<number | string>((resolve) => {
-    child.on('exit', (code, signal) => resolve(code ?? signal ?? 'unknown'));
-  });
-  const entry = { child, stdout: () => stdout, stderr: () => stderr, ended, url };
-  running.push(entry);
-  return entry;
+function start(env: Readonly<Record<string, string>>): RunningApplication {
+  const started = startApplication(env);
+  running.push(started);
+  return started;
 }
 
 async function eventually<T>(what: string, ask: () => Promise<T | undefined>, withinMs = 40_000): Promise<T> {
@@ -57,7 +26,7 @@ async function eventually<T>(what: string, ask: () => Promise<T | undefined>, wi
   throw new Error(`waited in vain: ${what}`);
 }
 
-async function ready({ url }: Running): Promise<string> {
+async function ready({ url }: RunningApplication): Promise<string> {
   const base = await url;
   await eventually('readiness', async () => ((await fetch(`${base}/health/ready`)).status === 200 ? true : undefined));
   return base;
@@ -68,8 +37,8 @@ beforeAll(async () => {
 });
 
 afterEach(async () => {
-  for (const { child, ended } of running.splice(0)) {
-    child.kill('SIGKILL');
+  for (const { signal, ended } of running.splice(0)) {
+    signal('SIGKILL');
     await ended;
   }
 });
@@ -97,7 +66,7 @@ describe('the application on the embedded log', () => {
     expect(two.stdout()).toMatch(/DATA_DIR .* is in use by process \d+: each process needs its own/);
 
     const startMs = performance.now();
-    one.child.kill('SIGTERM');
+    one.signal('SIGTERM');
     expect(await one.ended).toBe(0);
     expect(performance.now() - startMs).toBeLessThan(10_000);
     expect(one.stdout()).toContain('SIGTERM: stopping');
@@ -110,7 +79,7 @@ describe('the application on the embedded log', () => {
     const one = start(env);
     await ready(one);
     const id = await readFile(join(env.DATA_DIR, 'instance-id'), 'utf8');
-    one.child.kill('SIGKILL');
+    one.signal('SIGKILL');
     expect(await one.ended).toBe('SIGKILL');
     const again = start(env);
     await ready(again);
@@ -124,7 +93,7 @@ describe('the application on the embedded log', () => {
     expect((await fetch(`${base}/health/live`)).status).toBe(200);
     expect((await fetch(`${base}/health/ready`)).status).toBe(503);
     expect((await fetch(`${base}/customers/ann@x.test`)).status).toBe(503);
-    one.child.kill('SIGTERM');
+    one.signal('SIGTERM');
     expect(await one.ended).toBe(0);
   });
 });
@@ -183,7 +152,7 @@ describe('a start that cannot be', () => {
     );
     expect((await fetch(`${base}/health/ready`)).status).toBe(401);
     await new Promise((resolve) => setTimeout(resolve, 2_000));
-    one.child.kill('SIGTERM');
+    one.signal('SIGTERM');
     await one.ended;
     expect(`${one.stdout()}${one.stderr()}`).not.toContain('canary');
     expect(one.stderr()).toContain('"API_TOKEN":"***"');

@@ -1,0 +1,47 @@
+/** The application as a process of its own: `main.ts`, as `npm start` runs it. */
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+export interface RunningApplication {
+  readonly stdout: () => string;
+  readonly stderr: () => string;
+  /** Exit code, or the signal that ended it. */
+  readonly ended: Promise<number | string>;
+  /** Of the API, once it listens. */
+  readonly url: Promise<string>;
+  readonly signal: (signal: NodeJS.Signals) => void;
+}
+
+/** Starts it on a free port, without samples, with these variables and those of nobody else. */
+export function startApplication(
+  env: Readonly<Record<string, string>>,
+  args: readonly string[] = [],
+): RunningApplication {
+  const child = spawn(process.execPath, ['--import', './test/support/typescript-loader.js', 'main.ts', ...args], {
+    cwd: root,
+    env: { PATH: process.env['PATH'], PORT: '0', SAMPLE_FEED: 'false', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let [stdout, stderr] = ['', ''];
+  let hasUrl: (url: string) => void = () => undefined;
+  const url = new Promise<string>((resolve) => {
+    hasUrl = resolve;
+  });
+  child.stdout.on('data', (chunk: Buffer) => {
+    stdout += chunk.toString('utf8');
+    const found = /(http:\/\/127\.0\.0\.1:\d+)\//.exec(stdout)?.[1];
+    if (found !== undefined) hasUrl(found);
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString('utf8');
+  });
+  const ended = new Promise<number | string>((resolve) => {
+    child.on('exit', (code, signal) => resolve(code ?? signal ?? 'unknown'));
+  });
+  const signal = (name: NodeJS.Signals): void => {
+    child.kill(name);
+  };
+  return { stdout: () => stdout, stderr: () => stderr, ended, url, signal };
+}

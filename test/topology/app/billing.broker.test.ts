@@ -1,0 +1,112 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { silentLogger, systemClock, systemRandom } from '../../../clock.ts';
+import { kafkaLog } from '../../../connectors/kafka/kafka-log.ts';
+import type { Log, NewTopic } from '../../../connectors/log.ts';
+import { billingTopics } from '../../../schemas/app/billing/topics.ts';
+import type { Topic } from '../../../schemas/topic.ts';
+import { startApplication, type RunningApplication } from '../../support/application.ts';
+import { BillingClient } from '../../support/billing/client.ts';
+import { auditTopics } from '../../support/billing/topic-audit.ts';
+import { latest, readAll, until } from '../../support/cluster.ts';
+import { describeKafka } from '../../support/kafka.ts';
+
+const prefix = `billing-${systemRandom.uuid().slice(0, 8)}.`;
+const applicationId = prefix.slice(0, -1);
+const topics = billingTopics(prefix);
+const declared = Object.values<Pick<Topic<unknown, unknown>, 'name' | 'create'>>({ ...topics });
+/** By application: what it reads, besides what it repartitions for itself. */
+const inputs = {
+  'billing-saga': [topics.requests, topics.results],
+  'billing-ledger': [topics.commands],
+  'billing-projections': [topics.accountEvents, topics.transactionEvents],
+};
+const users = Array.from({ length: 12 }, (_, index) => `user-${String(index)}`);
+const commandCount = 300;
+/** For anything that a loaded machine takes long for. */
+const patienceMs = 120_000;
+
+describeKafka('billing on Kafka', (brokers) => {
+  const running: RunningApplication[] = [];
+  let directory = '';
+  let log: Log;
+
+  function start(id: string): RunningApplication {
+    const started = startApplication({
+      KAFKA_BROKERS: brokers.join(','),
+      TOPIC_PREFIX: prefix,
+      APPLICATION_ID: applicationId,
+      TOPOLOGIES: Object.keys(inputs).join(','),
+      DATA_DIR: join(directory, id),
+      SESSION_TIMEOUT_MS: '6000',
+      RATE_LIMIT_PER_SECOND: '0',
+    });
+    running.push(started);
+    return started;
+  }
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'rivulet-billing-'));
+    log = kafkaLog({ brokers, clientId: 'test' }, { clock: systemClock, random: systemRandom, logger: silentLogger });
+    await log.admin.createTopics(
+      declared.map(({ name, create = { partitions: 1 } }): NewTopic => ({ name, ...create })),
+    );
+  });
+
+  afterAll(async () => {
+    for (const { signal, ended } of running) {
+      signal('SIGKILL');
+      await ended;
+    }
+    await log.close();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  test('I-M1 to I-M9: of two processes one is killed under load, and what clients asked for again and again happened once', async () => {
+    const [steady, victim] = [start('steady'), start('victim')];
+    const client = new BillingClient([await steady.url, await victim.url], patienceMs);
+    await client.ready();
+    await Promise.all(users.map((user) => client.open(user)));
+    await Promise.all(users.map((user) => client.topUp(`fund-${user}`, user, '100')));
+    const asked = client.mixture(users, commandCount, 11);
+    await until('some commands are accepted', () => client.accepted.size > 100, patienceMs);
+    victim.signal('SIGKILL');
+    await victim.ended;
+    client.urls = [await steady.url];
+    await until('more commands are accepted', () => client.accepted.size > 200, patienceMs);
+    client.urls = [await steady.url, await start('victim').url];
+    await asked;
+    expect(client.accepted.size).toBe(commandCount + 2 * users.length);
+
+    const outcomes = await client.outcomes();
+    await until('everything is shown', async () => isThrough(log), patienceMs);
+    const report = await auditTopics((topic) => readAll(log, topic), topics);
+    expect(report.violations).toEqual([]);
+    expect(report.requests).toBe(client.accepted.size);
+    expect(outcomes.get('completed')).toBe(report.completed);
+    expect(outcomes.get('failed') ?? 0).toBe(report.failed);
+    expect(report.completed).toBeGreaterThan(commandCount / 3);
+    expect(report.failed).toBeGreaterThan(0);
+    for (const [accountId, balance] of latest(await readAll(log, topics.balances)))
+      expect(await client.balance(accountId ?? '')).toMatchObject({ version: balance?.version });
+  }, 480_000);
+});
+
+/** Whether all have committed past the last record of everything that they read. */
+async function isThrough(log: Log): Promise<boolean> {
+  for (const [name, read] of Object.entries(inputs)) {
+    const group = `${applicationId}-${name}`;
+    const repartitioned = name === 'billing-projections' ? [{ name: `${group}-by-day-repartition` }] : [];
+    for (const topic of [...read, ...repartitioned]) {
+      const records = await readAll(log, { ...topics.deadLetter, name: topic.name });
+      const partitions = [...new Set(records.map(({ partition }) => partition))];
+      const all = partitions.map((partition) => ({ topic: topic.name, partition }));
+      const committed = await log.admin.committed(group, all, { requireStable: false });
+      const reached = new Map(partitions.map((partition, index) => [partition, committed[index]?.offset ?? 0]));
+      if (records.some(({ partition, offset }) => (reached.get(partition) ?? 0) <= offset)) return false;
+    }
+  }
+  return true;
+}
