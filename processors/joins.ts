@@ -49,12 +49,15 @@ export interface TableJoin {
   readonly joiner: Joiner;
   readonly leftRequired: boolean;
   readonly rightRequired: boolean;
+  /** Whether changes say what a row was, which takes a second call of `joiner`. Known once the topology is declared. */
+  readonly tracksOldValues: () => boolean;
 }
 
 /** The joined value of two rows, null if the join has none. */
 type JoinValues = (left: unknown, right: unknown, key: unknown) => unknown;
 
-function joinValues(step: string, { joiner, leftRequired, rightRequired }: TableJoin): JoinValues {
+function joinValues(step: string, join: TableJoin): JoinValues {
+  const { joiner, leftRequired, rightRequired } = join;
   return (left, right, key) => {
     if (left === null && (leftRequired || right === null)) return null;
     if (right === null && rightRequired) return null;
@@ -72,6 +75,7 @@ export function tableJoinSide(step: string, join: TableJoin, side: 'left' | 'rig
   const joined: JoinValues = side === 'left' ? valueOf : (own, opposite, key) => valueOf(opposite, own, key);
   return (context) => {
     const read = other.open(context);
+    const tracksOldValues = join.tracksOldValues();
     return {
       process: (record) => {
         const { key, timestampMs } = record;
@@ -88,7 +92,7 @@ export function tableJoinSide(step: string, join: TableJoin, side: 'left' | 'rig
         if (row === undefined && (otherRequired || (change.newValue === null && change.oldValue === null))) return;
         const opposite = row === undefined ? null : row.value;
         const newValue = joined(change.newValue, opposite, key);
-        const oldValue = joined(change.oldValue, opposite, key);
+        const oldValue = tracksOldValues ? joined(change.oldValue, opposite, key) : null;
         const time = row === undefined ? timestampMs : Math.max(timestampMs, row.timestampMs);
         context.forward(changed(record, { newValue, oldValue }, time));
       },
@@ -101,7 +105,7 @@ export function joinedView(step: string, join: TableJoin, left: TableView, right
   const valueOf = joinValues(step, join);
   return {
     stores: [...new Set([...left.stores, ...right.stores])],
-    tracksOldValues: () => true,
+    tracksOldValues: join.tracksOldValues,
     open: (context) => {
       const readLeft = left.open(context);
       const readRight = right.open(context);

@@ -241,11 +241,13 @@ export class TableHandle<K, V> implements KTable<K, V> {
     return this.#handles.table<K, Present<VR>>({ ...result, key: this.state.key, value });
   }
 
-  #join<V2, VR>(name: string, other: KTable<K, V2>, join: TableJoin): KTable<K, Present<VR>> {
+  #join<V2, VR>(name: string, other: KTable<K, V2>, sides: Omit<TableJoin, 'tracksOldValues'>): KTable<K, Present<VR>> {
     const { declaration, onError, key, view: left, node: leftNode } = this.state;
     const { view: right, node: rightNode, keep } = declaration.own(name, other.state);
     this.state.keep();
     keep();
+    const oldValues = { areNeeded: false };
+    const join: TableJoin = { ...sides, tracksOldValues: () => oldValues.areNeeded };
     const what = 'table-table join';
     const thisSide = declaration.processor({
       name: declaration.stepName('KTABLE-JOINTHIS', `${name}-join-this`),
@@ -278,7 +280,9 @@ export class TableHandle<K, V> implements KTable<K, V> {
       key,
       value: undefined,
       view,
-      keep: isKept,
+      keep: () => {
+        oldValues.areNeeded = true;
+      },
     });
   }
 }

@@ -1,5 +1,5 @@
 /**
- * `npm run chaos -- [--minutes M | --seconds S] [--seed N] [--instances 3]`
+ * `npm run chaos -- [--minutes M | --seconds S] [--seed N] [--instances 3] [--brokers 1]`
  *
  * Real processes and a real broker under faults drawn by the seed and under constant load; then everything is recomputed from the inputs. Exits with 1 if
  * anything was lost, duplicated or wrong, if a committed offset went back, or if something did not recover by itself.
@@ -13,7 +13,7 @@ import { hasCode } from '../../errors.ts';
 import type { Topic } from '../../schemas/topic.ts';
 import type { Log } from '../../connectors/log.ts';
 import { until } from '../support/cluster.ts';
-import { startKafka, type RunningKafka } from '../support/kafka-broker.ts';
+import { soundVersion, startKafka, startKafkaCluster } from '../support/kafka-broker.ts';
 import { Member, faults, pick } from './faults.ts';
 import { Watch, load, openLog } from './load.ts';
 import { isThrough } from '../support/progress.ts';
@@ -36,18 +36,20 @@ const { values } = parseArgs({
     seconds: { type: 'string' },
     seed: { type: 'string', default: '1' },
     instances: { type: 'string', default: '3' },
+    brokers: { type: 'string', default: '1' },
   },
 });
 const seed = Number(values.seed);
 const durationMs = values.seconds === undefined ? Number(values.minutes) * 60_000 : Number(values.seconds) * 1_000;
 
-// It kills its broker, so it needs one of its own.
+// It kills its brokers, so it needs some of its own.
 delete process.env['KAFKA_BROKERS'];
-const kafka = await startKafka();
+const kafka = await startBrokers(Number(values.brokers));
 if ('skipped' in kafka) {
   console.error(kafka.skipped);
   process.exit(1);
 }
+const kafkaNodes = kafka.nodes;
 const directory = await mkdtemp(join(tmpdir(), 'rivulet-chaos-'));
 const suffix = `chaos-${systemRandom.uuid().slice(0, 8)}`;
 const workload = chaosWorkload(suffix);
@@ -58,12 +60,13 @@ const members = Array.from(
 const log = openLog(kafka.brokers, 'chaos');
 let isClean = false;
 try {
-  isClean = await run(kafka, log);
+  isClean = await run(log);
 } catch (error) {
   console.error(error);
-  for (const member of members)
-    console.error(`--- ${member.id}\n${await tasksOf(member)}\n${member.errors.slice(-4_000)}`);
 } finally {
+  if (!isClean)
+    for (const member of members)
+      console.error(`--- ${member.id}\n${await tasksOf(member)}\n${member.errors.slice(-4_000)}`);
   await Promise.all(members.map((member) => member.kill()));
   await log.close();
   await kafka.stop();
@@ -71,8 +74,15 @@ try {
 }
 process.exit(isClean ? 0 : 1);
 
-async function run(broker: RunningKafka, reader: Log): Promise<boolean> {
-  console.log(`chaos for ${String(durationMs / 1_000)} s, seed ${String(seed)}, ${String(members.length)} instances`);
+async function startBrokers(count: number) {
+  if (count > 1) return await startKafkaCluster(count);
+  const broker = await startKafka({ version: process.env['KAFKA_VERSION'] ?? soundVersion });
+  return 'skipped' in broker ? broker : { brokers: broker.brokers, nodes: [broker], stop: () => broker.stop() };
+}
+
+async function run(reader: Log): Promise<boolean> {
+  const sizes = `${String(members.length)} instances, ${String(kafkaNodes.length)} brokers`;
+  console.log(`chaos for ${String(durationMs / 1_000)} s, seed ${String(seed)}, ${sizes}`);
   await createTopics(reader);
   for (const member of members) await member.start();
   const controller = new AbortController();
@@ -80,7 +90,7 @@ async function run(broker: RunningKafka, reader: Log): Promise<boolean> {
   const loading = load(reader, workload, { seed, signal: controller.signal });
   const watching = watch.run(controller.signal);
   await recovered(watch, 'the first start');
-  const survived = await disturb(broker, watch);
+  const survived = await disturb(watch);
   controller.abort();
   const drawn = await loading;
   await watching;
@@ -118,7 +128,7 @@ async function isDone(work: Promise<unknown>): Promise<boolean> {
 }
 
 /** Each kind once, in an order drawn by the seed, then any, until the time is over. */
-async function disturb(broker: RunningKafka, watch: Watch): Promise<readonly Survived[]> {
+async function disturb(watch: Watch): Promise<readonly Survived[]> {
   const random = seeded(seed);
   const untilMs = systemClock.monotonicMs() + durationMs;
   const survived: Survived[] = [];
@@ -127,7 +137,7 @@ async function disturb(broker: RunningKafka, watch: Watch): Promise<readonly Sur
     if (queue.length === 0) queue = Object.keys(faults);
     const kind = pick(queue, random);
     queue = queue.filter((other) => other !== kind);
-    await faults[kind]?.({ members, kafka: broker, random });
+    await faults[kind]?.({ members, brokers: kafkaNodes, random });
     const recoveryMs = await watch.caughtUp(recoveryMsMax);
     console.log(`${kind}: ${recoveryMs === undefined ? 'not recovered' : `${(recoveryMs / 1_000).toFixed(1)} s`}`);
     survived.push({ kind, recoveryMs });

@@ -71,7 +71,7 @@ export class Member {
 
 export interface Scene {
   readonly members: readonly Member[];
-  readonly kafka: RunningKafka;
+  readonly brokers: readonly RunningKafka[];
   /** Uniform in [0, 1), by the seed. */
   readonly random: () => number;
 }
@@ -104,13 +104,14 @@ export const faults: Readonly<Record<string, (scene: Scene) => Promise<void>>> =
     await Promise.all(members.map((member) => member.kill()));
     for (const member of members) await member.start();
   },
-  'kill -9 of the broker': async ({ kafka }) => {
-    await kafka.restart();
+  'kill -9 of a broker': async ({ brokers, random }) => {
+    await pick(brokers, random).restart();
   },
-  'pause of the broker': async ({ kafka }) => {
-    kafka.kill('SIGSTOP');
+  'pause of a broker': async ({ brokers, random }) => {
+    const broker = pick(brokers, random);
+    broker.kill('SIGSTOP');
     await systemClock.sleep(brokerPauseMs);
-    kafka.kill('SIGCONT');
+    broker.kill('SIGCONT');
   },
   'wiped state directory': async ({ members, random }) => {
     const member = pick(members, random);

@@ -12,7 +12,10 @@ const turnMs = 100;
 const sampleMs = 300;
 
 export function openLog(brokers: string, clientId: string): Log {
-  return kafkaLog({ brokers: [brokers], clientId }, { clock: systemClock, random: systemRandom, logger: silentLogger });
+  return kafkaLog(
+    { brokers: brokers.split(','), clientId },
+    { clock: systemClock, random: systemRandom, logger: silentLogger },
+  );
 }
 
 /** Feeds records until `signal` aborts; whatever is not acknowledged is sent again, so that inputs hold some twice. Returns how many were drawn. */
@@ -92,8 +95,12 @@ export class Watch {
       for (const [index, { topic, partition }] of all.entries()) {
         const offset = offsets[index]?.offset ?? 0;
         const id = partitionId(topic, partition);
-        if (offset < (this.#seen.get(id) ?? 0)) this.regressions += 1;
-        this.#seen.set(id, Math.max(offset, this.#seen.get(id) ?? 0));
+        const before = this.#seen.get(id) ?? 0;
+        if (offset < before) {
+          this.regressions += 1;
+          console.error(`${applicationId}: ${id} went back from ${String(before)} to ${String(offset)}`);
+        }
+        this.#seen.set(id, Math.max(offset, before));
         committed += offset;
         end += ranges[index]?.end ?? 0;
       }

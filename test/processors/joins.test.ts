@@ -47,10 +47,11 @@ describe('a stream with a table', () => {
   });
 });
 
+const tracksOldValues = (): boolean => true;
 const kinds = {
-  inner: { joiner, leftRequired: true, rightRequired: true },
-  left: { joiner, leftRequired: true, rightRequired: false },
-  outer: { joiner, leftRequired: false, rightRequired: false },
+  inner: { joiner, leftRequired: true, rightRequired: true, tracksOldValues },
+  left: { joiner, leftRequired: true, rightRequired: false, tracksOldValues },
+  outer: { joiner, leftRequired: false, rightRequired: false, tracksOldValues },
 };
 
 describe('a table with a table', () => {
@@ -97,6 +98,15 @@ describe('a table with a table', () => {
       new NodeHarness(side, tableWith(['k', 'R', 5])).change('k', [null, 'l'], timestampMs)[0]?.timestampMs;
     expect([timeOf(3), timeOf(8)]).toEqual([5, 8]);
     expect(new NodeHarness(side, tableWith()).change('k', [null, 'l'], 3)[0]?.timestampMs).toBe(3);
+  });
+
+  test('what a row was is not computed where nobody asks', () => {
+    const calls: unknown[] = [];
+    const joiner = (...values: readonly unknown[]): unknown => calls.push(values);
+    const join = { ...kinds.outer, joiner, tracksOldValues: () => false };
+    const harness = new NodeHarness(tableJoinSide('step', join, 'left', storeView('store')), tableWith(['k', 'R', 5]));
+    expect(briefChanges(harness.change('k', ['l', 'm'], 3))).toEqual([['k', null, 1, 5]]);
+    expect(calls).toEqual([['m', 'R', 'k']]);
   });
 
   test('a change without a key is dropped', () => {

@@ -33,7 +33,7 @@ const api = createApi({
   routes: [customerRoutes({ states: customerStates, policy: defaultPolicy })],
 });
 const url = await api.listen({ host: '127.0.0.1', port: 0 });
-const log = kafkaLog({ brokers: [brokers], clientId: instanceId }, { clock, random, logger });
+const log = kafkaLog({ brokers: brokers.split(','), clientId: instanceId }, { clock, random, logger });
 const stores = levelStores({ directory: join(directory, 'state'), logger, random });
 for (const { applicationId, topology } of chaosWorkload(suffix).applications)
   instances.push(

@@ -2,7 +2,7 @@
  * Opens a task on this instance: stable committed offsets first, then its stores restored to the end, then it may run. Always in this order: any other
  * lets a commit of the previous owner slip in between.
  */
-import { StreamError, hasCode } from '../../errors.ts';
+import { StreamError, hasCode, type Facts } from '../../errors.ts';
 import type { PartitionOffsets } from '../../connectors/log.ts';
 import type { PlannedStore, SubTopology } from '../plan.ts';
 import { decodeMetadata } from './commit-metadata.ts';
@@ -19,6 +19,8 @@ import type { StartPosition } from './task-options.ts';
 const writeBuffer = { min: 4 * 1024 * 1024, max: 64 * 1024 * 1024 } as const;
 /** A store that restored at least this many records is compacted before it serves. */
 const compactFromRecords = 100_000;
+/** In transaction timeouts; the log looks for old transactions only now and then. */
+const undecidedPatience = 3;
 
 export interface Opening {
   readonly taskId: string;
@@ -107,6 +109,7 @@ async function stableCommitted(
   inputs: readonly { topic: string; partition: number }[],
 ) {
   const { host, applicationId } = scope.options;
+  const undecided = new Undecided(scope.options, { taskId: opening.taskId, group: applicationId });
   for (let attempt = 0; ; attempt += 1) {
     checkWanted(opening);
     try {
@@ -115,9 +118,36 @@ async function stableCommitted(
     } catch (error) {
       if (!hasCode(error, 'OFFSETS_UNSTABLE')) throw error;
       host.sometimes('offsets-unstable');
+      undecided.look();
       await endDeadTransactions(scope, attempt);
       await host.clock.sleep(Math.min(20 * (attempt + 1), 500), opening.signal);
     }
+  }
+}
+
+/** Says so, once, when something stays undecided for longer than any transaction of this application may: the log lost track of one, and waiting will not help. */
+class Undecided {
+  readonly #options: ResolvedOptions;
+  readonly #facts: Facts;
+  readonly #sinceMs: number;
+  #isReported = false;
+
+  constructor(options: ResolvedOptions, facts: Facts) {
+    this.#options = options;
+    this.#facts = facts;
+    this.#sinceMs = options.host.clock.monotonicMs();
+  }
+
+  look(facts: Facts = {}): void {
+    const { host, transactionTimeoutMs } = this.#options;
+    const waitedMs = host.clock.monotonicMs() - this.#sinceMs;
+    if (this.#isReported || waitedMs <= undecidedPatience * transactionTimeoutMs) return;
+    this.#isReported = true;
+    host.logger.error('a transaction stays open beyond its timeout: the log has to end it', {
+      ...this.#facts,
+      ...facts,
+      waitedMs: Math.round(waitedMs),
+    });
   }
 }
 
@@ -287,6 +317,7 @@ async function restore(scope: TakeOverScope, opening: Opening, store: TaskStore)
 /** The changelog's end once nothing in it is undecided. */
 async function stableEnd(scope: TakeOverScope, opening: Opening, topic: string): Promise<PartitionOffsets> {
   const { host } = scope.options;
+  const undecided = new Undecided(scope.options, { taskId: opening.taskId, topic, partition: opening.partition });
   for (let attempt = 0; ; attempt += 1) {
     checkWanted(opening);
     const [range] = await host.log.admin.offsets([{ topic, partition: opening.partition }]);
@@ -294,6 +325,7 @@ async function stableEnd(scope: TakeOverScope, opening: Opening, topic: string):
       throw new StreamError('TOPIC_UNKNOWN', `changelog ${topic} does not exist`, { facts: { topic } });
     if (range.stable >= range.end) return range;
     host.sometimes('changelog-unstable');
+    undecided.look({ stable: range.stable, end: range.end });
     await endDeadTransactions(scope, attempt);
     await host.clock.sleep(Math.min(20 * (attempt + 1), 500), opening.signal);
   }

@@ -4,7 +4,7 @@ import { kafkaLog, type KafkaOptions } from '../../../connectors/kafka/kafka-log
 import type { GroupListener, Log, Producer, Reader } from '../../../connectors/log.ts';
 import { hasCode, StreamError } from '../../../errors.ts';
 import { BatchBuilder } from '../../../schemas/record-batch.ts';
-import { startKafka, type RunningKafka } from '../../support/kafka-broker.ts';
+import { soundVersion, startKafka, type RunningKafka } from '../../support/kafka-broker.ts';
 import { describeKafka } from '../../support/kafka.ts';
 
 const unique = (name: string): string => `${name}-${systemRandom.uuid()}`;
@@ -44,7 +44,7 @@ describeKafka('a Kafka broker that fails', () => {
   beforeAll(async () => {
     const shared = process.env['KAFKA_BROKERS'];
     delete process.env['KAFKA_BROKERS'];
-    const started = await startKafka();
+    const started = await startKafka({ version: soundVersion });
     process.env['KAFKA_BROKERS'] = shared;
     if ('skipped' in started) throw new Error(started.skipped);
     kafka = started;

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, test } from '@jest/globals';
-import { systemClock, systemRandom } from '../../../clock.ts';
+import { silentLogger, systemClock, systemRandom } from '../../../clock.ts';
 import { memoryLog } from '../../../connectors/embedded/embedded-log.ts';
 import type { EmbeddedLog } from '../../../connectors/embedded/embedded-log.ts';
 import { StreamError } from '../../../errors.ts';
@@ -109,6 +109,33 @@ describe('a commit that fails', () => {
     await until('ready', () => instance.isReady);
     expect(instance.failure).toBeUndefined();
   });
+});
+
+test('a transaction that the log never ends is reported, by its topic, and waited for', async () => {
+  await produce(log, words, records(3));
+  const first = await start();
+  await until('all are counted', async () => (await counted()) === 3);
+  await first.close();
+  const stray = await log.producer({ transactionalId: 'stray', transactionTimeoutMs: 600_000 });
+  const batch = new BatchBuilder();
+  batch.append(systemClock.nowMs(), Buffer.from('k'), undefined, noHeaders);
+  stray.begin();
+  await stray.send([{ topic: changelog, partition: 0, records: batch }]);
+
+  const reported: unknown[] = [];
+  const error = (message: string, facts?: unknown): void => {
+    if (message.startsWith('a transaction stays open')) reported.push(facts);
+  };
+  await start({ transactionTimeoutMs: 100, host: { logger: { ...silentLogger, error } } });
+  await until('it is reported', () => reported.length > 0);
+  const [{ stable, end } = { stable: 0, end: 0 }] = await log.admin.offsets([{ topic: changelog, partition: 0 }]);
+  expect(stable).toBeLessThan(end);
+  expect(reported).toEqual([expect.objectContaining({ taskId: '0_0', topic: changelog, partition: 0, stable, end })]);
+  await stray.abort();
+  await stray.close();
+  await produce(log, words, records(2));
+  await until('it went on', async () => (await counted()) === 5);
+  await expectCounts(5);
 });
 
 test('setbacks double the wait up to five seconds, until a commit succeeds', () => {
