@@ -68,7 +68,7 @@ module.exports = {
     {
       name: 'engine-knows-no-application',
       severity: 'error',
-      from: { pathNot: '(^|/)app/|^(main|applications)\\.ts$|^(test|bench)/' },
+      from: { pathNot: '(^|/)app/|^(main|guide|applications|application-connectors)\\.ts$|^(test|bench)/' },
       to: { path: '(^|/)app/', pathNot: 'node_modules' },
     },
     {

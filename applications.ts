@@ -2,13 +2,15 @@
 import { billingApplications, type RoutePorts } from './api/app/billing-application.ts';
 import { customerRoutes } from './api/app/customer-routes.ts';
 import { findCustomer, type Ask } from './api/app/find-customer.ts';
+import { sourceRoutes } from './api/app/source-routes.ts';
 import type { Routes } from './api/routes.ts';
 import { systemClock } from './clock.ts';
 import { customerSamples } from './connectors/app/customer-samples.ts';
 import type { NewTopic } from './connectors/log.ts';
 import { customerStates } from './processors/app/customer/processors.ts';
-import type { OutgoingRecord } from './record-feed.ts';
+import type { OutgoingRecord } from './connectors/outgoing-record.ts';
 import { defaultPolicy } from './schemas/app/customer/policy.ts';
+import { connectorTopics } from './schemas/app/connector-topics.ts';
 import { customerTopics } from './schemas/app/customer/topics.ts';
 import type { Topic } from './schemas/topic.ts';
 import { customerMerge, customerMergeName } from './topology/app/customer-merge.ts';
@@ -35,8 +37,16 @@ export const applications: readonly Application[] = [
   {
     name: customerMergeName,
     topology: customerMerge,
-    topics: (topicPrefix) => Object.values<DeclaredTopic>({ ...customerTopics(topicPrefix) }).map(asNewTopic),
-    routes: () => customerRoutes({ states: customerStates, policy: defaultPolicy }),
+    topics: (topicPrefix) =>
+      Object.values<DeclaredTopic>({ ...customerTopics(topicPrefix), ...connectorTopics(topicPrefix) }).map(asNewTopic),
+    routes: ({ sources }) => {
+      const customers = customerRoutes({ states: customerStates, policy: defaultPolicy, sources });
+      const states = sourceRoutes(sources);
+      return (scope) => {
+        customers(scope);
+        states(scope);
+      };
+    },
     samples: (topicPrefix) => customerSamples(topicPrefix, nowMs),
     examples: ['/customers?limit=5', '/customers?hasConflicts=true&limit=5', '/stores/customers?prefix=a&limit=2'],
     findings: findCustomer,

@@ -43,6 +43,8 @@ const errors = {
   QUERY_INVALID: { retry: 'never' },
   QUERY_TIMEOUT: { retry: 'with-backoff' },
   PEER_UNAVAILABLE: { retry: 'with-backoff' },
+  DEPENDENCY_UNAVAILABLE: { retry: 'with-backoff' },
+  DEPENDENCY_REFUSED: { retry: 'never' },
   DEAD_LETTER_UNKNOWN: { retry: 'never' },
   DEAD_LETTER_DECIDED: { retry: 'never' },
 } as const satisfies Record<string, { retry: Retry }>;

@@ -75,6 +75,15 @@ export { levelStores } from './state-stores/level.ts';
 export type { LevelStoresOptions } from './state-stores/level.ts';
 
 export type { Log, NewTopic } from './connectors/log.ts';
+export type { OutgoingRecord } from './connectors/outgoing-record.ts';
+export type { PollContext, PollPage, PollSource, PollState } from './connectors/poll-source.ts';
+export { createPoller } from './connectors/poller.ts';
+export type { Poller, PollerCounts, PollerOptions } from './connectors/poller.ts';
+export type { SourceHealth, SourceStatus } from './connectors/source-status.ts';
+export { createHttpSource } from './connectors/http-source.ts';
+export type { Fetch, FetchedResponse, HttpSource, HttpSourceOptions, JsonAnswer } from './connectors/http-source.ts';
+export { createCircuitBreaker } from './connectors/circuit-breaker.ts';
+export type { BreakerState, CircuitBreaker, CircuitBreakerOptions } from './connectors/circuit-breaker.ts';
 export { embeddedLog } from './connectors/embedded/file-log.ts';
 export type { FileLogOptions } from './connectors/embedded/file-log.ts';
 export { kafkaLog } from './connectors/kafka/kafka-log.ts';

@@ -4,22 +4,26 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
+import type { SourceWatch } from './api/app/source-routes.ts';
+import { applicationConnectors, noSources } from './application-connectors.ts';
 import { applications, type Application } from './applications.ts';
-import type { Ask } from './api/app/find-customer.ts';
 import { isLoopback } from './api/access.ts';
 import { checkStoreNames } from './api/placement.ts';
 import { createApi } from './api/server.ts';
 import { silentLogger, systemClock, systemRandom, type Logger } from './clock.ts';
+import type { Connector } from './connectors/connector.ts';
 import { lockDirectory } from './connectors/embedded/directory-lock.ts';
 import { embeddedLog } from './connectors/embedded/file-log.ts';
 import { kafkaLog, type KafkaOptions } from './connectors/kafka/kafka-log.ts';
 import type { Log } from './connectors/log.ts';
+import type { OutgoingRecord } from './connectors/outgoing-record.ts';
 import { openDataDirectory, type DataDirectory } from './data-directory.ts';
 import { dlqCommand, parseDlqArguments, type DlqConsole } from './dlq-command.ts';
 import { StreamError } from './errors.ts';
+import { askerOf, printExamples, showFindings } from './guide.ts';
 import { createJsonLogger } from './json-logger.ts';
 import { createProgress } from './progress.ts';
-import { feedRecords, type OutgoingRecord } from './record-feed.ts';
+import { feedRecords } from './record-feed.ts';
 import { createRecordWriter, type RecordWriter } from './record-writer.ts';
 import { describeSettings, readSettings, type KafkaSettings, type Settings } from './settings.ts';
 import { Shutdown, endOnBugs, endOnSignals } from './shutdown.ts';
@@ -38,8 +42,6 @@ const shutdownMs = 10_000;
 const apiCloseMs = 1_000;
 const instanceCloseMs = 8_000;
 const progressEveryMs = 500;
-/** For samples to arrive and be merged. */
-const findingsMs = 20_000;
 
 interface Surroundings {
   readonly logger: Logger;
@@ -91,16 +93,26 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
   shutdown.add('instances', () => closeAll(instances));
   const writer = createRecordWriter(log);
   shutdown.add('record writer', () => writer.close());
+  const { connectors, watch: sources } = applicationConnectors({
+    log,
+    clock,
+    random,
+    logger,
+    settings,
+    applicationIdOf: (name) => applicationIdOf(settings, name),
+  });
+  shutdown.add('connectors', () => Promise.all(connectors.map((connector) => connector.close())));
   const deadLetters = desksOf(chosen, settings, log);
-  const api = openApi(settings, { chosen, instances, deadLetters, logger, writer });
+  const api = openApi(settings, { chosen, instances, deadLetters, logger, writer, connectors, sources });
   const listening = await api.listen({ host: settings.host, port: settings.port });
   // Closed first: nobody asks instances that commit for the last time.
   shutdown.add('api', () => closeApi(api));
   terminal.line(`Rivulet ${version()}, instance ${directory.instanceId}, on ${describeLog(settings)}`);
   terminal.line(`It listens on ${listening}/`);
 
-  const feed = settings.sampleFeed === 'false' ? undefined : await prepareSamples(settings, chosen, log, surroundings);
+  const feed = await prepareTopics(settings, chosen, log, surroundings);
   if (shutdown.signal.aborted) return;
+  for (const connector of connectors) connector.start();
   instances.push(...makeInstances(chosen, settings, { directory, log, logger, listening }));
   checkStoreNames(instances);
   printExamples(listening, chosen, terminal);
@@ -108,7 +120,7 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
     ...instances.map((instance) => instance.start()),
     watch(instances, terminal, shutdown.signal),
     feed?.(),
-    showFindings(listening, chosen, askerOf(api, settings), surroundings),
+    showFindings(listening, chosen, askerOf(api, settings), { terminal, clock, signal: shutdown.signal }),
   ]);
 }
 
@@ -148,17 +160,21 @@ interface ApiParts {
   readonly instances: readonly StreamInstance[];
   readonly deadLetters: readonly DeadLetterDesk[];
   readonly logger: Logger;
+  readonly connectors?: readonly Connector[];
+  readonly sources?: SourceWatch;
 }
 
-function openApi(settings: Settings, { chosen, instances, deadLetters, logger, writer }: ApiParts): FastifyInstance {
-  const { host, advertisedUrl, peerHosts, allowInsecure, rateLimitPerSecond } = settings;
-  const ports = { write: (record: OutgoingRecord) => writer.write(record), topicPrefix: settings.topicPrefix };
+function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
+  const { chosen, instances, deadLetters, logger, writer, connectors = [], sources = noSources } = parts;
+  const { host, advertisedUrl, peerHosts, allowInsecure, rateLimitPerSecond, topicPrefix } = settings;
+  const ports = { write: (record: OutgoingRecord) => writer.write(record), topicPrefix, sources };
   return createApi({
     instances,
     clock,
     logger,
     host,
     deadLetters,
+    measures: () => connectors.flatMap((connector) => connector.measures()),
     routes: chosen.flatMap(({ routes }) => routes?.(ports) ?? []),
     apiToken: settings.apiToken?.reveal(),
     adminToken: settings.adminToken?.reveal(),
@@ -223,20 +239,25 @@ function makeInstances(
 
 // ---- running --------------------------------------------------------------------------------------------------------
 
-/** Creates the topics that are missing, and returns what writes samples to them: if it is told to, or if nobody else can have written there. */
-async function prepareSamples(
+/**
+ * Creates the topics that are missing, and returns what writes samples to them: if it is told to, or if neither a source nor anybody else can have
+ * written there.
+ */
+async function prepareTopics(
   settings: Settings,
   chosen: readonly Application[],
   log: Log,
   surroundings: Surroundings,
 ): Promise<(() => Promise<void>) | undefined> {
-  const { topicPrefix, sampleFeed: wish, kafka } = settings;
+  const { topicPrefix, sampleFeed: wish, kafka, systemB } = settings;
+  if (wish === 'false' && systemB === undefined) return undefined;
   const named = chosen.flatMap((application) => application.topics(topicPrefix));
   const topics = [...new Map(named.map((topic) => [topic.name, topic])).values()];
   const { logger, terminal, shutdown } = surroundings;
   const onWaiting = (reason: string): void => terminal.status(`waiting for the log: ${reason}`);
   const created = await createTopics(log, topics, { clock, logger, signal: shutdown.signal, onWaiting });
-  if (wish === 'auto' && kafka !== undefined && created.length < topics.length) return undefined;
+  const isOurs = systemB === undefined && (kafka === undefined || created.length === topics.length);
+  if (wish === 'false' || (wish === 'auto' && !isOurs)) return undefined;
   const partitions = new Map(topics.map((topic) => [topic.name, topic.partitions]));
   return async () => {
     const samples = chosen.flatMap((application) => application.samples?.(topicPrefix) ?? []);
@@ -296,44 +317,6 @@ function createLogger({ logLevel }: Settings, terminal: Terminal): Logger {
 
 function describeLog({ kafka, dataDir }: Settings): string {
   return kafka === undefined ? `the embedded log in ${dataDir}` : `Kafka at ${kafka.brokers.join(', ')}`;
-}
-
-function printExamples(listening: string, chosen: readonly Application[], terminal: Terminal): void {
-  terminal.line('Try:');
-  const paths = [
-    ...chosen.flatMap(({ examples }) => examples),
-    '/admin/topology',
-    '/admin/tasks',
-    '/metrics',
-    '/openapi.json',
-  ];
-  for (const path of paths) terminal.line(`  ${listening}${path}`);
-}
-
-function askerOf(api: FastifyInstance, { apiToken }: Settings): Ask {
-  const headers = apiToken === undefined ? {} : { authorization: `Bearer ${apiToken.reveal()}` };
-  return async (path) => {
-    // While the API closes it answers nobody.
-    const response = await api.inject({ url: path, headers }).catch(() => undefined);
-    return response?.statusCode === 200 ? response.json<unknown>() : undefined;
-  };
-}
-
-/** Tries for a while. */
-async function showFindings(
-  listening: string,
-  chosen: readonly Application[],
-  ask: Ask,
-  { terminal, shutdown: { signal } }: Surroundings,
-): Promise<void> {
-  const untilMs = clock.monotonicMs() + findingsMs;
-  for (const { findings } of chosen)
-    while (findings !== undefined && !signal.aborted && clock.monotonicMs() < untilMs) {
-      const paths = await findings(ask);
-      for (const path of paths) terminal.line(`  ${listening}${path}`);
-      if (paths.length > 0) break;
-      await clock.sleep(progressEveryMs, signal);
-    }
 }
 
 function version(): string {

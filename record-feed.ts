@@ -1,18 +1,8 @@
 /** Writes made-up records to topics, first quickly, then slowly for ever: something to look at. */
 import type { Clock, Logger } from './clock.ts';
 import type { Log, OutgoingBatch, Producer } from './connectors/log.ts';
+import { batchesOf, type OutgoingRecord } from './connectors/outgoing-record.ts';
 import { StreamError } from './errors.ts';
-import { partitionForKey } from './schemas/murmur2.ts';
-import { BatchBuilder } from './schemas/record-batch.ts';
-import { partitionId, type Header } from './schemas/record.ts';
-
-export interface OutgoingRecord {
-  readonly topic: string;
-  readonly key: Uint8Array | undefined;
-  readonly value: Uint8Array | undefined;
-  readonly headers: readonly Header[];
-  readonly timestampMs: number;
-}
 
 export interface RecordFeedOptions {
   readonly log: Log;
@@ -55,22 +45,6 @@ function nextSlice({ records }: RecordFeedOptions, count: number): readonly Outg
     slice.push(next.value);
   }
   return slice;
-}
-
-/** The records by topic and partition, in order; the partition follows from the key. */
-export function batchesOf(
-  slice: readonly OutgoingRecord[],
-  partitions: ReadonlyMap<string, number>,
-): readonly OutgoingBatch[] {
-  const batches = new Map<string, OutgoingBatch>();
-  for (const { topic, key, value, headers, timestampMs } of slice) {
-    const partition = key === undefined ? 0 : partitionForKey(key, partitions.get(topic) ?? 1);
-    const id = partitionId(topic, partition);
-    const batch = batches.get(id) ?? { topic, partition, records: new BatchBuilder() };
-    batches.set(id, batch);
-    batch.records.append(timestampMs, key, value, headers);
-  }
-  return [...batches.values()];
 }
 
 /** Sends until it worked; returns the producer that did it. */

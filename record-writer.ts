@@ -1,7 +1,7 @@
 /** Writes single records to topics, as many at once as there are: for those who cannot go on before their record is in the log. */
 import type { Log, Producer } from './connectors/log.ts';
 import { StreamError } from './errors.ts';
-import { batchesOf, type OutgoingRecord } from './record-feed.ts';
+import { batchesOf, type OutgoingRecord } from './connectors/outgoing-record.ts';
 
 export interface RecordWriter {
   /** Resolves when the record is acknowledged; rejects with `LOG_UNAVAILABLE` (it may be there all the same), or what the log says of the record. */

@@ -1,16 +1,7 @@
 /** The settings of the application: read from the environment once, at start, and refused with the name of the variable when they make no sense. */
-import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { isLoopback } from './api/access.ts';
 import type { LogLevel } from './clock.ts';
-import { StreamError } from './errors.ts';
-
-/** A credential: shows as `***` wherever it is printed, logged or turned into JSON. */
-export interface Secret {
-  reveal(): string;
-  toString(): string;
-  toJSON(): string;
-}
+import { SettingsReader, secret, type Secret, type Variable } from './settings-reader.ts';
 
 export interface KafkaSettings {
   readonly brokers: readonly string[];
@@ -57,15 +48,16 @@ export interface Settings {
   readonly allowInsecure: boolean;
   readonly peerHosts: readonly string[];
   readonly rateLimitPerSecond: number;
+  /** Absent: system B is not polled from here. */
+  readonly systemB: PolledSystem | undefined;
 }
 
-/** One environment variable, as read and as documented. */
-export interface Variable {
-  readonly name: string;
-  /** As documented; empty: not set. */
-  readonly initial: string;
-  /** Also read from the file that `<name>_FILE` names. */
-  readonly isSecret?: boolean;
+/** A system that is polled over HTTP. */
+export interface PolledSystem {
+  readonly url: string;
+  readonly token: Secret | undefined;
+  readonly pollIntervalMs: number;
+  readonly scanIntervalMs: number;
 }
 
 /** Every variable the application reads, in the order of `docs/settings.md`. */
@@ -99,6 +91,10 @@ export const variables: readonly Variable[] = [
   { name: 'ADMIN_TOKEN', initial: '', isSecret: true },
   { name: 'ALLOW_INSECURE', initial: 'false' },
   { name: 'RATE_LIMIT_PER_SECOND', initial: '500' },
+  { name: 'SYSTEM_B_URL', initial: '' },
+  { name: 'SYSTEM_B_TOKEN', initial: '', isSecret: true },
+  { name: 'POLL_INTERVAL_MS_B', initial: '300000' },
+  { name: 'SCAN_INTERVAL_MS_B', initial: '3600000' },
 ];
 
 export interface SettingsSources {
@@ -111,7 +107,7 @@ export interface SettingsSources {
 
 /** Reads and checks everything. Throws one `CONFIG_INVALID` that lists every problem, each beginning with the name of its variable. */
 export function readSettings(sources: SettingsSources): Settings {
-  const reader = new Reader(sources);
+  const reader = new SettingsReader({ ...sources, variables });
   const settings: Settings = {
     port: reader.integer('PORT', { min: 0, max: 65_535 }),
     host: reader.host(),
@@ -139,13 +135,14 @@ export function readSettings(sources: SettingsSources): Settings {
     adminToken: reader.token('ADMIN_TOKEN'),
     allowInsecure: reader.boolean('ALLOW_INSECURE'),
     rateLimitPerSecond: reader.integer('RATE_LIMIT_PER_SECOND', { min: 0, max: 1_000_000 }),
+    systemB: readSystemB(reader),
   };
   checkTogether(settings, reader);
   reader.finish();
   return settings;
 }
 
-function readKafka(reader: Reader): KafkaSettings | undefined {
+function readKafka(reader: SettingsReader): KafkaSettings | undefined {
   const brokers = reader.list(
     'KAFKA_BROKERS',
     /^(\[[0-9a-fA-F:]+\]|[a-zA-Z0-9._-]+):\d{1,5}$/,
@@ -159,7 +156,7 @@ function readKafka(reader: Reader): KafkaSettings | undefined {
   return undefined;
 }
 
-function readTls(reader: Reader): TlsSettings | undefined {
+function readTls(reader: SettingsReader): TlsSettings | undefined {
   const isOn = reader.boolean('KAFKA_SSL');
   const files = ['KAFKA_SSL_CA_FILE', 'KAFKA_SSL_CERT_FILE', 'KAFKA_SSL_KEY_FILE'] as const;
   if (!isOn) {
@@ -173,7 +170,7 @@ function readTls(reader: Reader): TlsSettings | undefined {
   return { ca, cert, key: key === undefined ? undefined : secret(key) };
 }
 
-function readSasl(reader: Reader): SaslSettings | undefined {
+function readSasl(reader: SettingsReader): SaslSettings | undefined {
   const username = reader.text('KAFKA_SASL_USERNAME');
   const password = reader.secret('KAFKA_SASL_PASSWORD');
   if (reader.text('KAFKA_SASL_MECHANISM') === undefined) {
@@ -187,23 +184,22 @@ function readSasl(reader: Reader): SaslSettings | undefined {
   return username === undefined || password === undefined ? undefined : { mechanism, username, password };
 }
 
-function checkTogether(settings: Settings, reader: Reader): void {
+function readSystemB(reader: SettingsReader): PolledSystem | undefined {
+  const url = reader.endpoint('SYSTEM_B_URL');
+  const token = reader.secret('SYSTEM_B_TOKEN');
+  const pollIntervalMs = reader.integer('POLL_INTERVAL_MS_B', { min: 100, max: 86_400_000 });
+  const scanIntervalMs = reader.integer('SCAN_INTERVAL_MS_B', { min: 1_000, max: 604_800_000 });
+  if (url !== undefined) return { url, token, pollIntervalMs, scanIntervalMs };
+  if (token !== undefined) reader.refuse('SYSTEM_B_TOKEN', 'is set, but SYSTEM_B_URL is not');
+  return undefined;
+}
+
+function checkTogether(settings: Settings, reader: SettingsReader): void {
   if (!isLoopback(settings.host) && settings.apiToken === undefined && !settings.allowInsecure)
     reader.refuse('HOST', 'is not a loopback address: set API_TOKEN, or ALLOW_INSECURE=true to serve everybody');
   // What commits must be able to end before the log aborts it.
   if (settings.guarantee === 'exactly_once' && settings.transactionTimeoutMs <= settings.commitIntervalMs)
     reader.refuse('TRANSACTION_TIMEOUT_MS', 'must be above COMMIT_INTERVAL_MS');
-}
-
-/** Wraps a credential. */
-export function secret(value: string): Secret {
-  const masked = (): string => '***';
-  return Object.freeze({
-    reveal: () => value,
-    toString: masked,
-    toJSON: masked,
-    [Symbol.for('nodejs.util.inspect.custom')]: masked,
-  });
 }
 
 /** The settings in force, by variable, for the log and for people; credentials as `***`. */
@@ -214,155 +210,4 @@ export function describeSettings(env: Readonly<Record<string, string | undefined
       return [name, isSecret === true ? (isSet ? '***' : '') : (env[name] ?? initial)];
     }),
   );
-}
-
-/** Parses variables one by one and collects what is wrong with them. */
-class Reader {
-  readonly #sources: SettingsSources;
-  readonly #problems: string[] = [];
-
-  constructor(sources: SettingsSources) {
-    this.#sources = sources;
-  }
-
-  refuse(name: string, problem: string): void {
-    this.#problems.push(`${name} ${problem}`);
-  }
-
-  finish(): void {
-    if (this.#problems.length > 0) throw new StreamError('CONFIG_INVALID', this.#problems.join('; '));
-  }
-
-  /** The trimmed value, else the initial one, else `undefined`. Set but empty counts as not set. */
-  text(name: string): string | undefined {
-    const variable = variables.find((candidate) => candidate.name === name);
-    if (variable === undefined) throw new Error(`assertion failed: ${name} is not in the table of variables`);
-    const value = (this.#sources.env[name] ?? '').trim();
-    const chosen = value === '' ? variable.initial : value;
-    return chosen === '' ? undefined : chosen;
-  }
-
-  required(name: string): string {
-    const value = this.text(name);
-    if (value === undefined) this.refuse(name, 'is required');
-    return value ?? '';
-  }
-
-  integer(name: string, bounds: { readonly min: number; readonly max: number }): number {
-    const text = this.required(name);
-    const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
-    if (!(value >= bounds.min && value <= bounds.max))
-      this.refuse(name, `must be a whole number from ${bounds.min} to ${bounds.max}, not ${quote(text)}`);
-    return value;
-  }
-
-  boolean(name: string): boolean {
-    return this.choice(name, ['true', 'false']) === 'true';
-  }
-
-  choice<C extends string>(name: string, choices: readonly [C, ...C[]]): C {
-    const text = this.required(name);
-    const found = choices.find((choice) => choice === text);
-    if (found === undefined) this.refuse(name, `must be one of ${choices.join(', ')}, not ${quote(text)}`);
-    return found ?? choices[0];
-  }
-
-  /** Several of `choices`, without repetition; all of them when not set. */
-  choices(name: string, choices: readonly string[]): readonly string[] {
-    const text = this.text(name);
-    if (text === undefined) return choices;
-    const wanted = [...new Set(splitList(text))];
-    const unknown = wanted.filter((item) => !choices.includes(item));
-    if (unknown.length > 0 || wanted.length === 0)
-      this.refuse(name, `must list some of ${choices.join(', ')}, not ${quote(text)}`);
-    return wanted;
-  }
-
-  list(name: string, pattern: RegExp, expected: string): readonly string[] {
-    const text = this.text(name);
-    if (text === undefined) return [];
-    const items = splitList(text);
-    if (items.length === 0 || items.length > 100 || items.some((item) => item.length > 300 || !pattern.test(item)))
-      this.refuse(name, `must be ${expected}, not ${quote(text)}`);
-    return items;
-  }
-
-  /** Names become parts of topic names and paths. */
-  name(name: string, lengthMax: number): string | undefined {
-    const text = this.text(name);
-    if (text === undefined) return undefined;
-    if (!/^[a-zA-Z0-9._-]+$/.test(text) || text.length > lengthMax || text === '.' || text === '..')
-      this.refuse(
-        name,
-        `must consist of at most ${lengthMax} letters, digits, dots, underscores and hyphens, not ${quote(text)}`,
-      );
-    return text;
-  }
-
-  host(): string {
-    const text = this.required('HOST');
-    if (isIP(text) === 0 && !/^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,252})$/.test(text))
-      this.refuse('HOST', `must be an address or a host name, not ${quote(text)}`);
-    return text;
-  }
-
-  /** An origin without path, query or credentials. */
-  url(name: string): string | undefined {
-    const text = this.text(name);
-    if (text === undefined) return undefined;
-    const url = URL.canParse(text) ? new URL(text) : undefined;
-    const isOrigin = url !== undefined && `${url.origin}/` === url.href;
-    if (url?.protocol !== 'http:' || !isOrigin) this.refuse(name, 'must be of the form http://host:port');
-    return url?.origin;
-  }
-
-  /** The content of the file a variable names. */
-  file(name: string): string | undefined {
-    const path = this.text(name);
-    return path === undefined ? undefined : this.#read(name, path);
-  }
-
-  /** From the variable or from the file `<name>_FILE` names. */
-  secret(name: string): Secret | undefined {
-    const fileName = `${name}_FILE`;
-    const { env } = this.#sources;
-    if (env[name] !== undefined && env[fileName] !== undefined) this.refuse(name, `and ${fileName} exclude each other`);
-    const path = env[fileName];
-    const value = path === undefined ? env[name] : this.#read(fileName, path)?.replace(/\r?\n$/, '');
-    if (value === '') this.refuse(path === undefined ? name : fileName, 'is empty');
-    return value === undefined || value === '' ? undefined : secret(value);
-  }
-
-  /** A secret that clients send as a bearer token. */
-  token(name: string): Secret | undefined {
-    const value = this.secret(name);
-    if (value !== undefined && !/^[\w.~+/=-]{16,512}$/.test(value.reveal()))
-      this.refuse(name, 'must be 16 to 512 characters of letters, digits and -._~+/=');
-    return value;
-  }
-
-  #read(name: string, path: string): string | undefined {
-    try {
-      return (this.#sources.readFile ?? readText)(path);
-    } catch (cause) {
-      const code = (cause as { code?: unknown }).code;
-      this.refuse(name, `names a file that cannot be read${typeof code === 'string' ? ` (${code})` : ''}`);
-      return undefined;
-    }
-  }
-}
-
-function readText(path: string): string {
-  return readFileSync(path, 'utf8');
-}
-
-function splitList(text: string): readonly string[] {
-  return text
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== '');
-}
-
-function quote(text: string): string {
-  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
 }

@@ -12,7 +12,10 @@ export interface ApiMetrics {
   render(): Promise<string>;
 }
 
-export function createApiMetrics(instances: readonly InstanceView[]): ApiMetrics {
+export function createApiMetrics(
+  instances: readonly InstanceView[],
+  measures: () => readonly MetricSample[] = () => [],
+): ApiMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const requests = new Histogram({
@@ -25,21 +28,23 @@ export function createApiMetrics(instances: readonly InstanceView[]): ApiMetrics
   return {
     contentType: registry.contentType,
     observeRequest: (labels, seconds) => requests.observe(labels, seconds),
-    render: async () => Registry.merge([registry, registryOf(instances)]).metrics(),
+    render: async () => Registry.merge([registry, registryOf(instances, measures())]).metrics(),
   };
 }
 
-/** A registry of this moment's samples: instances keep their own counters. */
-function registryOf(instances: readonly InstanceView[]): Registry {
+/** A registry of this moment's samples: instances and connectors keep their own counters. */
+function registryOf(instances: readonly InstanceView[], others: readonly MetricSample[]): Registry {
   const registry = new Registry();
   const byName = new Map<string, MetricSample[]>();
+  const add = (sample: MetricSample): void => {
+    const samples = byName.get(sample.name);
+    if (samples === undefined) byName.set(sample.name, [sample]);
+    else samples.push(sample);
+  };
   for (const view of instances)
-    for (const sample of view.metrics()) {
-      const labels = { application: view.applicationId, instance: view.instanceId, ...sample.labels };
-      const samples = byName.get(sample.name);
-      if (samples === undefined) byName.set(sample.name, [{ ...sample, labels }]);
-      else samples.push({ ...sample, labels });
-    }
+    for (const sample of view.metrics())
+      add({ ...sample, labels: { application: view.applicationId, instance: view.instanceId, ...sample.labels } });
+  for (const sample of others) add(sample);
   for (const samples of byName.values()) addMetric(registry, samples);
   return registry;
 }

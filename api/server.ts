@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import type { Clock, Logger } from '../clock.ts';
 import type { DeadLetterDesk } from '../topology/runtime/dead-letter-desk.ts';
-import type { InstanceView } from '../topology/runtime/view.ts';
+import type { InstanceView, MetricSample } from '../topology/runtime/view.ts';
 import { checkExposure, createAccessControl, type AccessControl, type Role } from './access.ts';
 import { adminRoutes, healthRoutes } from './admin-routes.ts';
 import { deadLetterRoutes } from './dead-letter-routes.ts';
@@ -41,6 +41,8 @@ export interface ApiOptions {
   readonly peerHosts?: readonly string[];
   /** Requests a second and client; 0: no limit. */
   readonly rateLimitPerSecond?: number;
+  /** Values for `/metrics` that instances do not measure. */
+  readonly measures?: () => readonly MetricSample[];
   readonly title?: string;
   readonly version?: string;
 }
@@ -56,7 +58,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
 
   const signature = apiToken === undefined ? undefined : createPeerSignature(apiToken);
   const peers = createPeers({ hosts: createPeerHosts(options.peerHosts ?? []), clock, signature });
-  const metrics = createApiMetrics(instances);
+  const metrics = createApiMetrics(instances, options.measures);
   const app = createHttpServer(logger);
   app.addHook('onClose', async () => peers.close());
   guard(app, {

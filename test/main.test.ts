@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { startApplication, type RunningApplication } from './support/application.ts';
+import { SystemBServer, customerOfB } from './support/customer/system-b-server.ts';
 
 let directory: string;
 
@@ -93,6 +94,37 @@ describe('the application on the embedded log', () => {
     expect((await fetch(`${base}/health/live`)).status).toBe(200);
     expect((await fetch(`${base}/health/ready`)).status).toBe(503);
     expect((await fetch(`${base}/customers/ann@x.test`)).status).toBe(503);
+    one.signal('SIGTERM');
+    expect(await one.ended).toBe(0);
+  });
+});
+
+describe('customers of a system that is polled', () => {
+  const systemB = new SystemBServer();
+  beforeAll(() => systemB.start());
+  afterAll(() => systemB.stop());
+
+  test('are answered, go on being answered while the system is down, and the answers say so', async () => {
+    systemB.put(customerOfB(1));
+    const one = start({
+      DATA_DIR: join(directory, 'polling'),
+      TOPOLOGIES: 'customer-merge',
+      SYSTEM_B_URL: systemB.url,
+      POLL_INTERVAL_MS_B: '1000',
+    });
+    const base = await ready(one);
+    const customer = (): Promise<Response> => fetch(`${base}/customers/${customerOfB(1).email}`);
+    const found = await eventually('the customer', async () => {
+      const response = await customer();
+      return response.status === 200 ? response : undefined;
+    });
+    expect(await found.json()).toMatchObject({ sources: ['system_b'], isPartial: true, phone: '+49 30 1' });
+    systemB.isAway = true;
+    await eventually('the news', async () =>
+      /^system-b;down;age=\d+$/.test((await customer()).headers.get('x-degraded') ?? '') ? true : undefined,
+    );
+    expect((await customer()).status).toBe(200);
+    expect(await (await fetch(`${base}/metrics`)).text()).toMatch(/^connector_up{system="system-b"} 0$/m);
     one.signal('SIGTERM');
     expect(await one.ended).toBe(0);
   });

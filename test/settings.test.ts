@@ -63,6 +63,7 @@ describe('settings', () => {
       adminToken: undefined,
       allowInsecure: false,
       rateLimitPerSecond: 500,
+      systemB: undefined,
     });
   });
 
@@ -122,6 +123,8 @@ describe('settings', () => {
     ['SAMPLE_FEED', { SAMPLE_FEED: 'on' }],
     ['LOG_LEVEL', { LOG_LEVEL: 'trace' }],
     ['API_TOKEN', { API_TOKEN: 'short-canary' }],
+    ['SYSTEM_B_TOKEN', { SYSTEM_B_TOKEN: 'canary' }],
+    ['SYSTEM_B_URL', { SYSTEM_B_URL: 'http://user:canary@b/api' }],
     ['API_TOKEN', { API_TOKEN: '' }],
     ['API_TOKEN_FILE', { API_TOKEN_FILE: '/empty' }],
     ['API_TOKEN_FILE', { API_TOKEN_FILE: '/none' }],

@@ -8,6 +8,7 @@ import { billingLedger, billingLedgerName } from '../../topology/app/billing-led
 import { billingProjections, billingProjectionsName } from '../../topology/app/billing-projections.ts';
 import { billingSaga, billingSagaName } from '../../topology/app/billing-saga.ts';
 import type { Routes } from '../routes.ts';
+import type { SourceWatch } from './source-routes.ts';
 import { billingAdminRoutes } from './billing-admin-routes.ts';
 import { billingProjectionRoutes } from './billing-projection-routes.ts';
 import { billingRoutes, type BillingRouteOptions } from './billing-routes.ts';
@@ -15,6 +16,8 @@ import { billingRoutes, type BillingRouteOptions } from './billing-routes.ts';
 /** What routes are given once the log is there. */
 export interface RoutePorts extends Pick<BillingRouteOptions, 'write'> {
   readonly topicPrefix: string;
+  /** Of the systems that customers come from. */
+  readonly sources: SourceWatch;
 }
 
 interface BillingApplication {

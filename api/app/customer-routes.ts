@@ -20,6 +20,7 @@ import {
   type RouteScope,
 } from '../routes.ts';
 import type { TypedAnswer, TypedStore } from '../store-queries.ts';
+import { markDegraded, type SourceWatch } from './source-routes.ts';
 import { searchCustomers, searchParameters, type SearchParameters } from './customer-search.ts';
 
 export interface CustomerRouteOptions {
@@ -27,6 +28,8 @@ export interface CustomerRouteOptions {
   readonly states: TypedStore<string, MergeState>;
   /** The policy under which it was merged. */
   readonly policy: CustomerPolicy;
+  /** How the systems are; absent: nobody polls them. */
+  readonly sources?: SourceWatch;
 }
 
 type CustomerRequest = FastifyRequest<{ Params: { readonly email: string }; Querystring: { readonly wait?: string } }>;
@@ -70,11 +73,11 @@ function described(
 export function customerRoutes(options: CustomerRouteOptions): Routes {
   return (scope) => {
     readRoutes(scope, options);
-    sourceRoutes(scope, options);
+    comparingRoutes(scope, options);
   };
 }
 
-function readRoutes({ app, queries }: RouteScope, { states, policy }: CustomerRouteOptions): void {
+function readRoutes({ app, queries }: RouteScope, { states, policy, sources }: CustomerRouteOptions): void {
   app.get('/customers', {
     schema: { querystring: queryString({ ...waitParameter, ...searchParameters }) },
     config: described(
@@ -86,6 +89,7 @@ function readRoutes({ app, queries }: RouteScope, { states, policy }: CustomerRo
       const search = { queries, states, policy, context: contextOf(request) };
       const { items, next, provenance } = await searchCustomers(search, request.query);
       writeProvenance(reply, provenance);
+      markDegraded(reply, sources);
       return sendJson(reply, renderJson({ items, next: next ?? null }));
     },
   });
@@ -96,18 +100,20 @@ function readRoutes({ app, queries }: RouteScope, { states, policy }: CustomerRo
     handler: async (request: CustomerRequest, reply) => {
       const email = readEmail(request.params.email);
       const state = found(reply, await queries.get(states, email, contextOf(request)));
+      markDegraded(reply, sources);
       const customer = mergedRecord(state, policy) ?? notFound();
       return sendTagged(request, reply, `"${customer.version}"`, renderJson(customer));
     },
   });
 }
 
-function sourceRoutes({ app, queries }: RouteScope, { states, policy }: CustomerRouteOptions): void {
+function comparingRoutes({ app, queries }: RouteScope, { states, policy, sources }: CustomerRouteOptions): void {
   const stateOf = async (
     email: string,
     context: QueryContext,
     reply: FastifyReply,
   ): Promise<[MergeState, SyncView]> => {
+    markDegraded(reply, sources);
     const state = found(reply, await queries.get(states, readEmail(email), context));
     // A state without living sources only remembers what was deleted.
     const view = syncView(state, policy) ?? notFound();

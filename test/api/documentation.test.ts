@@ -5,6 +5,7 @@ import { billingAdminRoutes } from '../../api/app/billing-admin-routes.ts';
 import { billingProjectionRoutes } from '../../api/app/billing-projection-routes.ts';
 import { billingRoutes } from '../../api/app/billing-routes.ts';
 import { customerRoutes } from '../../api/app/customer-routes.ts';
+import { sourceRoutes } from '../../api/app/source-routes.ts';
 import { accountBalances, balanceHistory, dailyTotals } from '../../processors/app/billing/projections.ts';
 import { sagaTimers, transactions } from '../../processors/app/billing/saga-processor.ts';
 import { customerStates } from '../../processors/app/customer/processors.ts';
@@ -33,6 +34,7 @@ const ports = {
 const api = apiOf([], {
   routes: [
     customerRoutes({ states: customerStates, policy: defaultPolicy }),
+    sourceRoutes({ health: () => [], noteDegraded: () => undefined }),
     billingRoutes(ports),
     billingAdminRoutes({ ...ports, timers: sagaTimers }),
     billingProjectionRoutes({ balances: accountBalances, history: balanceHistory, dailyTotals }),

@@ -1,0 +1,166 @@
+/** What runs beside the topologies: who polls system B, and what every process knows of the systems. */
+import type { SourceWatch } from './api/app/source-routes.ts';
+import type { Clock, Logger, Random } from './clock.ts';
+import { systemBSource } from './connectors/app/system-b-source.ts';
+import { createCircuitBreaker } from './connectors/circuit-breaker.ts';
+import type { Connector, Measure } from './connectors/connector.ts';
+import { createHttpSource } from './connectors/http-source.ts';
+import type { Log } from './connectors/log.ts';
+import { createPoller } from './connectors/poller.ts';
+import { followSources, type SourceStatuses } from './connectors/source-status.ts';
+import { connectorTopics } from './schemas/app/connector-topics.ts';
+import { customerTopics } from './schemas/app/customer/topics.ts';
+import type { PolledSystem, Settings } from './settings.ts';
+import { customerMergeName } from './topology/app/customer-merge.ts';
+
+export interface ConnectorPorts {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly settings: Settings;
+  /** Of the application of this name. */
+  readonly applicationIdOf: (name: string) => string;
+}
+
+export interface ApplicationConnectors {
+  readonly connectors: readonly Connector[];
+  readonly watch: SourceWatch;
+}
+
+/** Nothing is polled, nothing is known. */
+export const noSources: SourceWatch = { health: () => [], noteDegraded: () => undefined };
+
+/** The connectors that the settings ask for, not yet started. */
+export function applicationConnectors(ports: ConnectorPorts): ApplicationConnectors {
+  const { settings } = ports;
+  if (!settings.topologies.includes(customerMergeName)) return { connectors: [], watch: noSources };
+  const statuses = followSources({ ...ports, topic: connectorTopics(settings.topicPrefix).status.name });
+  const degraded = { answers: 0 };
+  const watch: SourceWatch = {
+    health: () => statuses.health(),
+    noteDegraded: () => {
+      degraded.answers += 1;
+    },
+  };
+  const follower = sourceFollower(statuses, watch, degraded);
+  const pollers = settings.systemB === undefined ? [] : [systemBPoller(settings.systemB, ports)];
+  return { watch, connectors: [follower, ...pollers] };
+}
+
+function sourceFollower(
+  statuses: SourceStatuses,
+  watch: SourceWatch,
+  degraded: { readonly answers: number },
+): Connector {
+  return {
+    name: 'source-status',
+    start: () => statuses.start(),
+    close: () => statuses.close(),
+    measures: () => [
+      ...healthMeasures(watch),
+      {
+        name: 'sync_partial_results_total',
+        help: 'Answers given while a system was down or its last poll too old.',
+        type: 'counter',
+        labels: {},
+        value: degraded.answers,
+      },
+    ],
+  };
+}
+
+function healthMeasures(watch: SourceWatch): readonly Measure[] {
+  return watch.health().flatMap(({ source, isUp, ageMs }) => {
+    const labels = { system: source };
+    const up: Measure = {
+      name: 'connector_up',
+      help: 'Whether the last poll of a system succeeded, whoever made it.',
+      type: 'gauge',
+      labels,
+      value: isUp ? 1 : 0,
+    };
+    const freshness: Measure = {
+      name: 'connector_freshness_seconds',
+      help: 'Time since the last complete poll of a system.',
+      type: 'gauge',
+      labels,
+      value: (ageMs ?? 0) / 1_000,
+    };
+    return ageMs === undefined ? [up] : [up, freshness];
+  });
+}
+
+function systemBPoller(systemB: PolledSystem, ports: ConnectorPorts): Connector {
+  const { log, clock, random, logger, settings } = ports;
+  const { checkpoints, status } = connectorTopics(settings.topicPrefix);
+  const latencies = new LatencyRing();
+  const breaker = createCircuitBreaker({ clock, name: 'system-b' });
+  const http = createHttpSource({
+    fetch,
+    clock,
+    random,
+    breaker,
+    headers: systemB.token === undefined ? {} : { authorization: `Bearer ${systemB.token.reveal()}` },
+    onRequest: (seconds) => latencies.add(seconds),
+  });
+  const poller = createPoller({
+    source: systemBSource({
+      http,
+      baseUrl: systemB.url,
+      topic: customerTopics(settings.topicPrefix).changesB.name,
+      scanIntervalMs: systemB.scanIntervalMs,
+    }),
+    log,
+    clock,
+    random,
+    logger,
+    applicationId: ports.applicationIdOf(customerMergeName),
+    checkpointTopic: checkpoints.name,
+    statusTopic: status.name,
+    intervalMs: systemB.pollIntervalMs,
+    sessionTimeoutMs: settings.sessionTimeoutMs,
+  });
+  const labels = { system: 'system-b' };
+  const measure = (name: string, help: string, value: number): Measure => ({
+    name,
+    help,
+    type: name.endsWith('_total') ? 'counter' : 'gauge',
+    labels,
+    value,
+  });
+  return {
+    name: 'system-b poller',
+    start: () => poller.start(),
+    close: () => poller.close(),
+    measures: () => {
+      const { events, errors, polls, lastPollSeconds, isPolling } = poller.counts;
+      return [
+        measure('connector_events_total', 'Change events written by this process.', events),
+        measure('connector_errors_total', 'Polls by this process that failed.', errors),
+        measure('connector_polls_total', 'Polls by this process, failed ones included.', polls),
+        measure('connector_poll_duration_seconds', 'Duration of the last poll by this process.', lastPollSeconds),
+        measure('connector_is_polling', 'Whether this process is the one that polls.', isPolling ? 1 : 0),
+        measure('connector_breaker_open', 'Whether the system is left alone.', breaker.state === 'closed' ? 0 : 1),
+        measure('system_b_latency_p99_seconds', 'Of the last requests to system B.', latencies.quantile(0.99)),
+      ];
+    },
+  };
+}
+
+/** Durations of the last requests. */
+class LatencyRing {
+  static readonly sizeMax = 1_000;
+  readonly #seconds: number[] = [];
+  #next = 0;
+
+  add(seconds: number): void {
+    this.#seconds[this.#next] = seconds;
+    this.#next = (this.#next + 1) % LatencyRing.sizeMax;
+  }
+
+  quantile(share: number): number {
+    const ordered = this.#seconds.toSorted((left, right) => left - right);
+    return ordered[Math.min(ordered.length - 1, Math.floor(ordered.length * share))] ?? 0;
+  }
+}

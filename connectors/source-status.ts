@@ -1,0 +1,141 @@
+/** How the systems are that are polled, as every process knows it from one small compacted topic. */
+import type { Clock, Logger } from '../clock.ts';
+import { StreamError } from '../errors.ts';
+import { stringSerde } from '../schemas/serde.ts';
+import type { Log, Reader } from './log.ts';
+
+/** Of one source, as told by the process that polls it. Epoch milliseconds. */
+export interface SourceStatus {
+  readonly source: string;
+  /** The last poll succeeded. */
+  readonly isUp: boolean;
+  /** Why not. */
+  readonly code?: string;
+  /** End of the last complete poll; `undefined` if there was none yet. */
+  readonly polledAtMs: number | undefined;
+  readonly toldAtMs: number;
+  readonly intervalMs: number;
+}
+
+/** A status with what follows from it now. */
+export interface SourceHealth extends SourceStatus {
+  /** What is known of the system may be older than it should be. */
+  readonly isStale: boolean;
+  /** Since the last complete poll. */
+  readonly ageMs: number | undefined;
+}
+
+export interface SourceStatuses {
+  start(): void;
+  close(): Promise<void>;
+  /** In order of names. */
+  health(): readonly SourceHealth[];
+}
+
+/** So many intervals without a complete poll make a source stale. */
+const staleAfterIntervals = 2;
+const pollMs = 1_000;
+const retryMs = 2_000;
+
+export function encodeStatus(status: SourceStatus): { readonly key: Uint8Array; readonly value: Uint8Array } {
+  return { key: stringSerde.serialize(status.source), value: stringSerde.serialize(JSON.stringify(status)) };
+}
+
+function decodeStatus(value: Uint8Array): SourceStatus | undefined {
+  try {
+    const parsed: unknown = JSON.parse(stringSerde.deserialize(value));
+    return isStatus(parsed) ? parsed : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isStatus(value: unknown): value is SourceStatus {
+  const candidate = value as Partial<Record<keyof SourceStatus, unknown>> | null;
+  return (
+    typeof candidate?.source === 'string' &&
+    typeof candidate.isUp === 'boolean' &&
+    typeof candidate.intervalMs === 'number' &&
+    (candidate.polledAtMs === undefined || typeof candidate.polledAtMs === 'number')
+  );
+}
+
+/** What a status means at `nowMs`. */
+export function healthOf(status: SourceStatus, nowMs: number): SourceHealth {
+  const ageMs = status.polledAtMs === undefined ? undefined : Math.max(0, nowMs - status.polledAtMs);
+  const isStale = ageMs === undefined || ageMs > status.intervalMs * staleAfterIntervals;
+  return { ...status, isStale, ageMs };
+}
+
+export interface SourceStatusesOptions {
+  readonly log: Pick<Log, 'reader' | 'admin'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly topic: string;
+}
+
+/** Follows the topic of statuses for as long as it is open. */
+export function followSources(options: SourceStatusesOptions): SourceStatuses {
+  const { clock } = options;
+  const statuses = new Map<string, SourceStatus>();
+  const end = new AbortController();
+  let following: Promise<void> | undefined;
+  return {
+    start: () => {
+      following ??= keepFollowing(options, statuses, end.signal);
+    },
+    close: async () => {
+      end.abort();
+      await following;
+    },
+    health: () =>
+      [...statuses.values()]
+        .sort((left, right) => (left.source < right.source ? -1 : 1))
+        .map((status) => healthOf(status, clock.nowMs())),
+  };
+}
+
+async function keepFollowing(
+  options: SourceStatusesOptions,
+  statuses: Map<string, SourceStatus>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { log, clock, logger } = options;
+  while (!signal.aborted) {
+    const reader = log.reader({ isolation: 'read_committed' });
+    const wake = (): void => reader.wakeup();
+    signal.addEventListener('abort', wake, { once: true });
+    try {
+      await follow(reader, options, { statuses, signal });
+    } catch (error) {
+      if (!(error instanceof StreamError)) throw error;
+      logger.debug('the states of the sources cannot be read yet', { code: error.code });
+      await clock.sleep(retryMs, signal);
+    } finally {
+      signal.removeEventListener('abort', wake);
+      await reader.close();
+    }
+  }
+}
+
+async function follow(
+  reader: Reader,
+  { log, topic }: SourceStatusesOptions,
+  { statuses, signal }: { readonly statuses: Map<string, SourceStatus>; readonly signal: AbortSignal },
+): Promise<void> {
+  const at = { topic, partition: 0 };
+  const [offsets] = await log.admin.offsets([at]);
+  reader.seek(at, offsets?.start ?? 0);
+  while (!signal.aborted) {
+    const { batches, failures } = await reader.poll(pollMs);
+    for (const { error } of failures) throw error;
+    for (const batch of batches) {
+      const cursor = batch.cursor();
+      while (cursor.next()) {
+        const value = cursor.value();
+        const status = value === undefined ? undefined : decodeStatus(value);
+        if (status !== undefined) statuses.set(status.source, status);
+      }
+    }
+  }
+}

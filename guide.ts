@@ -1,0 +1,49 @@
+/** What people who start the application are shown: where it listens, what to try, and customers worth a look. */
+import type { FastifyInstance } from 'fastify';
+import type { Ask } from './api/app/find-customer.ts';
+import type { Application } from './applications.ts';
+import type { Clock } from './clock.ts';
+import type { Settings } from './settings.ts';
+import type { Terminal } from './terminal.ts';
+
+/** Between two looks, and for how long samples may take to arrive and be merged. */
+const lookEveryMs = 500;
+const findingsMs = 20_000;
+
+export function printExamples(listening: string, chosen: readonly Application[], terminal: Terminal): void {
+  terminal.line('Try:');
+  const paths = [
+    ...chosen.flatMap(({ examples }) => examples),
+    '/admin/topology',
+    '/admin/tasks',
+    '/metrics',
+    '/openapi.json',
+  ];
+  for (const path of paths) terminal.line(`  ${listening}${path}`);
+}
+
+export function askerOf(api: FastifyInstance, { apiToken }: Settings): Ask {
+  const headers = apiToken === undefined ? {} : { authorization: `Bearer ${apiToken.reveal()}` };
+  return async (path) => {
+    // While the API closes it answers nobody.
+    const response = await api.inject({ url: path, headers }).catch(() => undefined);
+    return response?.statusCode === 200 ? response.json<unknown>() : undefined;
+  };
+}
+
+/** Tries for a while. */
+export async function showFindings(
+  listening: string,
+  chosen: readonly Application[],
+  ask: Ask,
+  { terminal, clock, signal }: { readonly terminal: Terminal; readonly clock: Clock; readonly signal: AbortSignal },
+): Promise<void> {
+  const untilMs = clock.monotonicMs() + findingsMs;
+  for (const { findings } of chosen)
+    while (findings !== undefined && !signal.aborted && clock.monotonicMs() < untilMs) {
+      const paths = await findings(ask);
+      for (const path of paths) terminal.line(`  ${listening}${path}`);
+      if (paths.length > 0) break;
+      await clock.sleep(lookEveryMs, signal);
+    }
+}
