@@ -1,7 +1,6 @@
 /** What people who start the application are shown: where it listens, what to try, and customers worth a look. */
 import type { FastifyInstance } from 'fastify';
-import type { Ask } from './api/app/find-customer.ts';
-import type { Application } from './applications.ts';
+import type { Application, Ask } from './api/app/application.ts';
 import type { Clock } from './clock.ts';
 import type { Settings } from './settings.ts';
 import type { Terminal } from './terminal.ts';

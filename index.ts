@@ -75,7 +75,7 @@ export { levelStores } from './state-stores/level.ts';
 export type { LevelStoresOptions } from './state-stores/level.ts';
 
 export type { Log, NewTopic } from './connectors/log.ts';
-export type { OutgoingRecord } from './connectors/outgoing-record.ts';
+export type { OutgoingRecord, WrittenRecord } from './connectors/outgoing-record.ts';
 export type { PollContext, PollPage, PollSource, PollState } from './connectors/poll-source.ts';
 export { createPoller } from './connectors/poller.ts';
 export type { Poller, PollerCounts, PollerOptions } from './connectors/poller.ts';

@@ -1,18 +1,19 @@
 /** Writes single records to topics, as many at once as there are: for those who cannot go on before their record is in the log. */
 import type { Log, Producer } from './connectors/log.ts';
 import { StreamError } from './errors.ts';
-import { batchesOf, type OutgoingRecord } from './connectors/outgoing-record.ts';
+import { batchesOf, partitionOf, type OutgoingRecord, type WrittenRecord } from './connectors/outgoing-record.ts';
+import { partitionId } from './schemas/record.ts';
 
 export interface RecordWriter {
-  /** Resolves when the record is acknowledged; rejects with `LOG_UNAVAILABLE` (it may be there all the same), or what the log says of the record. */
-  write(record: OutgoingRecord): Promise<void>;
+  /** Resolves to where the record lies once it is acknowledged; rejects with `LOG_UNAVAILABLE` (it may be there all the same), or what the log says of the record. */
+  write(record: OutgoingRecord): Promise<WrittenRecord>;
   /** Waits for what was begun; later writes are refused. */
   close(): Promise<void>;
 }
 
 interface Waiting {
   readonly record: OutgoingRecord;
-  readonly resolve: () => void;
+  readonly resolve: (written: WrittenRecord) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -21,6 +22,19 @@ const waitingMax = 10_000;
 /** In one request to the log. */
 const recordsMax = 1_000;
 
+/** Records of one partition lie in the log in the order in which they were given; `next` has the place of the next one. */
+function takePlace(
+  { topic, key }: OutgoingRecord,
+  partitions: ReadonlyMap<string, number>,
+  next: Map<string, number>,
+): WrittenRecord {
+  const partition = partitionOf(key, partitions.get(topic));
+  const id = partitionId(topic, partition);
+  const offset = next.get(id) ?? 0;
+  next.set(id, offset + 1);
+  return { topic, partition, offset };
+}
+
 export function createRecordWriter(log: Pick<Log, 'producer' | 'admin'>): RecordWriter {
   const waiting: Waiting[] = [];
   const partitions = new Map<string, number>();
@@ -28,7 +42,7 @@ export function createRecordWriter(log: Pick<Log, 'producer' | 'admin'>): Record
   let writing: Promise<void> | undefined;
   let isClosed = false;
 
-  const send = async (slice: readonly Waiting[]): Promise<void> => {
+  const send = async (slice: readonly Waiting[]): Promise<readonly WrittenRecord[]> => {
     const topics = [...new Set(slice.map(({ record }) => record.topic))].filter((topic) => !partitions.has(topic));
     for (const [topic, found] of await log.admin.describeTopics(topics)) {
       if (found === undefined)
@@ -36,12 +50,13 @@ export function createRecordWriter(log: Pick<Log, 'producer' | 'admin'>): Record
       partitions.set(topic, found.partitions);
     }
     producer ??= await log.producer({});
-    await producer.send(
-      batchesOf(
-        slice.map(({ record }) => record),
-        partitions,
-      ),
+    const batches = batchesOf(
+      slice.map(({ record }) => record),
+      partitions,
     );
+    const bases = await producer.send(batches);
+    const next = new Map(batches.map((batch, index) => [partitionId(batch.topic, batch.partition), bases[index] ?? 0]));
+    return slice.map(({ record }) => takePlace(record, partitions, next));
   };
 
   /** After a failure nobody knows what the producer has written: the next one starts anew. */
@@ -57,8 +72,8 @@ export function createRecordWriter(log: Pick<Log, 'producer' | 'admin'>): Record
     while (waiting.length > 0) {
       const slice = waiting.splice(0, recordsMax);
       try {
-        await send(slice);
-        for (const { resolve } of slice) resolve();
+        const written = await send(slice);
+        for (const [index, { resolve }] of slice.entries()) if (written[index] !== undefined) resolve(written[index]);
       } catch (error) {
         await giveUp(slice, error);
       }

@@ -44,8 +44,11 @@ export interface TypedPage<K, V> extends Provenance {
 }
 
 export interface TypedRange {
-  /** Serialised keys begin with this. */
+  /** Serialised keys begin with this. Or: */
   readonly prefix?: Uint8Array;
+  /** Serialised keys are not below this, and below `to`. */
+  readonly from?: Uint8Array;
+  readonly to?: Uint8Array;
   readonly reverse?: boolean;
   readonly limit: number;
   readonly cursor?: string | undefined;
@@ -101,11 +104,11 @@ export function createStoreQueries(dependencies: QueryDependencies): StoreQuerie
       const { value, ...provenance } = await queryKey(dependencies, store.name, store.key.serialize(key), context);
       return { ...provenance, value: value === undefined ? undefined : typedValue(store, spec(store.name), value) };
     },
-    page: async (store, { prefix, reverse = false, limit, cursor }, context) => {
+    page: async (store, { prefix, from = prefix, to, reverse = false, limit, cursor }, context) => {
       const query = {
         store: store.name,
-        from: prefix,
-        to: prefix === undefined ? undefined : endOfPrefix(prefix),
+        from,
+        to: prefix === undefined ? to : endOfPrefix(prefix),
         reverse,
         limit,
         cursor,

@@ -29,7 +29,9 @@ describe('the record writer', () => {
     const writer = createRecordWriter(log);
     await expect(writer.write(record('t', 'k'))).rejects.toMatchObject({ code: 'LOG_UNAVAILABLE' });
     await log.admin.createTopics([{ name: 't', partitions: 1 }]);
-    await writer.write(record('t', 'k'));
+    expect(await writer.write(record('t', 'k'))).toEqual({ topic: 't', partition: 0, offset: 0 });
+    const [second, third] = [writer.write(record('t', 'l')), writer.write(record('t', 'm'))];
+    expect([(await second).offset, (await third).offset]).toEqual([1, 2]);
     await writer.close();
     await expect(writer.write(record('t', 'k'))).rejects.toMatchObject({ code: 'LOG_UNAVAILABLE' });
     await log.close();

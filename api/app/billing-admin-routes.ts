@@ -16,9 +16,9 @@ import {
   type RouteScope,
 } from '../routes.ts';
 import type { TypedStore } from '../store-queries.ts';
-import type { BillingRouteOptions } from './billing-routes.ts';
+import type { AcceptPorts } from './billing-accept.ts';
 
-export interface BillingAdminOptions extends Pick<BillingRouteOptions, 'write' | 'nowMs'> {
+export interface BillingAdminOptions extends Pick<AcceptPorts, 'write' | 'clock'> {
   /** Keys begin with the time they are due, in ms. */
   readonly timers: TypedStore<string, SagaTimer>;
   readonly transactions: TypedStore<string, Transaction>;
@@ -82,7 +82,7 @@ function sagasRoute({ app, queries }: RouteScope, { timers }: BillingAdminOption
 }
 
 function redriveRoute({ app, queries }: RouteScope, options: BillingAdminOptions): void {
-  const { transactions, requests, write, nowMs } = options;
+  const { transactions, requests, write, clock } = options;
   app.post('/admin/sagas/:txId/redrive', {
     schema: {
       params: { type: 'object', required: ['txId'], properties: { txId: { type: 'string', maxLength: 64 } } },
@@ -106,7 +106,12 @@ function redriveRoute({ app, queries }: RouteScope, options: BillingAdminOptions
       const { txId } = request.params;
       const { value: known } = await queries.get(transactions, txId, contextOf(request));
       if (known === undefined) throw new Problem(404, 'transaction_not_found', 'there is no transaction of this id');
-      const record = { topic: requests.name, key: requests.key.serialize(txId), headers: [], timestampMs: nowMs() };
+      const record = {
+        topic: requests.name,
+        key: requests.key.serialize(txId),
+        headers: [],
+        timestampMs: clock.nowMs(),
+      };
       await write({ ...record, value: requests.value.serialize({ type: 'REDRIVE', txId }) });
       return sendJson(reply.code(202), JSON.stringify({ transactionId: txId, state: known.state }));
     },

@@ -3,6 +3,7 @@ import { ownerTypes, type AccountTerms } from '../../schemas/app/billing/account
 import { parseAmount, parseLimit, type AmountRefusal } from '../../schemas/app/billing/money.ts';
 import { isAccountId, isCurrency, isStriped } from '../../schemas/app/billing/names.ts';
 import type { AccountRequest, MovementRequest, RefundRequest } from '../../schemas/app/billing/request.ts';
+import { microsFrom } from '../../schemas/app/customer/instant.ts';
 import { compact } from '../../schemas/app/reader.ts';
 import { Problem } from '../problem.ts';
 
@@ -11,15 +12,17 @@ export type CommandName = 'topup' | 'withdraw' | 'transfer' | 'refund' | 'open';
 /** A body after its schema was checked: all that it has is text. */
 export type BillingBody = Readonly<Record<string, string | undefined>> & { readonly idempotencyKey?: string };
 
+type Told = 'reference' | 'effectiveAt';
+
 /** A request without what is known of it from elsewhere. */
 export type Subject =
-  | Pick<MovementRequest, 'type' | 'sourceAccountId' | 'destinationAccountId' | 'amount' | 'currency' | 'reference'>
-  | Pick<RefundRequest, 'type' | 'originalTxId' | 'amount' | 'currency' | 'reference'>
+  | Pick<MovementRequest, 'type' | 'sourceAccountId' | 'destinationAccountId' | 'amount' | 'currency' | Told>
+  | Pick<RefundRequest, 'type' | 'originalTxId' | 'amount' | 'currency' | Told>
   | Pick<AccountRequest, 'type' | 'accountId' | 'change' | 'expectedVersion'>;
 
 const text = (maxLength: number): object => ({ type: 'string', minLength: 1, maxLength });
 const common = { idempotencyKey: text(200) };
-const money = { amount: text(64), currency: text(10), reference: text(500) };
+const money = { amount: text(64), currency: text(10), reference: text(500), effectiveAt: text(40) };
 
 function body(properties: Readonly<Record<string, object>>, required: readonly string[]): object {
   return { type: 'object', additionalProperties: false, required, properties: { ...common, ...properties } };
@@ -91,14 +94,15 @@ function limitsOf({ minBalance, maxBalance }: BillingBody): Pick<AccountTerms, '
 /** What a body asks for. `txIdOf` finds a transaction by its tracking id. Throws a `Problem` 422 for what can never be done. */
 export function readSubject(name: CommandName, given: BillingBody, txIdOf: (trackingId: string) => string): Subject {
   if (name === 'open') return readOpening(given);
-  const { reference } = given;
+  const { reference, effectiveAt: date } = given;
+  const told = { reference, effectiveAt: date === undefined ? undefined : instantOf(date) };
   const sum = { amount: amountOf(given['amount']), currency: currencyOf(given['currency']) };
   if (name === 'refund')
     return compact({
       type: 'REFUND' as const,
       originalTxId: txIdOf(given['originalTrackingId'] ?? ''),
       ...sum,
-      reference,
+      ...told,
     });
   const sourceAccountId = accountOf(given['sourceAccountId']);
   const destinationAccountId = accountOf(given['destinationAccountId']);
@@ -107,7 +111,7 @@ export function readSubject(name: CommandName, given: BillingBody, txIdOf: (trac
   if (isStriped(sourceAccountId) && isStriped(destinationAccountId))
     throw new Problem(422, 'unbounded_accounts', 'between two unbounded accounts there is nothing to decide');
   const type = ({ topup: 'TOPUP', withdraw: 'WITHDRAWAL', transfer: 'TRANSFER' } as const)[name];
-  return compact({ type, sourceAccountId, destinationAccountId, ...sum, reference });
+  return compact({ type, sourceAccountId, destinationAccountId, ...sum, ...told });
 }
 
 function readOpening(given: BillingBody): Subject {
@@ -130,6 +134,12 @@ function accountOf(value: string | undefined): string {
     'account_invalid',
     'an account id is 1 to 64 of A-Z a-z 0-9 . _ @ -, or external: or system: and that',
   );
+}
+
+function instantOf(text: string): number {
+  const micros = microsFrom(text);
+  if (micros !== undefined && micros >= 0) return micros;
+  throw new Problem(422, 'effective_at_invalid', 'a business date is an instant such as 2026-01-31T12:00:00Z');
 }
 
 function currencyOf(value: string | undefined): string {

@@ -1,10 +1,12 @@
 /** Balances now and at any time, their history, and totals by day. */
 import type { FastifyRequest } from 'fastify';
+import type { Clock } from '../../index.ts';
 import { formatAmount } from '../../schemas/app/billing/money.ts';
 import { entryKey, type Balance, type BalanceEntry, type DailyTotal } from '../../schemas/app/billing/projection.ts';
 import { isoFromMicros, microsFrom } from '../../schemas/app/customer/instant.ts';
 import type { QueryContext } from '../placement.ts';
-import { Problem } from '../problem.ts';
+import { limits } from '../limits.ts';
+import { Problem, unavailable } from '../problem.ts';
 import {
   boundedInteger,
   contextOf,
@@ -17,11 +19,13 @@ import {
   type Routes,
   type RouteScope,
 } from '../routes.ts';
-import type { Provenance, StoreQueries, TypedStore } from '../store-queries.ts';
+import type { Provenance, StoreQueries, TypedAnswer, TypedRange, TypedStore } from '../store-queries.ts';
 
 export interface BillingProjectionOptions {
   readonly balances: TypedStore<string, Balance>;
   readonly history: TypedStore<string, BalanceEntry>;
+  readonly effective: TypedStore<string, BalanceEntry>;
+  readonly clock: Clock;
   readonly dailyTotals: TypedStore<string, DailyTotal>;
 }
 
@@ -32,13 +36,20 @@ interface Paging {
 }
 type BalanceRequest = FastifyRequest<{
   Params: { readonly id: string };
-  Querystring: { readonly wait?: string; readonly at?: string };
+  Querystring: {
+    readonly wait?: string;
+    readonly at?: string;
+    readonly basis?: string;
+    readonly after?: string;
+  };
 }>;
 type HistoryRequest = FastifyRequest<{ Params: { readonly id: string }; Querystring: Paging }>;
 type DailyRequest = FastifyRequest<{ Querystring: Paging & { readonly day: string } }>;
 
 const rowsMax = 500;
 const rowsInitial = 50;
+/** Of entries after an instant, to add them up. */
+const laterPagesMax = 10;
 
 const idParams = {
   type: 'object',
@@ -57,6 +68,7 @@ const problems: NonNullable<RouteDescription['problems']> = {
   503: ['store_not_ready', 'position_not_reached', 'peer_unavailable', 'too_many_scans'],
 };
 const withAccount = { ...problems, 404: ['account_not_found'] };
+const ofBalance = { ...withAccount, 422: ['history_too_long'] };
 
 export function billingProjectionRoutes(options: BillingProjectionOptions): Routes {
   return (scope) => {
@@ -73,28 +85,37 @@ function balanceRoute({ app, queries }: RouteScope, options: BillingProjectionOp
       querystring: queryString({
         ...waitParameter,
         at: { type: 'string', maxLength: 40, description: 'instant, ISO 8601: what the balance was then' },
+        basis: {
+          type: 'string',
+          enum: ['recorded', 'effective'],
+          description: 'whether `at` is when the ledger recorded it (default), or the business date',
+        },
+        after: { type: 'string', maxLength: 90, description: '`token` of a transaction that it must reflect' },
       }),
     },
     config: {
       description: {
         summary: 'The balance of an account, now or at an instant',
         success: 'the balance; its version is the entity tag',
-        problems: withAccount,
+        problems: ofBalance,
         isQuery: true,
       },
     },
     handler: async (request: BalanceRequest, reply) => {
       const { id } = request.params;
-      const context = contextOf(request);
-      const answer = await queries.get(options.balances, id, context);
+      const { at, basis, after } = request.query;
+      const asking = { queries, context: contextOf(request) };
+      const answer = await balanceAfter(asking, options, { id, version: versionOf(id, after) });
       const balance = answer.value ?? accountNotFound();
       writeProvenance(reply, answer);
-      if (request.query.at === undefined)
+      if (at === undefined)
         return sendTagged(request, reply, `"${balance.version}"`, JSON.stringify(shownBalance(balance)));
-      const at = microsOf(request.query.at);
-      const entry = (await entryAt({ queries, context }, options, { id, at })) ?? accountNotFound();
-      // What was recorded up to the latest event cannot change any more.
-      return sendJson(reply, JSON.stringify({ ...shownEntry(entry), final: at < balance.recordedAt }));
+      const instant = microsOf(at);
+      const shown =
+        basis === 'effective'
+          ? await effectiveAt(asking, options.effective, { balance, instant })
+          : await recordedAt(asking, options.history, { balance, instant });
+      return sendJson(reply, JSON.stringify(shown));
     },
   });
 }
@@ -104,27 +125,89 @@ interface Asking {
   readonly context: QueryContext;
 }
 
-/** The last entry recorded up to then: one step back from there. */
-async function entryAt(
-  { queries, context }: Asking,
-  { history }: BillingProjectionOptions,
-  { id, at }: { readonly id: string; readonly at: number },
-): Promise<BalanceEntry | undefined> {
-  const { rows } = await queries.pageBytes(
-    {
-      store: history.name,
-      from: history.key.serialize(entryKey(id, 0, 0)),
-      to: history.key.serialize(entryKey(id, at + 1, 0)),
-      reverse: true,
-      limit: 1,
-      cursor: undefined,
-      partitions: undefined,
-    },
-    context,
+/** The version of a token, which must be one of this account. */
+function versionOf(id: string, token: string | undefined): number {
+  if (token === undefined) return 0;
+  const [, account, version] = /^(.+)@(\d{1,15})$/.exec(token) ?? [];
+  if (account === id && version !== undefined) return Number(version);
+  throw new Problem(
+    400,
+    'query_invalid',
+    'after must be a token of this account, as the status of a transaction shows it',
   );
+}
+
+/** The balance once it is of that version, or a later one. Throws 503 `position_not_reached` when that takes too long. */
+async function balanceAfter(
+  { queries, context }: Asking,
+  { balances, clock }: BillingProjectionOptions,
+  { id, version }: { readonly id: string; readonly version: number },
+): Promise<TypedAnswer<Balance>> {
+  const untilMs = clock.monotonicMs() + context.waitMs;
+  while (true) {
+    const answer = await queries.get(balances, id, context);
+    if ((answer.value?.version ?? 0) >= version) return answer;
+    if (clock.monotonicMs() >= untilMs || context.signal.aborted)
+      throw unavailable('position_not_reached', 'the balance does not reflect the transaction yet');
+    await clock.sleep(limits.positionStepMs, context.signal);
+  }
+}
+
+interface Instant {
+  readonly balance: Balance;
+  readonly instant: number;
+}
+
+/** The last entry recorded up to then: one step back from there. What was recorded up to the latest event cannot change any more. */
+async function recordedAt(
+  { queries, context }: Asking,
+  history: TypedStore<string, BalanceEntry>,
+  { balance, instant }: Instant,
+): Promise<object> {
+  const range = upTo(history, balance.accountId, instant);
+  const { rows } = await queries.page(history, { ...range, limit: 1 }, context);
   const [row] = rows;
-  if (row === undefined) return undefined;
-  return history.value.deserialize(queries.spec(history.name).format.toChangelog(row.value, 0).value);
+  return { ...shownEntry(row?.value ?? accountNotFound()), final: instant < balance.recordedAt };
+}
+
+/** Everything whose business date is not later, added up: back-dated entries change it later on, so it is never final. */
+async function effectiveAt(
+  { queries, context }: Asking,
+  effective: TypedStore<string, BalanceEntry>,
+  { balance: { accountId, balance, currency, version }, instant }: Instant,
+): Promise<object> {
+  const { rows } = await queries.page(effective, { ...upTo(effective, accountId, instant), limit: 1 }, context);
+  if (rows.length === 0) accountNotFound();
+  const later = {
+    from: effective.key.serialize(entryKey(accountId, instant + 1, 0)),
+    to: effective.key.serialize(`${accountId}}`),
+    reverse: true,
+    limit: limits.pageRows,
+  };
+  let sum = balance;
+  let cursor: string | undefined;
+  for (let page = 0; page === 0 || cursor !== undefined; page += 1) {
+    if (page >= laterPagesMax)
+      throw new Problem(422, 'history_too_long', 'too much has happened since then for this question');
+    const found = await queries.page(effective, { ...later, cursor }, context);
+    // What came after the balance was read is not in it.
+    for (const { value } of found.rows) if (value.version <= version) sum -= value.change;
+    cursor = found.cursor;
+  }
+  return {
+    accountId,
+    balance: formatAmount(sum),
+    currency,
+    version,
+    effectiveAt: isoFromMicros(instant),
+    final: false,
+  };
+}
+
+/** The entries of an account up to an instant, the latest first. */
+function upTo(store: TypedStore<string, BalanceEntry>, accountId: string, instant: number): Omit<TypedRange, 'limit'> {
+  const [from, to] = [entryKey(accountId, 0, 0), entryKey(accountId, instant + 1, 0)];
+  return { from: store.key.serialize(from), to: store.key.serialize(to), reverse: true };
 }
 
 function historyRoute({ app, queries }: RouteScope, { history }: BillingProjectionOptions): void {

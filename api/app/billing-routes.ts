@@ -1,13 +1,5 @@
 /** Billing over HTTP: transactions are asked for and followed. What becomes of a request is decided elsewhere. */
-import { createHash } from 'node:crypto';
-import type { FastifyReply, FastifyRequest } from 'fastify';
-import { canonicalJson, type Header, type Topic } from '../../index.ts';
-import { withAmountsAsText } from '../../schemas/app/billing/money.ts';
-import { uuid5 } from '../../schemas/app/billing/names.ts';
-import type { SagaRequest, TransactionRequest } from '../../schemas/app/billing/request.ts';
-import type { Transaction } from '../../schemas/app/billing/transaction.ts';
-import { isoFromMicros } from '../../schemas/app/customer/instant.ts';
-import { compact } from '../../schemas/app/reader.ts';
+import type { FastifyRequest } from 'fastify';
 import { Problem } from '../problem.ts';
 import {
   contextOf,
@@ -20,40 +12,19 @@ import {
   type Routes,
   type RouteScope,
 } from '../routes.ts';
-import type { TypedStore } from '../store-queries.ts';
-import {
-  bodies,
-  changeBody,
-  readChange,
-  readSubject,
-  type BillingBody,
-  type CommandName,
-  type Subject,
-} from './billing-commands.ts';
-
-export interface BillingRouteOptions {
-  readonly transactions: TypedStore<string, Transaction>;
-  readonly requests: Topic<string, SagaRequest>;
-  /** Resolves when the record is in the log; rejects with `LOG_UNAVAILABLE`. */
-  readonly write: (record: {
-    readonly topic: string;
-    readonly key: Uint8Array;
-    readonly value: Uint8Array;
-    readonly headers: readonly Header[];
-    readonly timestampMs: number;
-  }) => Promise<void>;
-  readonly nowMs: () => number;
-}
+import { acceptAndAnswer, txIdOf, type AcceptPorts, type CommandRequest } from './billing-accept.ts';
+import { bulkRoute } from './billing-bulk-route.ts';
+import { bodies, changeBody, readChange, readSubject, type BillingBody, type CommandName } from './billing-commands.ts';
+import { awaitOutcome, outcomeWait, shownTransaction } from './transaction-status.ts';
 
 type StatusRequest = FastifyRequest<{
   Params: { readonly trackingId: string };
   Querystring: { readonly wait?: string };
 }>;
-type CommandRequest = FastifyRequest<{ Body: BillingBody; Querystring: Record<string, never> }>;
 type ChangeRequest = FastifyRequest<{
   Params: { readonly id: string };
   Body: BillingBody;
-  Querystring: Record<string, never>;
+  Querystring: { readonly wait?: string };
 }>;
 type Problems = NonNullable<RouteDescription['problems']>;
 
@@ -76,6 +47,7 @@ const commandProblems: Problems = {
     'amount_precision',
     'amount_zero',
     'currency_invalid',
+    'effective_at_invalid',
     'idempotency_key_reused',
     'same_account',
     'unbounded_accounts',
@@ -96,10 +68,13 @@ const changeProblems: Problems = {
   428: ['if_match_missing'],
 };
 
-/** Keys are unique among all who ask, until there are tenants. */
-const actorScope = 'default';
+const bulkProblems: Problems = {
+  400: ['request_invalid', 'body_invalid', 'query_invalid'],
+  413: ['body_too_large'],
+  415: ['media_type_unsupported'],
+};
 
-export function billingRoutes(options: BillingRouteOptions): Routes {
+export function billingRoutes(options: AcceptPorts): Routes {
   return (scope) => {
     statusRoute(scope, options);
     commandRoute(scope, options, ['topup', '/transactions/topup', 'Puts money from an unbounded account onto another']);
@@ -108,12 +83,19 @@ export function billingRoutes(options: BillingRouteOptions): Routes {
     commandRoute(scope, options, ['refund', '/transactions/refund', 'Gives back all or part of a transaction']);
     commandRoute(scope, options, ['open', '/accounts', 'Opens an account']);
     changeRoute(scope, options);
+    bulkRoute(scope, options, bulkProblems);
   };
 }
 
-function statusRoute({ app, queries }: RouteScope, { transactions }: BillingRouteOptions): void {
+function statusRoute({ app, queries }: RouteScope, { transactions, clock }: AcceptPorts): void {
   app.get('/transactions/status/:trackingId', {
-    schema: { params: statusParams, querystring: queryString(waitParameter) },
+    schema: {
+      params: statusParams,
+      querystring: queryString({
+        ...waitParameter,
+        wait: { ...outcomeWait, description: `${outcomeWait.description}; also for X-Min-Position, then 1000` },
+      }),
+    },
     config: {
       description: {
         summary: 'What became of a request, by its idempotency key',
@@ -123,12 +105,14 @@ function statusRoute({ app, queries }: RouteScope, { transactions }: BillingRout
       },
     },
     handler: async (request: StatusRequest, reply) => {
-      const txId = uuid5(actorScope, request.params.trackingId);
-      const answer = await queries.get(transactions, txId, contextOf(request));
+      const context = contextOf(request);
+      const waitMs = request.query.wait === undefined ? 0 : context.waitMs;
+      const txId = txIdOf(request.params.trackingId);
+      const answer = await awaitOutcome({ queries, transactions, clock }, { txId, waitMs, context });
       writeProvenance(reply, answer);
       if (answer.value === undefined)
         throw new Problem(404, 'transaction_not_found', 'no request with this key has been taken up yet');
-      return sendJson(reply, JSON.stringify(statusOf(answer.value)));
+      return sendJson(reply, JSON.stringify(shownTransaction(answer.value)));
     },
   });
 }
@@ -139,57 +123,40 @@ const statusParams = {
   properties: { trackingId: { type: 'string', minLength: 1, maxLength: 200 } },
 };
 
-const outcomes: Readonly<Record<Transaction['phase'], string>> = {
-  forward: 'processing',
-  undoing: 'processing',
-  stuck: 'processing',
-  completed: 'completed',
-  failed: 'failed',
-};
-
-function statusOf({ request, phase, state, failure, updatedAt }: Transaction): object {
-  return compact({
-    trackingId: request.idempotencyKey,
-    transactionId: request.txId,
-    correlationId: request.correlationId,
-    type: request.type,
-    status: outcomes[phase],
-    state,
-    errorCode: phase === 'failed' ? failure : undefined,
-    updatedAt: isoFromMicros(updatedAt),
-  });
-}
-
 function commandRoute(
   scope: RouteScope,
-  options: BillingRouteOptions,
+  options: AcceptPorts,
   [name, path, summary]: readonly [CommandName, string, string],
 ): void {
   scope.app.post(path, {
-    schema: { body: bodies[name] },
+    schema: { body: bodies[name], querystring: queryString({ wait: outcomeWait }) },
     config: {
-      description: { summary, success: 'accepted: where to follow it', problems: commandProblems },
+      description: {
+        summary,
+        success: 'accepted: where to follow it; with `wait` what became of it, if that comes in time',
+        problems: commandProblems,
+      },
     },
     handler: (request: CommandRequest, reply) => {
-      const subject = readSubject(name, request.body, (key) => uuid5(actorScope, key));
-      return accept(scope, options, { subject, request, reply });
+      const subject = readSubject(name, request.body, txIdOf);
+      return acceptAndAnswer(scope.queries, options, { subject, request, reply });
     },
   });
 }
 
-function changeRoute(scope: RouteScope, options: BillingRouteOptions): void {
+function changeRoute(scope: RouteScope, options: AcceptPorts): void {
   scope.app.patch('/accounts/:id', {
-    schema: { params: accountParams, body: changeBody },
+    schema: { params: accountParams, body: changeBody, querystring: queryString({ wait: outcomeWait }) },
     config: {
       description: {
         summary: 'Changes the limits or the status of an account, if it is as the client knows it',
-        success: 'accepted: where to follow it',
+        success: 'accepted: where to follow it; with `wait` what became of it, if that comes in time',
         problems: changeProblems,
       },
     },
     handler: (request: ChangeRequest, reply) => {
       const subject = readChange(request.params.id, request.body, headerOf(request, 'if-match'));
-      return accept(scope, options, { subject, request, reply });
+      return acceptAndAnswer(scope.queries, options, { subject, request, reply });
     },
   });
 }
@@ -199,58 +166,3 @@ const accountParams = {
   required: ['id'],
   properties: { id: { type: 'string', minLength: 1, maxLength: 80 } },
 };
-
-interface Asked {
-  readonly subject: Subject;
-  readonly request: CommandRequest;
-  readonly reply: FastifyReply;
-}
-
-/** Writes the request down, unless its key is known: then it is the same request, or refused. */
-async function accept(
-  { queries }: RouteScope,
-  { requests, transactions, write, nowMs }: BillingRouteOptions,
-  { subject, request, reply }: Asked,
-): Promise<FastifyReply> {
-  const idempotencyKey = keyOf(request);
-  const txId = uuid5(actorScope, idempotencyKey);
-  const fingerprint = fingerprintOf(subject);
-  const { value: known } = await queries.get(transactions, txId, contextOf(request));
-  if (known !== undefined && known.request.fingerprint !== fingerprint)
-    throw new Problem(422, 'idempotency_key_reused', 'this key belongs to another request, which stays as it was');
-  if (known === undefined) {
-    const timestampMs = nowMs();
-    const about = { txId, idempotencyKey, fingerprint, actorId: actorScope, correlationId: request.id };
-    const value: TransactionRequest = { ...about, ...subject, requestedAt: timestampMs * 1_000 };
-    const headers = [{ key: 'correlationId', value: Buffer.from(request.id) }];
-    const record = { topic: requests.name, key: requests.key.serialize(txId), headers, timestampMs };
-    await write({ ...record, value: requests.value.serialize(value) });
-  } else void reply.header('idempotency-replayed', 'true');
-  const body = {
-    status: 'processing',
-    trackingId: idempotencyKey,
-    correlationId: known?.request.correlationId ?? request.id,
-    message: 'Transaction accepted and processing',
-  };
-  void reply.code(202).header('location', `/transactions/status/${encodeURIComponent(idempotencyKey)}`);
-  return sendJson(reply, JSON.stringify(body));
-}
-
-/** From the header or the body; if from both, it must be the same. */
-function keyOf(request: CommandRequest): string {
-  const header = headerOf(request, 'idempotency-key');
-  const { idempotencyKey = header } = request.body;
-  if (idempotencyKey === undefined || idempotencyKey === '')
-    throw new Problem(400, 'idempotency_key_missing', 'send an Idempotency-Key, so that asking twice is asking once');
-  if (header !== undefined && header !== idempotencyKey)
-    throw new Problem(400, 'idempotency_key_mismatch', 'the keys in header and body are not the same');
-  if (idempotencyKey.length > 200 || /[^\x20-\x7e]/.test(idempotencyKey))
-    throw new Problem(400, 'request_invalid', 'an idempotency key has up to 200 printable ASCII characters');
-  return idempotencyKey;
-}
-
-function fingerprintOf(subject: Subject): string {
-  return createHash('sha256')
-    .update(canonicalJson(withAmountsAsText(subject)) ?? '')
-    .digest('hex');
-}

@@ -1,7 +1,5 @@
+import type { Ask } from './application.ts';
 import { isObject } from '../peer-answer.ts';
-
-/** A GET of the API; `undefined` unless it answers 200. */
-export type Ask = (path: string) => Promise<unknown>;
 
 /** Paths of a customer that the systems disagree on; none while there is none. */
 export async function findCustomer(ask: Ask): Promise<readonly string[]> {

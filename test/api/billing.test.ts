@@ -1,109 +1,29 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { billingAdminRoutes } from '../../api/app/billing-admin-routes.ts';
-import { billingProjectionRoutes } from '../../api/app/billing-projection-routes.ts';
-import { billingRoutes } from '../../api/app/billing-routes.ts';
-import { accountBalances, balanceHistory, dailyTotals } from '../../processors/app/billing/projections.ts';
-import { sagaTimers, transactions } from '../../processors/app/billing/saga-processor.ts';
 import { StreamError } from '../../errors.ts';
-import type { SagaRequest } from '../../schemas/app/billing/request.ts';
-import { billingTopics } from '../../schemas/app/billing/topics.ts';
-import { BillingBench, startMs } from '../support/billing/bench.ts';
-import { FakeCluster, FakeInstance, apiOf, hurriedClock, type Api } from './fake-instance.ts';
+import { startMs } from '../support/billing/bench.ts';
+import { account, annAndBob, openBank, post, topUp, transfer, type Bank } from './billing-bank.ts';
 
-const { requests } = billingTopics();
-const projected = { balances: accountBalances, history: balanceHistory, dailyTotals };
-const opened: { close(): unknown }[] = [];
+const banks: Bank[] = [];
 
 afterEach(async () => {
-  await Promise.all(opened.splice(0).map((one) => one.close()));
+  for (const bank of banks.splice(0)) await bank.close();
 });
 
-interface Bank {
-  /** Lets time pass. */
-  pass(ms: number): void;
-  readonly api: Api;
-  readonly written: SagaRequest[];
-  /** Runs what was written, and shows the API what became of it; without answers of the ledger if `isCutOff`. */
-  run(isCutOff?: boolean): Promise<void>;
+async function opened(opening: Promise<Bank>): Promise<Bank> {
+  const bank = await opening;
+  banks.push(bank);
+  return bank;
 }
 
 function open(write?: () => Promise<void>): Bank {
-  const cluster = new FakeCluster({ specs: [transactions, sagaTimers, accountBalances, balanceHistory, dailyTotals] });
-  const bench = new BillingBench();
-  const written: SagaRequest[] = [];
-  let done = 0;
-  const ports: Parameters<typeof billingRoutes>[0] = {
-    transactions,
-    requests,
-    nowMs: () => startMs,
-    write: async ({ topic, key, value }) => {
-      await write?.();
-      expect(topic).toBe('billing.requests');
-      const request = requests.value.deserialize(value);
-      expect(requests.key.deserialize(key)).toBe(request.txId);
-      written.push(request);
-    },
-  };
-  const admin = billingAdminRoutes({ ...ports, timers: sagaTimers });
-  const routes = [billingRoutes(ports), admin, billingProjectionRoutes(projected)];
-  const api = apiOf([new FakeInstance(cluster, 'one')], {
-    routes,
-    clock: hurriedClock,
-    rateLimitPerSecond: 0,
-  });
-  opened.push(bench, api);
-  return {
-    api,
-    written,
-    pass: (ms) => bench.pass(ms),
-    run: async (isCutOff = false) => {
-      for (const request of written.slice(done)) bench.request(request);
-      done = written.length;
-      if (!isCutOff) bench.settle();
-      for (const { key, value } of await bench.saga.rows(sagaTimers)) cluster.put('saga-timers', key, value);
-      for (const spec of [accountBalances, balanceHistory, dailyTotals])
-        for (const { key, value } of await bench.projections.rows<string, unknown, unknown>(spec))
-          cluster.put(spec.name, key, value);
-      for (const { key, value } of await bench.saga.rows(transactions)) cluster.put('transactions', key, value);
-    },
-  };
-}
-
-async function post(
-  { api }: Bank,
-  url: string,
-  payload: Readonly<Record<string, unknown>>,
-  headers: Readonly<Record<string, string>> = {},
-): Promise<{ status: number; code: string | undefined; location: unknown; replayed: unknown; body: unknown }> {
-  const response = await api.inject({ method: 'POST', url, payload, headers });
-  const body = response.json<{ code?: string }>();
-  const { location, 'idempotency-replayed': replayed } = response.headers;
-  return { status: response.statusCode, code: body.code, location, replayed, body };
-}
-
-const account = (accountId: string) => ({
-  idempotencyKey: `open-${accountId}`,
-  accountId,
-  ownerId: 'o',
-  ownerType: 'USER',
-  accountType: 'wallet',
-  currency: 'USD',
-});
-const topUp = { sourceAccountId: 'external:bank', destinationAccountId: 'ann', amount: '10.50', currency: 'USD' };
-const transfer = { sourceAccountId: 'ann', destinationAccountId: 'bob', amount: '3', currency: 'USD' };
-
-async function annAndBob(): Promise<Bank> {
-  const bank = open();
-  for (const id of ['ann', 'bob']) await post(bank, '/accounts', account(id));
-  await bank.run();
-  await post(bank, '/transactions/topup', { ...topUp, idempotencyKey: 'fund' });
-  await bank.run();
+  const bank = openBank(write);
+  banks.push(bank);
   return bank;
 }
 
 describe('commands of billing', () => {
   test('are accepted at once, can be followed by their key, and show in the balance', async () => {
-    const bank = await annAndBob();
+    const bank = await opened(annAndBob());
     const answer = await post(bank, '/transactions/transfer', transfer, { 'idempotency-key': 'key 1' });
     expect(answer).toMatchObject({
       status: 202,
@@ -120,7 +40,7 @@ describe('commands of billing', () => {
   });
 
   test('that the ledger refuses are accepted, and fail with its code', async () => {
-    const bank = await annAndBob();
+    const bank = await opened(annAndBob());
     expect(
       (
         await post(bank, '/transactions/withdraw', {
@@ -137,7 +57,7 @@ describe('commands of billing', () => {
   });
 
   test('a refund names the transaction by its tracking id', async () => {
-    const bank = await annAndBob();
+    const bank = await opened(annAndBob());
     const refund = { originalTrackingId: 'fund', amount: '0.5', currency: 'USD', idempotencyKey: 'r' };
     await post(bank, '/transactions/refund', refund);
     await bank.run();
@@ -146,7 +66,7 @@ describe('commands of billing', () => {
   });
 
   test('asked for again under the same key are not written again; another one under it is refused', async () => {
-    const bank = await annAndBob();
+    const bank = await opened(annAndBob());
     const before = bank.written.length;
     const again = await post(bank, '/transactions/topup', { ...topUp, amount: '10.5', idempotencyKey: 'fund' });
     expect(again).toMatchObject({ status: 202, replayed: 'true' });
@@ -216,7 +136,7 @@ describe('balances', () => {
 
   /** Ann is opened and gets 10.5 at the start, gives 3 to Bob a minute later. */
   async function aMinuteLater(): Promise<Bank> {
-    const bank = await annAndBob();
+    const bank = await opened(annAndBob());
     bank.pass(60_000);
     await post(bank, '/transactions/transfer', { ...transfer, idempotencyKey: 'k' });
     await bank.run();
@@ -265,7 +185,7 @@ describe('balances', () => {
 
 describe('sagas that wait', () => {
   test('are listed, the longest waiting first, and can be told to send again', async () => {
-    const bank = await annAndBob();
+    const bank = await opened(annAndBob());
     await post(bank, '/transactions/transfer', { ...transfer, idempotencyKey: 'k' });
     await bank.run(true);
     const listed = await bank.api.inject('/admin/sagas');
@@ -293,7 +213,7 @@ describe('PATCH /accounts/:id', () => {
     (await api.inject(`/transactions/status/${key}`)).json<{ status: string; errorCode?: string }>();
 
   test('changes the account that the client has seen, and only that', async () => {
-    const bank = await annAndBob();
+    const bank = await opened(annAndBob());
     const { etag = '' } = (await bank.api.inject('/accounts/ann/balance')).headers;
     const headers = { 'if-match': etag };
     expect(await patch(bank, { status: 'FROZEN', idempotencyKey: 'f' }, headers)).toEqual([202, undefined]);

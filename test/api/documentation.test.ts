@@ -1,15 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { billingAdminRoutes } from '../../api/app/billing-admin-routes.ts';
-import { billingProjectionRoutes } from '../../api/app/billing-projection-routes.ts';
-import { billingRoutes } from '../../api/app/billing-routes.ts';
-import { customerRoutes } from '../../api/app/customer-routes.ts';
 import { sourceRoutes } from '../../api/app/source-routes.ts';
-import { accountBalances, balanceHistory, dailyTotals } from '../../processors/app/billing/projections.ts';
-import { sagaTimers, transactions } from '../../processors/app/billing/saga-processor.ts';
+import { billingApplications } from '../../api/app/billing-application.ts';
+import { customerRoutes } from '../../api/app/customer-routes.ts';
+import { systemClock } from '../../clock.ts';
 import { customerStates } from '../../processors/app/customer/processors.ts';
-import { billingTopics } from '../../schemas/app/billing/topics.ts';
 import { defaultPolicy } from '../../schemas/app/customer/policy.ts';
 import { apiOf } from './fake-instance.ts';
 
@@ -25,19 +21,13 @@ interface OpenApi {
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
 }
 
-const ports = {
-  transactions,
-  requests: billingTopics().requests,
-  write: () => Promise.resolve(),
-  nowMs: () => 0,
-};
+const write = (): Promise<never> => Promise.reject(new Error('nothing is written here'));
+const sources = { health: () => [], noteDegraded: () => undefined };
 const api = apiOf([], {
   routes: [
     customerRoutes({ states: customerStates, policy: defaultPolicy }),
-    sourceRoutes({ health: () => [], noteDegraded: () => undefined }),
-    billingRoutes(ports),
-    billingAdminRoutes({ ...ports, timers: sagaTimers }),
-    billingProjectionRoutes({ balances: accountBalances, history: balanceHistory, dailyTotals }),
+    sourceRoutes(sources),
+    ...billingApplications(systemClock).flatMap(({ routes }) => routes?.({ topicPrefix: '', write, sources }) ?? []),
   ],
 });
 afterAll(() => api.close());

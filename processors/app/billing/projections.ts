@@ -20,6 +20,9 @@ export const accountBalances = defineStore('account-balance', { key: stringSerde
 /** Every balance an account ever had, by `entryKey`. */
 export const balanceHistory = defineStore('balance-history', { key: stringSerde, value: balanceEntrySerde });
 
+/** The same by business date: `entryKey` with that instead of the time of record. */
+export const effectiveHistory = defineStore('effective-history', { key: stringSerde, value: balanceEntrySerde });
+
 /** By `dailyKey`. */
 export const dailyTotals = defineStore('daily-totals', { key: stringSerde, value: dailyTotalSerde });
 
@@ -40,7 +43,7 @@ function entryOf(event: AccountEvent): BalanceEntry | undefined {
   return { accountId, version, balance, change: balance - balanceBefore, currency, txId, recordedAt, effectiveAt };
 }
 
-const balanceStores = { accountBalances, balanceHistory };
+const balanceStores = { accountBalances, balanceHistory, effectiveHistory };
 
 /** Forwards each account's balance. An event that came before is skipped. */
 export const balanceStep = defineProcessor({
@@ -59,8 +62,10 @@ export const balanceStep = defineProcessor({
     const balance = projectBalance(before, event);
     stores.accountBalances.put(event.accountId, balance);
     const entry = entryOf(event);
-    if (entry !== undefined)
+    if (entry !== undefined) {
       stores.balanceHistory.put(entryKey(entry.accountId, entry.recordedAt, entry.version), entry);
+      stores.effectiveHistory.put(entryKey(entry.accountId, entry.effectiveAt, entry.version), entry);
+    }
     forward({ key: event.accountId, value: balance, timestampMs });
   },
 });

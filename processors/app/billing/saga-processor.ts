@@ -120,8 +120,8 @@ function begin(context: Context, request: TransactionRequest, uncaused: Uncaused
 }
 
 function takeResult(context: Context, result: LedgerResult, uncaused: Uncaused): void {
-  const { txId, commandId, outcome, code, balanceBefore, balanceAfter } = result;
-  const answer: TransactionAnswer = compact({ outcome, code, balanceBefore, balanceAfter });
+  const { txId, commandId, outcome, code, version, balanceBefore, balanceAfter } = result;
+  const answer: TransactionAnswer = compact({ outcome, code, version, balanceBefore, balanceAfter });
   takeAnswer(context, context.stores.transactions.get(txId), { commandId, answer }, uncaused);
 }
 

@@ -1,6 +1,6 @@
 /** What the world is told of a transaction. Pure. */
 import { uuid5 } from '../../../schemas/app/billing/names.ts';
-import type { TransactionRequest } from '../../../schemas/app/billing/request.ts';
+import type { Movement, TransactionRequest } from '../../../schemas/app/billing/request.ts';
 import type { Transaction, TransactionEvent } from '../../../schemas/app/billing/transaction.ts';
 import { compact } from '../../../schemas/app/reader.ts';
 
@@ -36,6 +36,7 @@ function eventOf(request: TransactionRequest, phase: Phase, at: number): Transac
     reference,
     ...parties,
     effectiveAt: effectiveAt ?? requestedAt,
+    requestedAt,
     at,
   });
 }
@@ -44,8 +45,14 @@ export function requestedEvent(request: TransactionRequest, timestampMs: number)
   return eventOf(request, 'Requested', timestampMs * 1_000);
 }
 
-export function failedEvent({ request, failure, updatedAt }: Transaction): TransactionEvent {
-  return { ...eventOf(request, 'Failed', updatedAt), errorCode: failure ?? 'rejected' };
+export function failedEvent({ request, original, failure, updatedAt }: Transaction): TransactionEvent {
+  return { ...eventOf(request, 'Failed', updatedAt), ...partiesOf(original), errorCode: failure ?? 'rejected' };
+}
+
+/** Between whom a refund moves money: the other way round. */
+function partiesOf(original: Movement | undefined): Partial<TransactionEvent> {
+  if (original === undefined) return {};
+  return { sourceAccountId: original.destinationAccountId, destinationAccountId: original.sourceAccountId };
 }
 
 /** With the balances on both sides, as far as they are one account's. */
@@ -53,9 +60,7 @@ export function completedEvent({ request, answers, original, updatedAt }: Transa
   const { debit, credit } = answers;
   return compact({
     ...eventOf(request, 'Completed', updatedAt),
-    ...(original === undefined
-      ? {}
-      : { sourceAccountId: original.destinationAccountId, destinationAccountId: original.sourceAccountId }),
+    ...partiesOf(original),
     sourceBalanceBefore: debit?.balanceBefore,
     sourceBalanceAfter: debit?.balanceAfter,
     destinationBalanceBefore: credit?.balanceBefore,

@@ -1,6 +1,6 @@
 import { compact, readObject } from '../reader.ts';
 import { moneyJsonSerde, readMoney } from './money.ts';
-import { readCurrency, readId, readOrdinaryAccountId } from './names.ts';
+import { readAccountId, readCurrency, readId, readOrdinaryAccountId } from './names.ts';
 
 /** An account as others see it: the value of `billing.balances`, keyed by account. */
 export interface Balance {
@@ -56,6 +56,48 @@ export const balanceEntrySerde = moneyJsonSerde((value): BalanceEntry => {
   };
 });
 
+const statuses = ['processing', 'completed', 'failed'] as const;
+
+/** A transaction as one of the accounts that take part in it sees it. */
+export interface AccountTransaction {
+  readonly accountId: string;
+  readonly txId: string;
+  readonly trackingId: string;
+  /** `TOPUP`, `TRANSFER`, … */
+  readonly type: string;
+  readonly status: (typeof statuses)[number];
+  /** What the other side is, if money moves. */
+  readonly counterparty?: string;
+  /** Negative if it goes out. */
+  readonly amount?: bigint;
+  readonly currency?: string;
+  readonly reference?: string;
+  readonly errorCode?: string;
+  /** Microseconds; `endedAt` once it has ended. */
+  readonly requestedAt: number;
+  readonly effectiveAt: number;
+  readonly endedAt?: number;
+}
+
+export const accountTransactionSerde = moneyJsonSerde((value): AccountTransaction => {
+  const reader = readObject(value, 'account transaction');
+  return compact({
+    accountId: reader.with('accountId', readOrdinaryAccountId),
+    txId: reader.with('txId', readId),
+    trackingId: reader.text('trackingId', 200),
+    type: reader.text('type', 40),
+    status: reader.oneOf('status', statuses),
+    counterparty: reader.optionalWith('counterparty', readAccountId),
+    amount: reader.optionalWith('amount', readMoney),
+    currency: reader.optionalWith('currency', readCurrency),
+    reference: reader.optionalText('reference', 500),
+    errorCode: reader.optionalText('errorCode', 64),
+    requestedAt: reader.count('requestedAt'),
+    effectiveAt: reader.count('effectiveAt'),
+    endedAt: reader.optionalCount('endedAt'),
+  });
+});
+
 /** What one transaction adds to its day. */
 export interface DailyShare {
   /** UTC, `YYYY-MM-DD`. */
@@ -97,4 +139,9 @@ const versionDigits = 10;
 export function entryKey(accountId: string, recordedAt: number, version: number): string {
   const [at, count] = [String(recordedAt).padStart(microsDigits, '0'), String(version).padStart(versionDigits, '0')];
   return `${accountId}|${at}|${count}`;
+}
+
+/** Key of a transaction of an account: they sort by when they were asked for. */
+export function accountTransactionKey(accountId: string, requestedAt: number, txId: string): string {
+  return `${accountId}|${String(requestedAt).padStart(microsDigits, '0')}|${txId}`;
 }

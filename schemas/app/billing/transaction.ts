@@ -10,6 +10,8 @@ import type { RefundRefusal } from './request.ts';
 export interface TransactionAnswer {
   readonly outcome: 'APPLIED' | 'REJECTED';
   readonly code?: Refusal | RefundRefusal;
+  /** Of the account, afterwards. */
+  readonly version?: number;
   readonly balanceBefore?: bigint;
   readonly balanceAfter?: bigint;
 }
@@ -48,6 +50,7 @@ function parseAnswer(value: unknown, where: string): TransactionAnswer {
   return compact({
     outcome: reader.oneOf('outcome', ['APPLIED', 'REJECTED']),
     code: reader.optionalOneOf('code', [...refusals, ...refundRefusals]),
+    version: reader.optionalCount('version'),
     balanceBefore: reader.optionalWith('balanceBefore', readMoney),
     balanceAfter: reader.optionalWith('balanceAfter', readMoney),
   });
@@ -115,8 +118,9 @@ export interface TransactionEvent {
   readonly sourceBalanceAfter?: bigint;
   readonly destinationBalanceBefore?: bigint;
   readonly destinationBalanceAfter?: bigint;
-  /** Microseconds: the business date; and when it was decided. */
+  /** Microseconds: the business date; when it was asked for; and when this was decided. */
   readonly effectiveAt: number;
+  readonly requestedAt: number;
   readonly at: number;
 }
 
@@ -151,6 +155,8 @@ export const transactionEventSerde = moneyJsonSerde((value): TransactionEvent =>
     destinationBalanceBefore: reader.optionalWith('destinationBalanceBefore', readMoney),
     destinationBalanceAfter: reader.optionalWith('destinationBalanceAfter', readMoney),
     effectiveAt: reader.count('effectiveAt'),
+    // Events of before it was told have none.
+    requestedAt: reader.optionalCount('requestedAt') ?? reader.count('effectiveAt'),
     at: reader.count('at'),
   });
 });

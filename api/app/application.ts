@@ -1,0 +1,36 @@
+/** An application as a process runs it: a topology, and what belongs to it. */
+import type { NewTopic, OutgoingRecord, Topic, Topology, WrittenRecord } from '../../index.ts';
+import type { Routes } from '../routes.ts';
+import type { SourceWatch } from './source-routes.ts';
+
+/** What routes are given once the log is there. */
+export interface RoutePorts {
+  readonly topicPrefix: string;
+  /** Resolves when the record is in the log; rejects with `LOG_UNAVAILABLE`. */
+  readonly write: (record: OutgoingRecord) => Promise<WrittenRecord>;
+  /** Of the systems that customers come from. */
+  readonly sources: SourceWatch;
+}
+
+/** A GET of the API of this process: the parsed answer, or `undefined` unless it is 200. */
+export type Ask = (path: string) => Promise<unknown>;
+
+export interface Application {
+  readonly name: string;
+  readonly topology: (topicPrefix: string) => Topology;
+  /** The topics it names, as they are to be created. */
+  readonly topics: (topicPrefix: string) => readonly NewTopic[];
+  readonly routes?: (ports: RoutePorts) => Routes;
+  /** Made-up records for some of the topics. */
+  readonly samples?: (topicPrefix: string) => Iterator<OutgoingRecord>;
+  /** Paths worth a look. */
+  readonly examples: readonly string[];
+  /** Looks for something that is worth a closer look; empty while there is nothing. */
+  readonly findings?: (ask: Ask) => Promise<readonly string[]>;
+}
+
+/** How topics that are declared together, by any names, are to be created. */
+export function newTopics(declared: object): readonly NewTopic[] {
+  const topics = Object.values<Pick<Topic<unknown, unknown>, 'name' | 'create'>>({ ...declared });
+  return topics.map(({ name, create = { partitions: 1 } }) => ({ name, ...create }));
+}

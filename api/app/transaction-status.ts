@@ -1,0 +1,99 @@
+/** A transaction as clients see it, and how they wait for what becomes of it. */
+import type { Clock } from '../../index.ts';
+import { formatAmount } from '../../schemas/app/billing/money.ts';
+import { isStriped } from '../../schemas/app/billing/names.ts';
+import type { Movement } from '../../schemas/app/billing/request.ts';
+import type { Transaction, TransactionAnswer } from '../../schemas/app/billing/transaction.ts';
+import { isoFromMicros } from '../../schemas/app/customer/instant.ts';
+import { compact } from '../../schemas/app/reader.ts';
+import { limits } from '../limits.ts';
+import type { QueryContext } from '../placement.ts';
+import type { StoreQueries, TypedAnswer, TypedStore } from '../store-queries.ts';
+
+const outcomes: Readonly<Record<Transaction['phase'], 'processing' | 'completed' | 'failed'>> = {
+  forward: 'processing',
+  undoing: 'processing',
+  stuck: 'processing',
+  completed: 'completed',
+  failed: 'failed',
+};
+
+/** Between two looks at a transaction that is under way: doubled from the first on. */
+const lookAgainMs = { first: 10, max: 160 } as const;
+
+export const outcomeWait = {
+  type: 'string',
+  pattern: '^\\d{1,5}$',
+  description: `ms to wait for the outcome, at most ${limits.positionWaitMs}; default 0`,
+} as const;
+
+export function outcomeOf({ phase }: Transaction): 'processing' | 'completed' | 'failed' {
+  return outcomes[phase];
+}
+
+export interface StatusPorts {
+  readonly queries: StoreQueries;
+  readonly transactions: TypedStore<string, Transaction>;
+  readonly clock: Clock;
+}
+
+/** The transaction once it has ended, or as it is after `waitMs`. */
+export async function awaitOutcome(
+  { queries, transactions, clock }: StatusPorts,
+  { txId, waitMs, context }: { readonly txId: string; readonly waitMs: number; readonly context: QueryContext },
+): Promise<TypedAnswer<Transaction>> {
+  const untilMs = clock.monotonicMs() + waitMs;
+  for (let stepMs: number = lookAgainMs.first; ; stepMs = Math.min(2 * stepMs, lookAgainMs.max)) {
+    const answer = await queries.get(transactions, txId, context);
+    const isOver = answer.value !== undefined && outcomeOf(answer.value) !== 'processing';
+    const leftMs = untilMs - clock.monotonicMs();
+    if (isOver || leftMs <= 0 || context.signal.aborted) return answer;
+    await clock.sleep(Math.min(stepMs, leftMs), context.signal);
+  }
+}
+
+export function shownTransaction(transaction: Transaction): object {
+  const { request, phase, state, failure, updatedAt } = transaction;
+  return compact({
+    trackingId: request.idempotencyKey,
+    transactionId: request.txId,
+    correlationId: request.correlationId,
+    type: request.type,
+    status: outcomes[phase],
+    state,
+    errorCode: phase === 'failed' ? failure : undefined,
+    updatedAt: isoFromMicros(updatedAt),
+    accounts: phase === 'completed' ? accountsOf(transaction) : undefined,
+  });
+}
+
+/** What became of each ordinary account; `token` asks a balance to reflect it. */
+function accountsOf({ request, answers, original }: Transaction): readonly object[] {
+  if (request.type === 'ACCOUNT') return shownAccount(request.accountId, answers['change']);
+  const movement = request.type === 'REFUND' ? reversed(original) : request;
+  if (movement === undefined) return [];
+  return [
+    ...shownAccount(movement.sourceAccountId, answers['debit']),
+    ...shownAccount(movement.destinationAccountId, answers['credit']),
+  ];
+}
+
+type Sides = Pick<Movement, 'sourceAccountId' | 'destinationAccountId'>;
+
+function reversed(original: Movement | undefined): Sides | undefined {
+  if (original === undefined) return undefined;
+  return { sourceAccountId: original.destinationAccountId, destinationAccountId: original.sourceAccountId };
+}
+
+function shownAccount(accountId: string, answer: TransactionAnswer | undefined): readonly object[] {
+  if (answer === undefined || isStriped(accountId)) return [];
+  const { version, balanceBefore, balanceAfter } = answer;
+  return [
+    compact({
+      accountId,
+      balanceBefore: balanceBefore === undefined ? undefined : formatAmount(balanceBefore),
+      balanceAfter: balanceAfter === undefined ? undefined : formatAmount(balanceAfter),
+      token: version === undefined ? undefined : `${accountId}@${version}`,
+    }),
+  ];
+}

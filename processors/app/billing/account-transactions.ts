@@ -1,0 +1,61 @@
+/** Each account's transactions, also those that failed or are under way. */
+import { defineProcessor, defineStore, stringSerde } from '../../../index.ts';
+import type { ProcessorContext, StreamRecord } from '../../../index.ts';
+import { isStriped } from '../../../schemas/app/billing/names.ts';
+import {
+  accountTransactionKey,
+  accountTransactionSerde,
+  type AccountTransaction,
+} from '../../../schemas/app/billing/projection.ts';
+import type { TransactionEvent } from '../../../schemas/app/billing/transaction.ts';
+import { compact } from '../../../schemas/app/reader.ts';
+
+/** By `accountTransactionKey`. */
+export const accountTransactions = defineStore('account-transactions', {
+  key: stringSerde,
+  value: accountTransactionSerde,
+});
+
+const statusOf = { Requested: 'processing', Completed: 'completed', Failed: 'failed' } as const;
+
+/** What an event says to each of the accounts that take part: not to unbounded ones, which have no history of their own. */
+export function accountShares(event: TransactionEvent | null): readonly AccountTransaction[] {
+  const [, type = '', phase] = /^(.*)(Requested|Completed|Failed)$/.exec(event?.type ?? '') ?? [];
+  if (event === null || phase === undefined) return [];
+  const status = statusOf[phase as keyof typeof statusOf];
+  const { txId, idempotencyKey: trackingId, currency, reference, errorCode, requestedAt, effectiveAt, at } = event;
+  const shareOf = (side: Side): AccountTransaction =>
+    compact({
+      ...{ ...side, txId, trackingId, type: type.toUpperCase(), status, currency, reference, errorCode },
+      ...{ requestedAt, effectiveAt, endedAt: status === 'processing' ? undefined : at },
+    });
+  return sidesOf(event)
+    .filter(({ accountId }) => !isStriped(accountId))
+    .map(shareOf);
+}
+
+type Side = Pick<AccountTransaction, 'accountId' | 'counterparty' | 'amount'>;
+
+function sidesOf({ accountId, sourceAccountId: from, destinationAccountId: to, amount }: TransactionEvent): Side[] {
+  if (accountId !== undefined) return [{ accountId }];
+  // A refund does not know of its accounts before the original has told it.
+  if (from === undefined || to === undefined || amount === undefined) return [];
+  return [
+    { accountId: from, counterparty: to, amount: -amount },
+    { accountId: to, counterparty: from, amount },
+  ];
+}
+
+const stores = { accountTransactions };
+
+/** Keeps the latest that was said of each: events of a transaction come in order. */
+export const accountTransactionStep = defineProcessor({
+  name: 'account-transactions',
+  stores,
+  process(
+    { value: share }: StreamRecord<string, AccountTransaction>,
+    { stores: { accountTransactions: rows } }: ProcessorContext<string, AccountTransaction, typeof stores>,
+  ) {
+    rows.put(accountTransactionKey(share.accountId, share.requestedAt, share.txId), share);
+  },
+});
