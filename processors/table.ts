@@ -56,10 +56,19 @@ export function putRow(state: RowState, key: unknown, row: Row): PutOutcome | un
   return outcome as PutOutcome | undefined;
 }
 
+/** Which changes say what the row was: it takes a read of the row. */
+export type OldValues = 'all' | 'of-deleted' | 'none';
+
+interface Kept {
+  readonly state: RowState;
+  readonly oldValues: OldValues;
+}
+
 /** Keeps the new value of a row and forwards the change, unless it is too old to be kept. */
-function keepRow(context: NodeContext, state: RowState, record: AnyRecord, newValue: unknown): void {
+function keepRow(context: NodeContext, { state, oldValues }: Kept, record: AnyRecord, newValue: unknown): void {
   const { key, timestampMs } = record;
-  const oldValue = state.get(key)?.value ?? null;
+  const isRead = oldValues === 'all' || (oldValues === 'of-deleted' && newValue === null);
+  const oldValue = isRead ? (state.get(key)?.value ?? null) : null;
   const outcome = putRow(state, key, { value: newValue, timestampMs });
   if (outcome === 'expired') context.drop('expired');
   else context.forward(changed(record, withLatestness({ newValue, oldValue }, outcome !== 'older'), timestampMs));
@@ -71,13 +80,13 @@ export function withLatestness(change: Change<unknown>, isLatest: boolean | unde
 }
 
 /** Keeps the latest value of each key, in the order of the topic: an older timestamp replaces a newer one. */
-export function tableSource(store: string): CreateNode {
+export function tableSource(store: string, oldValues: OldValues): CreateNode {
   return (context) => {
-    const state = rowState(context, store);
+    const kept = { state: rowState(context, store), oldValues };
     return {
       process: (record) => {
         if (record.key === null) context.drop('null-key');
-        else keepRow(context, state, record, record.value);
+        else keepRow(context, kept, record, record.value);
       },
     };
   };
@@ -118,10 +127,10 @@ export function tableOfChanges(step: string, store: string): CreateNode {
 /** Keeps the rows of a derived table. */
 export function materialize(store: string): CreateNode {
   return (context) => {
-    const state = rowState(context, store);
+    const kept: Kept = { state: rowState(context, store), oldValues: 'all' };
     return {
       process: (record) => {
-        keepRow(context, state, record, changeOf(record).newValue);
+        keepRow(context, kept, record, changeOf(record).newValue);
       },
     };
   };

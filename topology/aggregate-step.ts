@@ -33,5 +33,5 @@ export function declareAggregate<K, A>(
     stores: [spec],
     onError,
   });
-  return { declaration, onError, node, key: spec.key, value: spec.value, view: storeView(name), keep: isKept };
+  return { declaration, onError, node, key: spec.key, value: spec.value, view: storeView(name), ...isKept };
 }

@@ -78,5 +78,5 @@ export function aggregationTable<K, A>(handles: Handles, steps: AggregationSteps
         create: passThrough(),
         onError,
       });
-  return handles.table({ declaration, onError, node, key, value, view, keep: isKept, closesAfterMs });
+  return handles.table({ declaration, onError, node, key, value, view, ...isKept, closesAfterMs });
 }

@@ -125,7 +125,7 @@ export class TopologyBuilder {
       stores: [spec],
       onError,
     });
-    const state = { declaration, node, key, value, view: storeView(name), keep: isKept, onError, closesAfterMs };
+    const state = { declaration, node, key, value, view: storeView(name), ...isKept, onError, closesAfterMs };
     return this.#handles.table(state);
   }
 
@@ -136,7 +136,12 @@ export class TopologyBuilder {
   globalTable<K, V>(topic: Topic<K, V>, options: GlobalTableOptions<K, V> = {}): GlobalTable<K, V> {
     const declaration = this.#declaration;
     const spec = tableStore(options.store ?? topic.name, { declaration, key: topic.key, value: topic.value });
-    this.#global(topic, spec, { ...options, what: 'global table', step: spec.name, create: tableSource(spec.name) });
+    this.#global(topic, spec, {
+      ...options,
+      what: 'global table',
+      step: spec.name,
+      create: tableSource(spec.name, 'none'),
+    });
     return Object.freeze({ state: Object.freeze({ declaration, store: spec.name, key: spec.key, value: spec.value }) });
   }
 

@@ -41,8 +41,8 @@ export function declareForeignKeyJoin(left: AnyTable, right: AnyTable, step: For
   const { name, what, value } = step;
   const { declaration, onError } = left;
   const serdes = { left: requireSerdes(name, left), right: requireSerdes(name, right) };
-  left.keep();
-  right.keep();
+  left.keep('changes');
+  right.keep('changes');
   const answers = declareRightSide(left, right, { step, serdes });
   const response = channel(declaration, name, {
     kind: 'subscription-response-topic',

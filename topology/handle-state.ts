@@ -20,10 +20,15 @@ export interface StreamState<K, V> extends HandleState<K, V> {
   readonly keyChanged: boolean;
 }
 
+/** Of the rows of a table: only to read them; also what deleted ones were; or what each one was before each change. */
+export type TableNeed = 'rows' | 'deleted' | 'changes';
+
 export interface TableState<K, V> extends HandleState<K, V> {
   readonly view: TableView;
   /** Called by steps that read the table's rows or must know what they were: a topic's table keeps its rows only then, or if it has a store. */
-  readonly keep: () => void;
+  readonly keep: (need: TableNeed) => void;
+  /** Called by steps that look at what rows were if their table says so, and do without if not. */
+  readonly compare: () => void;
   /** Of a windowed table: how long after the end of a window its rows may still change. */
   readonly closesAfterMs?: number | undefined;
 }
@@ -42,10 +47,10 @@ export type GroupedState<K, V> = StreamState<K, V>;
 /** Changes of rows, as they come out of the repartition topic of the group. */
 export type GroupedTableState<K, V> = HandleState<K, V>;
 
-/** Of a table whose rows are kept anyway. */
-export function isKept(): void {
-  // Nothing is left to do.
-}
+const noop = (): void => undefined;
+
+/** Of a table whose rows are kept anyway, and whose changes say what they were. */
+export const isKept: Pick<TableState<unknown, unknown>, 'keep' | 'compare'> = { keep: noop, compare: noop };
 
 /** A serde of values that are known to be `T` although the type of the stream says more or less: what is read is what was written. */
 export function assumeSerde<T>(serde: Serde<unknown> | undefined): Serde<T> | undefined {

@@ -5,10 +5,9 @@ import type { AnyRecord, CreateNode } from '../processors/node.ts';
 import type { AsyncCall } from '../processors/map-async.ts';
 import type { ProcessorDefinition, StoreSpecs } from '../processors/processor.ts';
 import * as stateless from '../processors/stateless.ts';
-import { storeView, tableSource } from '../processors/table.ts';
 import type { Serde } from '../schemas/serde.ts';
 import type { ErrorPolicy } from './error-policy.ts';
-import { assumeSerde, isKept, sameSerde, type StreamState } from './handle-state.ts';
+import { assumeSerde, sameSerde, type StreamState } from './handle-state.ts';
 import type { BranchStreams, GlobalTable, Handles, KGroupedStream, KStream, KTable } from './handles.ts';
 import type {
   Accepts,
@@ -32,6 +31,7 @@ import { declareSink, type TopicExtractor } from './sink.ts';
 import { parts, selectorOf, type After, type StatelessStep } from './step.ts';
 import { declareStreamJoin, type StreamJoinStep } from './stream-join.ts';
 import { declareGlobalJoin, declareStreamTableJoin, type StreamTableJoinStep } from './stream-table-join.ts';
+import { declareTable } from './table-source.ts';
 import { storeName, tableStore, type TableStore } from './table-store.ts';
 
 export class StreamHandle<K, V> implements KStream<K, V> {
@@ -183,23 +183,17 @@ export class StreamHandle<K, V> implements KStream<K, V> {
     );
     const { declaration, onError } = stream;
     const spec = tableStore(store, stream);
-    const node = declaration.processor({
+    const table = declareTable(declaration, {
       name: declaration.stepName('KSTREAM-TOTABLE', name),
       what: 'toTable',
-      parents: [stream.node],
-      create: tableSource(name),
-      stores: [spec],
+      parent: stream.node,
+      storeName: name,
+      spec: () => spec,
+      historyRetentionMs: spec.historyRetentionMs,
+      isKept: true,
       onError,
     });
-    return this.#handles.table({
-      declaration,
-      onError,
-      node,
-      key: spec.key,
-      value: spec.value,
-      view: storeView(name, spec.historyRetentionMs),
-      keep: isKept,
-    });
+    return this.#handles.table({ declaration, onError, key: spec.key, value: spec.value, ...table });
   }
 
   join<VT, VR>(

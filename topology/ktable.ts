@@ -79,7 +79,7 @@ export class TableHandle<K, V> implements KTable<K, V> {
     });
     const view = tables.storeView(name, spec.historyRetentionMs);
     const { closesAfterMs } = this.state;
-    const rows = { key: spec.key, value: spec.value, view, keep: isKept };
+    const rows = { key: spec.key, value: spec.value, view, ...isKept };
     return this.#handles.table({ declaration, onError, node, ...rows, closesAfterMs });
   }
 
@@ -95,7 +95,7 @@ export class TableHandle<K, V> implements KTable<K, V> {
         name,
         'waits for windows to close: its table is not windowed, or when they close is not known',
       );
-    state.keep();
+    state.keep('changes');
     const serdes = requireSerdes(name, { declaration, key: keySerde ?? state.key, value: valueSerde ?? state.value });
     const spec = defineSuppressBuffer(name, { ...serdes, ...(changelog === undefined ? {} : { changelog }) });
     const waitMs = how.until === 'window-close' ? (closesAfterMs ?? 0) : how.limitMs;
@@ -117,7 +117,7 @@ export class TableHandle<K, V> implements KTable<K, V> {
     const { declaration, node: parent, onError, keep, view, key } = state;
     const step = declaration.stepName('KTABLE-ONCE-PER-COMMIT', name);
     if (key === undefined) throw declaration.refuse(step, 'needs a key serde: materialize the table first');
-    keep();
+    keep('changes');
     const node = declaration.processor({
       name: step,
       what: 'oncePerCommit',
@@ -143,7 +143,7 @@ export class TableHandle<K, V> implements KTable<K, V> {
 
   toChanges(name?: string): KStream<K, Change<V>> {
     const { declaration, onError, key, node: parent, keep } = this.state;
-    keep();
+    keep('changes');
     const node = declaration.processor({
       name: declaration.stepName('KTABLE-TOCHANGES', name),
       what: 'toChanges',
@@ -160,7 +160,7 @@ export class TableHandle<K, V> implements KTable<K, V> {
     { keySerde, valueSerde }: { readonly keySerde: Serde<K2>; readonly valueSerde: Serde<V2> },
   ): KGroupedTable<K2, V2> {
     const { declaration, onError, node: parent, keep } = this.state;
-    keep();
+    keep('changes');
     const step = `${name}-select-key`;
     const node = declaration.processor({
       name: declaration.stepName('KTABLE-SELECT', step),
@@ -213,6 +213,7 @@ export class TableHandle<K, V> implements KTable<K, V> {
     readonly kept: boolean;
   }): KTable<K, W> {
     const { what, name, predicate, kept } = step;
+    this.state.compare();
     return this.#derive({
       prefix: 'KTABLE-FILTER',
       what,
@@ -224,10 +225,11 @@ export class TableHandle<K, V> implements KTable<K, V> {
   }
 
   #derive<W>({ prefix, what, name, value, create, view }: Derivation<W>): KTable<K, W> {
-    const { declaration, onError, key, node: parent, keep, closesAfterMs } = this.state;
+    const { declaration, onError, key, node: parent, keep, compare, closesAfterMs } = this.state;
     const step = declaration.stepName(prefix, name);
     const node = declaration.processor({ name: step, what, parents: [parent], create: create(step), onError });
-    return this.#handles.table({ declaration, onError, node, key, value, view: view(step), keep, closesAfterMs });
+    const rows = { view: view(step), keep, compare, closesAfterMs };
+    return this.#handles.table({ declaration, onError, node, key, value, ...rows });
   }
 
   #foreignKeyJoin<KO, VO, VO2, VR>(
@@ -243,9 +245,11 @@ export class TableHandle<K, V> implements KTable<K, V> {
 
   #join<V2, VR>(name: string, other: KTable<K, V2>, sides: Omit<TableJoin, 'tracksOldValues'>): KTable<K, Present<VR>> {
     const { declaration, onError, key, view: left, node: leftNode } = this.state;
-    const { view: right, node: rightNode, keep } = declaration.own(name, other.state);
-    this.state.keep();
-    keep();
+    const { view: right, node: rightNode, keep: keepRight } = declaration.own(name, other.state);
+    const { keep: keepLeft } = this.state;
+    // Where the other side may be missing, deleting a row that was there differs from deleting one that was not.
+    keepLeft(sides.rightRequired ? 'rows' : 'deleted');
+    keepRight(sides.leftRequired ? 'rows' : 'deleted');
     const oldValues = { areNeeded: false };
     const join: TableJoin = { ...sides, tracksOldValues: () => oldValues.areNeeded };
     const what = 'table-table join';
@@ -280,9 +284,13 @@ export class TableHandle<K, V> implements KTable<K, V> {
       key,
       value: undefined,
       view,
-      keep: () => {
+      keep: (need) => {
+        if (need === 'rows') return;
         oldValues.areNeeded = true;
+        keepLeft('changes');
+        keepRight('changes');
       },
+      compare: () => undefined,
     });
   }
 }

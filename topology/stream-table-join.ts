@@ -26,7 +26,7 @@ export function declareStreamTableJoin<K, V>(
   const stream = byKey(state, { name, what });
   const { declaration } = stream;
   const { keep, view } = declaration.own(name, table);
-  keep();
+  keep('rows');
   const join = isLeft ? streamTableLeftJoin(name, view, joiner) : streamTableJoin(name, view, joiner);
   const waiting = graceMs === undefined ? undefined : graceOf(stream, { name, graceMs, view });
   const node = declaration.processor({

@@ -1,9 +1,9 @@
 /** The step at which records become the rows of a table. */
-import { storeView, tableSource, unkeptTableSource } from '../processors/table.ts';
+import { storeView, tableSource, unkeptTableSource, type OldValues } from '../processors/table.ts';
 import type { AnyStoreSpec } from '../state-stores/spec.ts';
 import type { Declaration } from './declaration.ts';
 import type { ErrorPolicy } from './error-policy.ts';
-import type { TableState } from './handle-state.ts';
+import type { TableNeed, TableState } from './handle-state.ts';
 
 export interface TableSource {
   readonly name: string;
@@ -19,24 +19,34 @@ export interface TableSource {
   readonly onError: ErrorPolicy | undefined;
 }
 
-/** Declares it. Without `isKept` its rows are kept from the moment a later step asks for it. */
+/** Declares it. Without `isKept` its rows are kept from the moment a later step asks for it; what they were is read as far as asked for. */
 export function declareTable(
   declaration: Declaration,
   { name, what, parent, storeName, spec, historyRetentionMs, isKept, onError }: TableSource,
-): Pick<TableState<unknown, unknown>, 'node' | 'view' | 'keep'> {
-  const isNeeded = { now: isKept };
+): Pick<TableState<unknown, unknown>, 'node' | 'view' | 'keep' | 'compare'> {
+  const rows = { areKept: isKept };
+  const needs = new Set<TableNeed>();
+  const oldValues = (): OldValues => {
+    if (needs.has('changes')) return 'all';
+    return needs.has('deleted') ? 'of-deleted' : 'none';
+  };
   const node = declaration.processor({
     name,
     what,
     parents: [parent],
-    create: (context) => (isNeeded.now ? tableSource(storeName) : unkeptTableSource())(context),
+    create: (context) => (rows.areKept ? tableSource(storeName, oldValues()) : unkeptTableSource())(context),
     stores: isKept ? [spec()] : [],
     onError,
   });
-  const keep = (): void => {
-    if (isNeeded.now) return;
+  const keep = (need: TableNeed): void => {
+    needs.add(need);
+    if (rows.areKept) return;
     declaration.attach(node, spec());
-    isNeeded.now = true;
+    rows.areKept = true;
   };
-  return { node, keep, view: { ...storeView(storeName, historyRetentionMs), tracksOldValues: () => isNeeded.now } };
+  const compare = (): void => {
+    needs.add('changes');
+  };
+  const view = { ...storeView(storeName, historyRetentionMs), tracksOldValues: () => rows.areKept };
+  return { node, keep, compare, view };
 }

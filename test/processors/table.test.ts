@@ -38,7 +38,7 @@ const untracked: TableView = { ...storeView('store'), tracksOldValues: () => fal
 describe('a table of a topic', () => {
   test('keeps the latest row in the order of the topic: older times replace newer ones', () => {
     const state = new MapState();
-    const harness = new NodeHarness(tableSource('store'), { stores: { store: state } });
+    const harness = new NodeHarness(tableSource('store', 'all'), { stores: { store: state } });
     expect(briefChanges(harness.pipe('k', 'a', 10))).toEqual([['k', null, 'a', 10]]);
     expect(briefChanges(harness.pipe('k', 'b', 4))).toEqual([['k', 'a', 'b', 4]]);
     expect(state.list()).toEqual([['k', 'b', 4]]);
@@ -46,7 +46,7 @@ describe('a table of a topic', () => {
 
   test('a null value deletes, a null key is dropped', () => {
     const state = stateOf(['k', 'a', 1]);
-    const harness = new NodeHarness(tableSource('store'), { stores: { store: state } });
+    const harness = new NodeHarness(tableSource('store', 'all'), { stores: { store: state } });
     expect(briefChanges(harness.pipe('k', null, 2))).toEqual([['k', 'a', null, 2]]);
     expect(briefChanges(harness.pipe('other', null, 3))).toEqual([['other', null, null, 3]]);
     expect(harness.pipe(null, 'a')).toEqual([]);
