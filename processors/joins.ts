@@ -105,7 +105,6 @@ export function joinedView(step: string, join: TableJoin, left: TableView, right
   const valueOf = joinValues(step, join);
   return {
     stores: [...new Set([...left.stores, ...right.stores])],
-    tracksOldValues: join.tracksOldValues,
     open: (context) => {
       const readLeft = left.open(context);
       const readRight = right.open(context);

@@ -123,7 +123,6 @@ function full(
 export function suppressedView(parent: TableView, store: string): TableView {
   return {
     stores: [store, ...parent.stores],
-    tracksOldValues: () => true,
     open: (context) => {
       const state = context.store(store) as SuppressState<unknown, unknown>;
       const read = parent.open(context);

@@ -25,8 +25,6 @@ export type RowReader = (key: unknown, asOfMs?: number) => Row | undefined;
 export interface TableView {
   /** The stores that the reading step must be attached to. */
   readonly stores: readonly string[];
-  /** Whether changes of the table say what a row was. Known once the topology is declared. */
-  readonly tracksOldValues: () => boolean;
   /** How far back rows can be read as of a time; then changes may be of older versions too. */
   readonly historyRetentionMs?: number | undefined;
   open(context: NodeContext): RowReader;
@@ -124,13 +122,16 @@ export function tableOfChanges(step: string, store: string): CreateNode {
   };
 }
 
-/** Keeps the rows of a derived table. */
-export function materialize(store: string): CreateNode {
+/** Keeps the rows of a derived table. With `leavesOut`, known once the topology is declared, nothing is forwarded of a row that is absent and was. */
+export function materialize(store: string, leavesOut: () => boolean): CreateNode {
   return (context) => {
     const kept: Kept = { state: rowState(context, store), oldValues: 'all' };
+    const isLeftOut = leavesOut();
     return {
       process: (record) => {
-        keepRow(context, kept, record, changeOf(record).newValue);
+        const { newValue } = changeOf(record);
+        if (isLeftOut && newValue === null && kept.state.get(record.key) === undefined) return;
+        keepRow(context, kept, record, newValue);
       },
     };
   };
@@ -146,7 +147,7 @@ export function storeView(store: string, historyRetentionMs?: number): TableView
 }
 
 function storedView(store: string, open: TableView['open']): TableView {
-  return { stores: [store], tracksOldValues: () => true, open };
+  return { stores: [store], open };
 }
 
 function readerOf(state: RowState): RowReader {
@@ -184,20 +185,19 @@ export interface RowFilter {
 }
 
 /**
- * A row that does not match is absent. Nothing is forwarded when it was absent before; a parent that does not tell what rows were gives a
- * delete instead, as the row may have matched.
+ * A row that does not match is absent. With `leavesOut`, known once the topology is declared, nothing is forwarded when it was absent before;
+ * else a delete is, as the row may have matched.
  */
-export function tableFilter(parent: TableView, { step, predicate, kept }: RowFilter): CreateNode {
+export function tableFilter({ step, predicate, kept }: RowFilter, leavesOut: () => boolean): CreateNode {
   const matching = matcher(step, predicate, kept);
   return (context) => {
-    // A versioned table must hear of the time from which on a row is absent.
-    const leavesOut = parent.tracksOldValues() && parent.historyRetentionMs === undefined;
+    const isLeftOut = leavesOut();
     return {
       process: (record) => {
         const change = changeOf(record);
         const newValue = matching(change.newValue, record.key);
         const oldValue = matching(change.oldValue, record.key);
-        if (leavesOut && newValue === null && oldValue === null) return;
+        if (isLeftOut && newValue === null && oldValue === null) return;
         context.forward(changed(record, withLatestness({ newValue, oldValue }, change.isLatest), record.timestampMs));
       },
     };

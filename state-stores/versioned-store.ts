@@ -97,11 +97,7 @@ export class VersionedStore implements StoreLayers {
       this.#putPast(key, { from: timestampMs, value }, latest);
       return 'older';
     }
-    if (latest === undefined) {
-      // What is deleted must be found again when nobody needs to know that any more.
-      if (value === undefined) this.#writeHistory(key, timestampMs, []);
-    } else if (latest.from < timestampMs) this.#addPast(key, { ...latest, to: timestampMs });
-    this.#rows.put(latestKey(key), encodeLatest({ from: timestampMs, value }), timestampMs);
+    this.#putLatest(key, { from: timestampMs, value }, latest);
     return 'latest';
   }
 
@@ -204,6 +200,19 @@ export class VersionedStore implements StoreLayers {
     return undefined;
   }
 
+  #putLatest(key: Uint8Array, version: Version, latest: Version | undefined): void {
+    const { from, value } = version;
+    const isDelete = value === undefined;
+    if (isDelete && latest?.value !== undefined && latest.from === from) {
+      this.#takeBack(key, latest);
+      return;
+    }
+    // What is deleted must be found again when nobody needs to know that any more.
+    if (latest === undefined && isDelete) this.#writeHistory(key, from, []);
+    if (latest !== undefined && latest.from < from) this.#addPast(key, { ...latest, to: from });
+    this.#rows.put(latestKey(key), encodeLatest(version), from);
+  }
+
   #putPast(key: Uint8Array, { from, value }: Version, latest: Version): void {
     const next = this.#ending(key, from, latest);
     if (next === undefined) this.#addPast(key, { from, to: latest.from, value });
@@ -213,6 +222,22 @@ export class VersionedStore implements StoreLayers {
       this.#removePast(key, next);
       if (next.from < from) this.#addPast(key, { ...next, to: from });
       this.#addPast(key, { from, to: next.to, value });
+    }
+  }
+
+  /**
+   * Deletes the latest version at its very time. As in Kafka Streams there was no such version then: the delete before it is the latest again,
+   * or nothing is known of the key.
+   */
+  #takeBack(key: Uint8Array, latest: Version): void {
+    const { from } = latest;
+    const row = latestKey(key);
+    const before = this.#history(key, this.#segmentOf(from)).find(({ to }) => to === from);
+    if (before === undefined) this.#rows.put(row, undefined, from);
+    else if (before.value !== undefined) this.#rows.put(row, encodeLatest({ from, value: undefined }), from);
+    else {
+      this.#removePast(key, before);
+      this.#rows.put(row, encodeLatest(before), from);
     }
   }
 

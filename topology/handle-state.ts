@@ -27,8 +27,10 @@ export interface TableState<K, V> extends HandleState<K, V> {
   readonly view: TableView;
   /** Called by steps that read the table's rows or must know what they were: a topic's table keeps its rows only then, or if it has a store. */
   readonly keep: (need: TableNeed) => void;
-  /** Called by steps that look at what rows were if their table says so, and do without if not. */
-  readonly compare: () => void;
+  /** Called by steps that look at what rows were if their table keeps its rows by then, and do without if not. Returns whether it does. */
+  readonly compare: () => boolean;
+  /** Of a table of those rows of another one that match. */
+  readonly matching?: MatchingRows | undefined;
   /** Of a windowed table: how long after the end of a window its rows may still change. */
   readonly closesAfterMs?: number | undefined;
 }
@@ -47,10 +49,19 @@ export type GroupedState<K, V> = StreamState<K, V>;
 /** Changes of rows, as they come out of the repartition topic of the group. */
 export type GroupedTableState<K, V> = HandleState<K, V>;
 
-const noop = (): void => undefined;
+/** What is known only later of the step that leaves out rows. */
+export interface MatchingRows {
+  /** Whether nothing is sent on of a row that neither matches nor matched. */
+  leavesOut: boolean;
+  /** Whether they are kept: then their store knows what matched, and its step decides. */
+  areKept: boolean;
+}
 
 /** Of a table whose rows are kept anyway, and whose changes say what they were. */
-export const isKept: Pick<TableState<unknown, unknown>, 'keep' | 'compare'> = { keep: noop, compare: noop };
+export const isKept: Pick<TableState<unknown, unknown>, 'keep' | 'compare'> = {
+  keep: () => undefined,
+  compare: () => true,
+};
 
 /** A serde of values that are known to be `T` although the type of the stream says more or less: what is read is what was written. */
 export function assumeSerde<T>(serde: Serde<unknown> | undefined): Serde<T> | undefined {

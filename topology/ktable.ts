@@ -8,7 +8,7 @@ import type { TableView } from '../processors/table.ts';
 import type { Change } from '../schemas/record.ts';
 import type { Serde } from '../schemas/serde.ts';
 import { changeSerde } from '../processors/change-serde.ts';
-import { assumeSerde, isKept, type TableState } from './handle-state.ts';
+import { assumeSerde, type MatchingRows, type TableNeed, type TableState } from './handle-state.ts';
 import { declareForeignKeyJoin } from './foreign-key.ts';
 import type { Handles, KGroupedTable, KStream, KTable } from './handles.ts';
 import type { ForeignKeyJoin, PredicateFor, Present, SerdeOptions, Step } from './operands.ts';
@@ -26,6 +26,8 @@ interface Derivation<W> {
   readonly value: Serde<W> | undefined;
   readonly create: (step: string) => CreateNode;
   readonly view: (step: string) => TableView;
+  /** Of a step that leaves out rows. */
+  readonly matching?: MatchingRows;
 }
 
 type SuppressOptions<K, V> = SerdeOptions<K, V> & Pick<SuppressBufferOptions<K, V>, 'changelog'>;
@@ -69,17 +71,26 @@ export class TableHandle<K, V> implements KTable<K, V> {
     const name = storeName(store);
     const known = { declaration, key: keySerde ?? this.state.key, value: valueSerde ?? this.state.value };
     const spec = tableStore(store, known);
+    const { matching, view: parentView } = this.state;
+    if (matching !== undefined) matching.areKept = true;
     const node = declaration.processor({
       name: declaration.stepName('KTABLE-MATERIALIZE', name),
       what: 'materialize',
       parents: [parent],
-      create: tables.materialize(name),
+      create: tables.materialize(name, () => leavesOut(matching, parentView)),
       stores: [spec],
       onError,
     });
     const view = tables.storeView(name, spec.historyRetentionMs);
     const { closesAfterMs } = this.state;
-    const rows = { key: spec.key, value: spec.value, view, ...isKept };
+    const compare = (): boolean => {
+      if (matching !== undefined) matching.leavesOut = true;
+      return true;
+    };
+    const keep = (need: TableNeed): void => {
+      if (need !== 'rows') compare();
+    };
+    const rows = { key: spec.key, value: spec.value, view, keep, compare };
     return this.#handles.table({ declaration, onError, node, ...rows, closesAfterMs });
   }
 
@@ -109,7 +120,8 @@ export class TableHandle<K, V> implements KTable<K, V> {
       reads: state.view.stores,
       onError,
     });
-    return this.#handles.table<K, V>({ ...state, ...serdes, node, view: suppressedView(state.view, name) });
+    const view = suppressedView(state.view, name);
+    return this.#handles.table<K, V>({ ...state, ...serdes, node, view, matching: undefined });
   }
 
   oncePerCommit(name?: string): KTable<K, V> {
@@ -126,7 +138,7 @@ export class TableHandle<K, V> implements KTable<K, V> {
       reads: view.stores,
       onError,
     });
-    return this.#handles.table({ ...state, node });
+    return this.#handles.table({ ...state, node, matching: undefined });
   }
 
   toStream(name?: string): KStream<K, V | null> {
@@ -213,23 +225,35 @@ export class TableHandle<K, V> implements KTable<K, V> {
     readonly kept: boolean;
   }): KTable<K, W> {
     const { what, name, predicate, kept } = step;
-    this.state.compare();
+    const { view, value, compare } = this.state;
+    const matching: MatchingRows = { leavesOut: compare(), areKept: false };
+    const isLeftOut = (): boolean => leavesOut(matching, view) && !matching.areKept;
     return this.#derive({
       prefix: 'KTABLE-FILTER',
       what,
       name,
-      value: assumeSerde<W>(this.state.value),
-      create: (node) => tables.tableFilter(this.state.view, { step: node, predicate, kept }),
-      view: (node) => tables.filteredView(this.state.view, { step: node, predicate, kept }),
+      value: assumeSerde<W>(value),
+      create: (node) => tables.tableFilter({ step: node, predicate, kept }, isLeftOut),
+      view: (node) => tables.filteredView(view, { step: node, predicate, kept }),
+      matching,
     });
   }
 
-  #derive<W>({ prefix, what, name, value, create, view }: Derivation<W>): KTable<K, W> {
-    const { declaration, onError, key, node: parent, keep, compare, closesAfterMs } = this.state;
+  #derive<W>({ prefix, what, name, value, create, view, matching }: Derivation<W>): KTable<K, W> {
+    const { declaration, node: parent, onError } = this.state;
     const step = declaration.stepName(prefix, name);
     const node = declaration.processor({ name: step, what, parents: [parent], create: create(step), onError });
-    const rows = { view: view(step), keep, compare, closesAfterMs };
-    return this.#handles.table({ declaration, onError, node, key, value, ...rows });
+    const notice = (isTold: boolean): boolean => {
+      if (matching !== undefined && isTold) matching.leavesOut = true;
+      return isTold;
+    };
+    const keep = (need: TableNeed): void => {
+      // Rows of the result are deleted by changes of the parent, too.
+      this.state.keep(need === 'rows' ? 'rows' : 'changes');
+      notice(need !== 'rows');
+    };
+    const compare = (): boolean => notice(this.state.compare());
+    return this.#handles.table({ ...this.state, node, value, view: view(step), keep, compare, matching });
   }
 
   #foreignKeyJoin<KO, VO, VO2, VR>(
@@ -251,6 +275,11 @@ export class TableHandle<K, V> implements KTable<K, V> {
     keepLeft(sides.rightRequired ? 'rows' : 'deleted');
     keepRight(sides.leftRequired ? 'rows' : 'deleted');
     const oldValues = { areNeeded: false };
+    const keepChanges = (): void => {
+      oldValues.areNeeded = true;
+      keepLeft('changes');
+      keepRight('changes');
+    };
     const join: TableJoin = { ...sides, tracksOldValues: () => oldValues.areNeeded };
     const what = 'table-table join';
     const thisSide = declaration.processor({
@@ -285,14 +314,19 @@ export class TableHandle<K, V> implements KTable<K, V> {
       value: undefined,
       view,
       keep: (need) => {
-        if (need === 'rows') return;
-        oldValues.areNeeded = true;
-        keepLeft('changes');
-        keepRight('changes');
+        if (need !== 'rows') keepChanges();
       },
-      compare: () => undefined,
+      compare: () => {
+        keepChanges();
+        return true;
+      },
     });
   }
+}
+
+/** A versioned table must hear of the time from which on a row is absent. */
+function leavesOut(matching: MatchingRows | undefined, parent: TableView): boolean {
+  return matching?.leavesOut === true && parent.historyRetentionMs === undefined;
 }
 
 /** Keys are equal if they are written alike. */

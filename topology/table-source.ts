@@ -44,9 +44,9 @@ export function declareTable(
     declaration.attach(node, spec());
     rows.areKept = true;
   };
-  const compare = (): void => {
-    needs.add('changes');
+  const compare = (): boolean => {
+    if (rows.areKept) needs.add('changes');
+    return rows.areKept;
   };
-  const view = { ...storeView(storeName, historyRetentionMs), tracksOldValues: () => rows.areKept };
-  return { node, keep, compare, view };
+  return { node, keep, compare, view: storeView(storeName, historyRetentionMs) };
 }

@@ -109,6 +109,7 @@ export interface Params {
   readonly maxBytes?: number;
   readonly whenFull?: 'emitEarly' | 'shutDown';
   readonly source?: string;
+  readonly steps?: readonly string[];
 }
 
 /** The cases of one file: a list, or an object with a list of `cases`. */

@@ -13,6 +13,12 @@ export type Result =
   | { readonly outcome: 'failed'; readonly difference: string }
   | { readonly outcome: 'skipped'; readonly reason: string };
 
+/**
+ * Limits in bytes count the name of a record's topic: with this one, names of repartition topics are as long as those that the test driver of
+ * Kafka Streams makes up.
+ */
+const applicationId = 'conformance'.padEnd(77, '-application');
+
 /** Wall clock of a record whose input names no timestamp. */
 const defaultTimestampMs = 1_700_000_000_000;
 
@@ -48,7 +54,7 @@ async function compareCached(of: ConformanceCase, topology: Topology): Promise<s
 
 async function observe(of: ConformanceCase, topology: Topology, input: readonly Input[]): Promise<Observed> {
   const isOneTransaction = (of.params.caching ?? of.caching ?? 'off').startsWith('on');
-  const driver = new TestDriver(topology, { commitsEachRecord: !isOneTransaction });
+  const driver = new TestDriver(topology, { applicationId, commitsEachRecord: !isOneTransaction });
   const topics = outputNames(topology).map((name) => [name, outputTopic(name)] as const);
   const outputs: Record<string, Output[][]> = Object.fromEntries(topics.map(([name]) => [name, []]));
   const errors: (string | undefined)[] = [];

@@ -1,7 +1,7 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, openSync, closeSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { openSync, closeSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Kafka, logLevel } from 'kafkajs';
 import { freePorts } from './free-ports.ts';
+import { fetchJars } from './jars.ts';
 import { watchOver } from './watchdog.ts';
 
 const run = promisify(execFile);
@@ -21,8 +22,6 @@ const defaultVersion = '4.3.1';
  */
 export const soundVersion = '4.1.1';
 const oldestJava = 17;
-/** Covers a first download of about 45 MB over a slow line. */
-const fetchMsMax = 300_000;
 /** A broker is up in 3 s on an idle machine, 10 s later after a crash (its old session has to expire); a loaded one takes ten times as long. */
 const startMsMax = 300_000;
 /** A free port may be taken before the broker binds it; losing that race three times in a row means something else. */
@@ -94,7 +93,7 @@ export async function startKafkaCluster(
 async function findKafka(options: KafkaOptions): Promise<{ readonly lib: string } | { readonly skipped: string }> {
   const version = options.version ?? process.env['KAFKA_VERSION'] ?? defaultVersion;
   const lib = join(root, '.cache', `kafka-${version}`, 'lib');
-  const missing = (await whyNoJava()) ?? (existsSync(lib) ? undefined : await fetchJars(version, lib));
+  const missing = (await whyNoJava()) ?? (await fetchBroker(version, join(lib, '..')));
   return missing === undefined ? { lib } : { skipped: `no Kafka: KAFKA_BROKERS is not set and ${missing}` };
 }
 
@@ -320,24 +319,8 @@ async function whyNoJava(): Promise<string | undefined> {
   }
 }
 
-/** Copies the broker's jars into `lib`, all or none; two runs may do so at the same time. */
-async function fetchJars(version: string, lib: string): Promise<string | undefined> {
-  const folder = join(lib, '..');
-  await mkdir(join(folder, '..'), { recursive: true });
-  const staging = await mkdtemp(`${folder}-`);
+/** Copies the broker's jars into a folder of its version. */
+function fetchBroker(version: string, folder: string): Promise<string | undefined> {
   const pom = fileURLToPath(new URL('./kafka/pom.xml', import.meta.url));
-  const args = ['-q', '-B', '-f', pom, `-Dkafka.version=${version}`, 'dependency:copy-dependencies'];
-  const target = [`-DoutputDirectory=${join(staging, 'lib')}`, '-DincludeScope=runtime'];
-  try {
-    await run('mvn', [...args, ...target], { timeout: fetchMsMax });
-    await rename(staging, folder).catch((error: unknown) => {
-      if (!existsSync(lib)) throw error;
-    });
-    return undefined;
-  } catch (error) {
-    const why = error instanceof Error ? error.message.split('\n', 3).join(' ') : String(error);
-    return `Maven could not fetch Kafka ${version}: ${why}`;
-  } finally {
-    await rm(staging, { recursive: true, force: true });
-  }
+  return fetchJars({ pom, folder, args: [`-Dkafka.version=${version}`] });
 }

@@ -246,10 +246,10 @@ export class TestDriver {
     return rows;
   }
 
-  /** What dropped records were dropped for, over all tasks. */
+  /** What dropped records were dropped for, over all tasks and global stores. */
   drops(): ReadonlyMap<string, number> {
     const drops = new Map<string, number>();
-    for (const task of this.#tasks.values())
+    for (const task of [...this.#tasks.values(), ...this.#globals.tasks])
       for (const [reason, count] of task.counters.dropped) drops.set(reason, (drops.get(reason) ?? 0) + count);
     return drops;
   }

@@ -60,6 +60,10 @@ export class GlobalTasks {
         }
   }
 
+  get tasks(): readonly Task[] {
+    return [...this.#filling.values()].flatMap((tasks) => tasks.map(({ task }) => task));
+  }
+
   /** Partitions to read, with where their tasks stand. */
   get positions(): readonly (TopicPartition & { readonly offset: number })[] {
     return [...this.#filling.values()].map(([first]) => {

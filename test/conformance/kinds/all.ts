@@ -1,4 +1,5 @@
 import type { Kinds } from './kinds.ts';
+import { chains } from './chain.ts';
 import { cogroups } from './cogroup.ts';
 import { foreignKeys } from './foreign-keys.ts';
 import { joins } from './joins.ts';
@@ -15,4 +16,5 @@ export const kinds: Kinds = {
   ...windows,
   ...suppressions,
   ...cogroups,
+  ...chains,
 };

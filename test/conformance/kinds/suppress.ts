@@ -59,16 +59,17 @@ function counted(kit: Kit, table: AnyTable): AnyTable {
     .count(watchedStore);
 }
 
-function held(kit: Kit, table: AnyTable): AnyTable {
+export function held(kit: Kit, table: AnyTable): AnyTable {
   return table.suppress('suppressed', timeLimit(kit));
 }
 
-/** Without a limit of time only the bounds of the buffer send changes on. */
+/** Without a limit of time only the bounds of the buffer send changes on; a bound without more sends them early. */
 function timeLimit({ params }: Kit): TimeLimit {
   const { untilTimeLimitMs = Infinity, maxRecords, maxBytes, whenFull } = params;
+  const isUnbounded = maxRecords === undefined && maxBytes === undefined;
   return untilTimeLimit(untilTimeLimitMs, {
     ...(maxRecords === undefined ? {} : { recordsMax: maxRecords }),
     ...(maxBytes === undefined ? {} : { bytesMax: maxBytes }),
-    whenFull: whenFull === 'emitEarly' ? 'emit-early' : 'shut-down',
+    whenFull: whenFull === 'shutDown' || isUnbounded ? 'shut-down' : 'emit-early',
   });
 }

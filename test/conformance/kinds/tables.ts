@@ -44,8 +44,11 @@ export const tables: Kinds = {
     const kept = table.filter('filtered', byValue);
     const left = table.filterNot('filtered-not', byValue);
     const isKept = kit.params.materialized === true;
-    kit.watch('filtered', isKept ? kept.materialize('filtered-store') : kept);
-    kit.watch('filteredNot', isKept ? left.materialize('filtered-not-store') : left);
+    // Of a table that is kept anyway, changes say what a row was even if nothing asks for it.
+    const says = ['versioned', 'kept'].includes(kit.params.table ?? '') && kit.params.output === 'change';
+    const watch = says ? kit.changes.bind(kit) : kit.watch.bind(kit);
+    watch('filtered', isKept ? kept.materialize('filtered-store') : kept);
+    watch('filteredNot', isKept ? left.materialize('filtered-not-store') : left);
   },
   'ktable-mapvalues': (kit) => {
     mapped(kit, tableOf(kit, kit.onlyTopic.name, kit.params.table));
@@ -59,32 +62,33 @@ export const tables: Kinds = {
     kit.watch('out', kit.stream(kit.onlyTopic.name, ops).toTable(store));
   },
   'kstream-aggregate': (kit) => {
-    const { functions } = kit;
-    const stream = kit.stream(kit.onlyTopic.name);
-    const groupBy = functions.has('groupBy') ? functions.get('groupBy') : undefined;
-    const groups =
-      groupBy === undefined
-        ? stream.groupByKey()
-        : stream.groupBy('grouped', (value, key) => groupBy(key, value), { keySerde: kit.madeKey });
-    if (functions.isCount) kit.watch('out', groups.count(watchedStore));
-    else if (functions.has('reducer')) kit.watch('out', groups.reduce(watchedStore, functions.get('reducer')));
-    else {
-      const aggregator = functions.get('aggregator');
-      kit.watch(
-        'out',
-        groups.aggregate(watchedStore, {
-          initial: functions.get('initializer'),
-          add: (aggregate, value, key) => aggregator(key, value, aggregate),
-          valueSerde: anySerde,
-        }),
-      );
-    }
+    kit.watch('out', aggregatedStream(kit, kit.onlyTopic.name));
   },
 };
 
+/** The aggregation of a topic's stream that the case names. */
+export function aggregatedStream(kit: Kit, topic: string): AnyTable {
+  const { functions } = kit;
+  const stream = kit.stream(topic);
+  const groupBy = functions.has('groupBy') ? functions.get('groupBy') : undefined;
+  const groups =
+    groupBy === undefined
+      ? stream.groupByKey()
+      : stream.groupBy('grouped', (value, key) => groupBy(key, value), { keySerde: kit.madeKey });
+  if (functions.isCount) return groups.count(watchedStore);
+  if (functions.has('reducer')) return groups.reduce(watchedStore, functions.get('reducer'));
+  const aggregator = functions.get('aggregator');
+  return groups.aggregate(watchedStore, {
+    initial: functions.get('initializer'),
+    add: (aggregate, value, key) => aggregator(key, value, aggregate),
+    valueSerde: anySerde,
+  });
+}
+
 /** A topic's table, in a store of the kind that the case names. */
 export function tableOf(kit: Kit, topic: string, kind: string | undefined, store?: string): AnyTable {
-  const declared = storeFor(kit, topic, { kind, name: store ?? `${topic}-store` }) ?? store;
+  const kept = store ?? (kind === 'kept' ? `${topic}-store` : undefined);
+  const declared = storeFor(kit, topic, { kind, name: store ?? `${topic}-store` }) ?? kept;
   return kit.t.table(kit.topic(topic), declared === undefined ? {} : { store: declared });
 }
 
