@@ -27,7 +27,7 @@ export const applications: readonly Application[] = [
         states(scope);
       };
     },
-    samples: (topicPrefix) => customerSamples(topicPrefix, nowMs),
+    samples: ({ topicPrefix }) => customerSamples(topicPrefix, nowMs),
     examples: ['/customers?limit=5', '/customers?hasConflicts=true&limit=5', '/stores/customers?prefix=a&limit=2'],
     findings: findCustomer,
   },

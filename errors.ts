@@ -45,6 +45,8 @@ const errors = {
   PEER_UNAVAILABLE: { retry: 'with-backoff' },
   DEPENDENCY_UNAVAILABLE: { retry: 'with-backoff' },
   DEPENDENCY_REFUSED: { retry: 'never' },
+  SCHEMA_REFUSED: { retry: 'never' },
+  REGISTRY_UNAVAILABLE: { retry: 'with-backoff' },
   DEAD_LETTER_UNKNOWN: { retry: 'never' },
   DEAD_LETTER_DECIDED: { retry: 'never' },
 } as const satisfies Record<string, { retry: Retry }>;
@@ -76,6 +78,12 @@ export class StreamError extends Error {
 /** Whether `error` is a `StreamError` with one of these codes. */
 export function hasCode(error: unknown, ...codes: readonly ErrorCode[]): error is StreamError {
   return error instanceof StreamError && codes.includes(error.code);
+}
+
+/** What was thrown, as one of ours. */
+export function asStreamError(error: unknown): StreamError {
+  if (error instanceof StreamError) return error;
+  return new StreamError('PROCESSING_FAILED', 'an unexpected failure', { cause: error });
 }
 
 /** Every code with its retry verdict, for documentation and its table test. */

@@ -25,6 +25,13 @@ export type { StandardIssue, StandardResult, StandardSchema } from './schemas/st
 export type { Parse, Serde, SerdeType } from './schemas/serde.ts';
 export { sessionWindowedSerde, timeWindowedSerde } from './schemas/windowed.ts';
 export type { Window, Windowed } from './schemas/windowed.ts';
+export { createAvroSerdes } from './schemas/avro/avro-serde.ts';
+export type { AvroSerdes, AvroValue, ForeignRecord, Upcast } from './schemas/avro/avro-serde.ts';
+export type { AvroSchema } from './schemas/avro/avro-type.ts';
+export { compatibilityLevels } from './schemas/schema-registry.ts';
+export type { CompatibilityLevel, SchemaRegistry } from './schemas/schema-registry.ts';
+export { confluentRegistry } from './connectors/registry/confluent-registry.ts';
+export type { ConfluentRegistryOptions } from './connectors/registry/confluent-registry.ts';
 export { defineTopic } from './schemas/topic.ts';
 export type { Topic, TopicSettings } from './schemas/topic.ts';
 export {

@@ -26,6 +26,8 @@ import { createJsonLogger } from './json-logger.ts';
 import { createProgress } from './progress.ts';
 import { feedRecords } from './record-feed.ts';
 import { createRecordWriter, type RecordWriter } from './record-writer.ts';
+import { openSchemas, type Schemas } from './record-schemas.ts';
+import { jsonFormat, type RecordFormat } from './schemas/app/record-format.ts';
 import { describeSettings, readSettings, type KafkaSettings, type Settings } from './settings.ts';
 import { Shutdown, endOnBugs, endOnSignals } from './shutdown.ts';
 import { levelStores } from './state-stores/level.ts';
@@ -90,6 +92,7 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
   shutdown.add('log', () => log.close());
 
   const chosen = applications.filter(({ name }) => settings.topologies.includes(name));
+  const schemas = await openSchemas(settings, { log, clock, ...surroundings });
   const instances: StreamInstance[] = [];
   shutdown.add('instances', () => closeAll(instances));
   const writer = createRecordWriter(log);
@@ -103,18 +106,18 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
     applicationIdOf: (name) => applicationIdOf(settings, name),
   });
   shutdown.add('connectors', () => Promise.all(connectors.map((connector) => connector.close())));
-  const deadLetters = desksOf(chosen, settings, log);
-  const api = openApi(settings, { chosen, instances, deadLetters, logger, writer, connectors, sources });
+  const deadLetters = desksOf(chosen, settings, { log, ...schemas });
+  const api = openApi(settings, { chosen, instances, deadLetters, logger, writer, schemas, connectors, sources });
   const listening = await api.listen({ host: settings.host, port: settings.port });
   // Closed first: nobody asks instances that commit for the last time.
   shutdown.add('api', () => closeApi(api));
   terminal.line(`Rivulet ${version()}, instance ${directory.instanceId}, on ${describeLog(settings)}`);
   terminal.line(`It listens on ${listening}/`);
 
-  const feed = await prepareTopics(settings, chosen, log, surroundings);
+  const feed = await prepareTopics(settings, chosen, { log, ...schemas }, surroundings);
   if (shutdown.signal.aborted) return;
   for (const connector of connectors) connector.start();
-  instances.push(...makeInstances(chosen, settings, { directory, log, logger, listening }));
+  instances.push(...makeInstances(chosen, settings, { directory, log, logger, listening, ...schemas }));
   checkStoreNames(instances);
   printExamples(listening, chosen, terminal);
   await Promise.all([
@@ -156,6 +159,7 @@ function kafkaOptions({ brokers, tls, sasl }: KafkaSettings): Omit<KafkaOptions,
 }
 
 interface ApiParts {
+  readonly schemas: Schemas;
   readonly writer: RecordWriter;
   readonly chosen: readonly Application[];
   readonly instances: readonly StreamInstance[];
@@ -166,9 +170,10 @@ interface ApiParts {
 }
 
 function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
-  const { chosen, instances, deadLetters, logger, writer, connectors = [], sources = noSources } = parts;
+  const { chosen, instances, deadLetters, logger, writer, schemas, connectors = [], sources = noSources } = parts;
   const { host, advertisedUrl, peerHosts, allowInsecure, rateLimitPerSecond, topicPrefix } = settings;
-  const ports = { write: (record: OutgoingRecord) => writer.write(record), topicPrefix, sources };
+  const { format, routes } = schemas;
+  const ports = { write: (record: OutgoingRecord) => writer.write(record), topicPrefix, format, sources };
   return createApi({
     instances,
     clock,
@@ -176,7 +181,7 @@ function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
     host,
     deadLetters,
     measures: () => connectors.flatMap((connector) => connector.measures()),
-    routes: chosen.flatMap(({ routes }) => routes?.(ports) ?? []),
+    routes: [...routes, ...chosen.flatMap((application) => application.routes?.(ports) ?? [])],
     apiToken: settings.apiToken?.reveal(),
     adminToken: settings.adminToken?.reveal(),
     allowInsecure,
@@ -191,19 +196,27 @@ function applicationIdOf({ applicationId }: Settings, name: string): string {
 }
 
 /** For the applications that put records aside. */
-function desksOf(chosen: readonly Application[], settings: Settings, log: Log): readonly DeadLetterDesk[] {
+function desksOf(
+  chosen: readonly Application[],
+  settings: Settings,
+  { log, format }: LogAndFormat,
+): readonly DeadLetterDesk[] {
   return chosen
     .map(({ name, topology }) => ({
       applicationId: applicationIdOf(settings, name),
-      topology: topology(settings.topicPrefix),
+      topology: topology(settings.topicPrefix, format),
     }))
     .filter(({ topology }) => topology.settings.deadLetterTopic !== undefined)
     .map((application) => createDeadLetterDesk({ ...application, log, clock, random }));
 }
 
-interface InstanceParts {
-  readonly directory: DataDirectory;
+interface LogAndFormat {
   readonly log: Log;
+  readonly format: RecordFormat;
+}
+
+interface InstanceParts extends LogAndFormat {
+  readonly directory: DataDirectory;
   readonly logger: Logger;
   readonly listening: string;
 }
@@ -211,7 +224,7 @@ interface InstanceParts {
 function makeInstances(
   chosen: readonly Application[],
   settings: Settings,
-  { directory, log, logger, listening }: InstanceParts,
+  { directory, log, logger, listening, format }: InstanceParts,
 ): readonly StreamInstance[] {
   const { guarantee, commitIntervalMs, sessionTimeoutMs, transactionTimeoutMs, standbys, staticMembership } = settings;
   const stores = levelStores({ directory: join(directory.path, 'state'), logger, random });
@@ -223,7 +236,7 @@ function makeInstances(
     createInstance({
       applicationId: applicationIdOf(settings, name),
       instanceId: directory.instanceId,
-      topology: topology(settings.topicPrefix),
+      topology: topology(settings.topicPrefix, format),
       host: { clock, random, log, stores, logger, fault: () => undefined, sometimes: () => undefined },
       ...(advertisedUrl === undefined ? {} : { advertisedUrl }),
       guarantee,
@@ -247,7 +260,7 @@ function makeInstances(
 async function prepareTopics(
   settings: Settings,
   chosen: readonly Application[],
-  log: Log,
+  { log, format }: LogAndFormat,
   surroundings: Surroundings,
 ): Promise<(() => Promise<void>) | undefined> {
   const { topicPrefix, sampleFeed: wish, kafka, systemB } = settings;
@@ -261,7 +274,7 @@ async function prepareTopics(
   if (wish === 'false' || (wish === 'auto' && !isOurs)) return undefined;
   const partitions = new Map(topics.map((topic) => [topic.name, topic.partitions]));
   return async () => {
-    const samples = chosen.flatMap((application) => application.samples?.(topicPrefix) ?? []);
+    const samples = chosen.flatMap((application) => application.samples?.({ topicPrefix, format }) ?? []);
     const feeds = samples.map((records) =>
       feedRecords({ log, records, partitions, clock, logger, signal: shutdown.signal }),
     );
@@ -345,7 +358,10 @@ async function dlq(args: readonly string[]): Promise<number> {
   );
   const chosen = applications.filter(({ name }) => settings.topologies.includes(name));
   const writer = createRecordWriter(log);
-  const parts = { chosen, instances: [], deadLetters: desksOf(chosen, settings, log), logger: silentLogger, writer };
+  // Dead letters are bytes: nobody writes values here.
+  const schemas = { format: jsonFormat, routes: [] };
+  const deadLetters = desksOf(chosen, settings, { log, format: jsonFormat });
+  const parts = { chosen, instances: [], deadLetters, logger: silentLogger, writer, schemas };
   const api = openApi(settings, parts);
   try {
     const request: DlqConsole['request'] = async (method, path, payload) => {

@@ -9,6 +9,12 @@ export interface KafkaSettings {
   readonly sasl: SaslSettings | undefined;
 }
 
+/** Without a URL: the registry of this process, on the embedded log. */
+export interface SchemaRegistrySettings {
+  readonly url: string | undefined;
+  readonly auth: { readonly username: string; readonly password: Secret } | undefined;
+}
+
 /** PEM texts, already read. */
 export interface TlsSettings {
   readonly ca: string | undefined;
@@ -30,6 +36,8 @@ export interface Settings {
   readonly dataDir: string;
   /** Absent: the embedded log in `dataDir`. */
   readonly kafka: KafkaSettings | undefined;
+  /** Absent: records are JSON. */
+  readonly schemaRegistry: SchemaRegistrySettings | undefined;
   readonly applicationId: string | undefined;
   readonly instanceId: string | undefined;
   readonly advertisedUrl: string | undefined;
@@ -73,6 +81,10 @@ export const variables: readonly Variable[] = [
   { name: 'KAFKA_SASL_MECHANISM', initial: '' },
   { name: 'KAFKA_SASL_USERNAME', initial: '' },
   { name: 'KAFKA_SASL_PASSWORD', initial: '', isSecret: true },
+  { name: 'SCHEMA_FORMAT', initial: '' },
+  { name: 'SCHEMA_REGISTRY_URL', initial: '' },
+  { name: 'SCHEMA_REGISTRY_USERNAME', initial: '' },
+  { name: 'SCHEMA_REGISTRY_PASSWORD', initial: '', isSecret: true },
   { name: 'APPLICATION_ID', initial: '' },
   { name: 'INSTANCE_ID', initial: '' },
   { name: 'ADVERTISED_URL', initial: '' },
@@ -113,6 +125,7 @@ export function readSettings(sources: SettingsSources): Settings {
     host: reader.host(),
     dataDir: reader.required('DATA_DIR'),
     kafka: readKafka(reader),
+    schemaRegistry: readSchemaRegistry(reader),
     applicationId: reader.name('APPLICATION_ID', 150),
     instanceId: reader.name('INSTANCE_ID', 100),
     advertisedUrl: reader.url('ADVERTISED_URL'),
@@ -182,6 +195,36 @@ function readSasl(reader: SettingsReader): SaslSettings | undefined {
   if (username === undefined) reader.refuse('KAFKA_SASL_USERNAME', 'is required with KAFKA_SASL_MECHANISM');
   if (password === undefined) reader.refuse('KAFKA_SASL_PASSWORD', 'is required with KAFKA_SASL_MECHANISM');
   return username === undefined || password === undefined ? undefined : { mechanism, username, password };
+}
+
+function readSchemaRegistry(reader: SettingsReader): SchemaRegistrySettings | undefined {
+  const url = reader.endpoint('SCHEMA_REGISTRY_URL');
+  const auth = readRegistryLogin(reader);
+  if (auth !== undefined && url === undefined)
+    reader.refuse('SCHEMA_REGISTRY_USERNAME', 'is set, but SCHEMA_REGISTRY_URL is not');
+  const isEmbedded = reader.text('KAFKA_BROKERS') === undefined;
+  const isAvro = wantsAvro(reader) ?? (isEmbedded || url !== undefined);
+  if (!isAvro) {
+    if (url !== undefined) reader.refuse('SCHEMA_REGISTRY_URL', 'is set, but SCHEMA_FORMAT is json');
+    return undefined;
+  }
+  if (url === undefined && !isEmbedded)
+    reader.refuse('SCHEMA_REGISTRY_URL', 'is required with SCHEMA_FORMAT=avro on Kafka');
+  return { url, auth };
+}
+
+function wantsAvro(reader: SettingsReader): boolean | undefined {
+  if (reader.text('SCHEMA_FORMAT') === undefined) return undefined;
+  return reader.choice('SCHEMA_FORMAT', ['avro', 'json']) === 'avro';
+}
+
+function readRegistryLogin(reader: SettingsReader): SchemaRegistrySettings['auth'] {
+  const username = reader.text('SCHEMA_REGISTRY_USERNAME');
+  const password = reader.secret('SCHEMA_REGISTRY_PASSWORD');
+  if (username !== undefined && password !== undefined) return { username, password };
+  if (username !== undefined || password !== undefined)
+    reader.refuse('SCHEMA_REGISTRY_USERNAME', 'and SCHEMA_REGISTRY_PASSWORD go together');
+  return undefined;
 }
 
 function readSystemB(reader: SettingsReader): PolledSystem | undefined {

@@ -44,6 +44,7 @@ describe('settings', () => {
       port: 3000,
       host: '127.0.0.1',
       dataDir: '.data',
+      schemaRegistry: { url: undefined, auth: undefined },
       kafka: undefined,
       applicationId: undefined,
       instanceId: undefined,
@@ -65,6 +66,43 @@ describe('settings', () => {
       rateLimitPerSecond: 500,
       systemB: undefined,
     });
+  });
+
+  test.each([
+    ['on the embedded log its own registry', {}, { url: undefined, auth: undefined }],
+    ['JSON, if it is wanted', { SCHEMA_FORMAT: 'json' }, undefined],
+    ['JSON on Kafka', { KAFKA_BROKERS: 'a:9092' }, undefined],
+    [
+      'a registry that is named',
+      { KAFKA_BROKERS: 'a:9092', SCHEMA_REGISTRY_URL: 'http://r:8080/apis/ccompat/v7' },
+      { url: 'http://r:8080/apis/ccompat/v7', auth: undefined },
+    ],
+  ])('of schemas: %s', (_, env, expected) => {
+    expect(read(env).schemaRegistry).toEqual(expected);
+  });
+
+  test('credentials of a registry, which are never shown', () => {
+    const { schemaRegistry } = read({
+      SCHEMA_REGISTRY_URL: 'https://r:8081',
+      SCHEMA_REGISTRY_USERNAME: 'app',
+      SCHEMA_REGISTRY_PASSWORD: 'canary',
+    });
+    expect(schemaRegistry?.auth?.password.reveal()).toBe('canary');
+    expect(JSON.stringify(schemaRegistry)).not.toContain('canary');
+  });
+
+  test.each([
+    [{ KAFKA_BROKERS: 'a:9092', SCHEMA_FORMAT: 'avro' }, 'SCHEMA_REGISTRY_URL is required'],
+    [{ SCHEMA_FORMAT: 'json', SCHEMA_REGISTRY_URL: 'http://r:8081' }, 'SCHEMA_REGISTRY_URL is set, but SCHEMA_FORMAT'],
+    [{ SCHEMA_FORMAT: 'protobuf' }, 'SCHEMA_FORMAT must be one of'],
+    [{ SCHEMA_REGISTRY_URL: 'http://app:secret@r:8081' }, 'SCHEMA_REGISTRY_URL must be of the form'],
+    [{ SCHEMA_REGISTRY_URL: 'http://r:8081', SCHEMA_REGISTRY_USERNAME: 'app' }, 'SCHEMA_REGISTRY_USERNAME and'],
+    [
+      { SCHEMA_REGISTRY_USERNAME: 'app', SCHEMA_REGISTRY_PASSWORD: 'canary' },
+      'SCHEMA_REGISTRY_USERNAME is set, but SCHEMA_REGISTRY_URL is not',
+    ],
+  ])('of schemas that make no sense are refused: %j', (env, problem) => {
+    expect(problemOf(env)).toContain(problem);
   });
 
   test('Kafka with TLS and SASL', () => {

@@ -1,11 +1,17 @@
 /** An application as a process runs it: a topology, and what belongs to it. */
 import type { NewTopic, OutgoingRecord, Topic, Topology, WrittenRecord } from '../../index.ts';
+import type { RecordFormat } from '../../schemas/app/record-format.ts';
 import type { Routes } from '../routes.ts';
 import type { SourceWatch } from './source-routes.ts';
 
-/** What routes are given once the log is there. */
-export interface RoutePorts {
+/** How topics are called here, and how values lie in them. */
+export interface TopicScope {
   readonly topicPrefix: string;
+  readonly format: RecordFormat;
+}
+
+/** What routes are given once the log is there. */
+export interface RoutePorts extends TopicScope {
   /** Resolves when the record is in the log; rejects with `LOG_UNAVAILABLE`. */
   readonly write: (record: OutgoingRecord) => Promise<WrittenRecord>;
   /** Of the systems that customers come from. */
@@ -17,12 +23,12 @@ export type Ask = (path: string) => Promise<unknown>;
 
 export interface Application {
   readonly name: string;
-  readonly topology: (topicPrefix: string) => Topology;
+  readonly topology: (topicPrefix: string, format: RecordFormat) => Topology;
   /** The topics it names, as they are to be created. */
   readonly topics: (topicPrefix: string) => readonly NewTopic[];
   readonly routes?: (ports: RoutePorts) => Routes;
   /** Made-up records for some of the topics. */
-  readonly samples?: (topicPrefix: string) => Iterator<OutgoingRecord>;
+  readonly samples?: (scope: TopicScope) => Iterator<OutgoingRecord>;
   /** Paths worth a look. */
   readonly examples: readonly string[];
   /** Looks for something that is worth a closer look; empty while there is nothing. */

@@ -31,8 +31,8 @@ export function billingApplications(clock: Clock): readonly Application[] {
       name: billingSagaName,
       topology: billingSaga,
       topics,
-      routes: ({ write, topicPrefix }) => {
-        const { requests } = billingTopics(topicPrefix);
+      routes: ({ write, topicPrefix, format }) => {
+        const { requests } = billingTopics(topicPrefix, format);
         const commands = billingRoutes({ transactions, requests, write, clock });
         const admin = billingAdminRoutes({ timers: sagaTimers, transactions, requests, write, clock });
         return (scope) => {
@@ -40,7 +40,7 @@ export function billingApplications(clock: Clock): readonly Application[] {
           admin(scope);
         };
       },
-      samples: (topicPrefix) => billingSamples(topicPrefix, () => clock.nowMs()),
+      samples: (scope) => billingSamples(scope, () => clock.nowMs()),
       examples: ['/transactions/status/sample-85'],
     },
     {

@@ -4,13 +4,9 @@ import { canonicalJson, type Header } from '../../index.ts';
 import type { AccountTerms } from '../../schemas/app/billing/account.ts';
 import { withAmountsAsText } from '../../schemas/app/billing/money.ts';
 import { uuid5 } from '../../schemas/app/billing/names.ts';
-import {
-  sagaRequestSerde,
-  type AccountRequest,
-  type MovementRequest,
-  type RefundRequest,
-} from '../../schemas/app/billing/request.ts';
+import type { AccountRequest, MovementRequest, RefundRequest } from '../../schemas/app/billing/request.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
+import type { RecordFormat } from '../../schemas/app/record-format.ts';
 import { seededRandom } from './seeded-random.ts';
 
 interface SampleRequest {
@@ -61,8 +57,11 @@ function* subjects(random: () => number): Generator<Subject> {
 }
 
 /** Requests without end. Those of every start have the same keys, so that what was done is not done again. */
-export function* billingSamples(topicPrefix: string, nowMs: () => number): Generator<SampleRequest> {
-  const { requests } = billingTopics(topicPrefix);
+export function* billingSamples(
+  { topicPrefix, format }: { readonly topicPrefix: string; readonly format: RecordFormat },
+  nowMs: () => number,
+): Generator<SampleRequest> {
+  const { requests } = billingTopics(topicPrefix, format);
   let index = 0;
   for (const subject of subjects(seededRandom(seed))) {
     const timestampMs = nowMs();
@@ -71,7 +70,7 @@ export function* billingSamples(topicPrefix: string, nowMs: () => number): Gener
       .update(canonicalJson(withAmountsAsText(subject)) ?? '')
       .digest('hex');
     const about = { idempotencyKey: keyOf(index), fingerprint, actorId: 'sample', correlationId: txId };
-    const value = sagaRequestSerde.serialize({ ...about, ...subject, txId, requestedAt: timestampMs * 1_000 });
+    const value = requests.value.serialize({ ...about, ...subject, txId, requestedAt: timestampMs * 1_000 });
     const headers = [{ key: 'correlationId', value: Buffer.from(txId) }];
     yield { topic: requests.name, key: requests.key.serialize(txId), value, headers, timestampMs };
     index += 1;

@@ -12,6 +12,7 @@ import {
 } from '../../processors/app/billing/projections.ts';
 import { sagaTimers, transactions } from '../../processors/app/billing/saga-processor.ts';
 import type { SagaRequest } from '../../schemas/app/billing/request.ts';
+import { jsonFormat } from '../../schemas/app/record-format.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
 import type { StoreSpec } from '../../state-stores/spec.ts';
 import type { TestDriver } from '../../topology/runtime/driver.ts';
@@ -48,7 +49,7 @@ export function openBank(write?: () => Promise<void>): Bank {
   };
   const sources = { health: () => [], noteDegraded: () => undefined };
   const routes = billingApplications(clock).flatMap(
-    (one) => one.routes?.({ topicPrefix: '', write: record, sources }) ?? [],
+    (one) => one.routes?.({ topicPrefix: '', format: jsonFormat, write: record, sources }) ?? [],
   );
   const api = apiOf([new FakeInstance(cluster, 'one')], { routes, clock: hurriedClock, rateLimitPerSecond: 0 });
   return {

@@ -7,6 +7,7 @@ import { customerRoutes } from '../../api/app/customer-routes.ts';
 import { systemClock } from '../../clock.ts';
 import { customerStates } from '../../processors/app/customer/processors.ts';
 import { defaultPolicy } from '../../schemas/app/customer/policy.ts';
+import { jsonFormat } from '../../schemas/app/record-format.ts';
 import { apiOf } from './fake-instance.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -27,7 +28,9 @@ const api = apiOf([], {
   routes: [
     customerRoutes({ states: customerStates, policy: defaultPolicy }),
     sourceRoutes(sources),
-    ...billingApplications(systemClock).flatMap(({ routes }) => routes?.({ topicPrefix: '', write, sources }) ?? []),
+    ...billingApplications(systemClock).flatMap(
+      ({ routes }) => routes?.({ topicPrefix: '', format: jsonFormat, write, sources }) ?? [],
+    ),
   ],
 });
 afterAll(() => api.close());

@@ -3,12 +3,13 @@ import { defineTopology } from '../../index.ts';
 import type { Topology } from '../../index.ts';
 import { ledgerStep } from '../../processors/app/billing/ledger-processor.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
+import { jsonFormat, type RecordFormat } from '../../schemas/app/record-format.ts';
 
 export const billingLedgerName = 'billing-ledger';
 
 /** The topology over topics of this prefix. What is no command goes to `billing.dead-letter`, in the same transaction. */
-export function billingLedger(topicPrefix = ''): Topology {
-  const topics = billingTopics(topicPrefix);
+export function billingLedger(topicPrefix = '', format: RecordFormat = jsonFormat): Topology {
+  const topics = billingTopics(topicPrefix, format);
   return defineTopology(
     billingLedgerName,
     (t) => {

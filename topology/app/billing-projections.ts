@@ -5,12 +5,13 @@ import { accountShares, accountTransactionStep } from '../../processors/app/bill
 import { balanceStep, dailyShare, dailyStep } from '../../processors/app/billing/projections.ts';
 import { accountTransactionSerde, dailyKey, dailyShareSerde } from '../../schemas/app/billing/projection.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
+import { jsonFormat, type RecordFormat } from '../../schemas/app/record-format.ts';
 
 export const billingProjectionsName = 'billing-projections';
 
 /** The topology over topics of this prefix. An event that cannot follow on what is known goes to `billing.dead-letter`. */
-export function billingProjections(topicPrefix = ''): Topology {
-  const topics = billingTopics(topicPrefix);
+export function billingProjections(topicPrefix = '', format: RecordFormat = jsonFormat): Topology {
+  const topics = billingTopics(topicPrefix, format);
   return defineTopology(
     billingProjectionsName,
     (t) => {

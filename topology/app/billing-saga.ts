@@ -3,6 +3,7 @@ import { defineTopology } from '../../index.ts';
 import type { Topology } from '../../index.ts';
 import { sagaStep, type SagaStepInput } from '../../processors/app/billing/saga-processor.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
+import { jsonFormat, type RecordFormat } from '../../schemas/app/record-format.ts';
 
 export const billingSagaName = 'billing-saga';
 
@@ -10,8 +11,8 @@ export const billingSagaName = 'billing-saga';
  * The topology over topics of this prefix. It reads `billing.requests` and also writes there, what sagas tell each other and themselves: so that is
  * in one order with everything else. What is no request goes to `billing.dead-letter`, in the same transaction.
  */
-export function billingSaga(topicPrefix = ''): Topology {
-  const topics = billingTopics(topicPrefix);
+export function billingSaga(topicPrefix = '', format: RecordFormat = jsonFormat): Topology {
+  const topics = billingTopics(topicPrefix, format);
   return defineTopology(
     billingSagaName,
     (t) => {

@@ -6,6 +6,7 @@ import { sourceChangeSerde } from '../../schemas/app/customer/change.ts';
 import { contributionChangeSerde } from '../../schemas/app/customer/contribution.ts';
 import { defaultPolicy } from '../../schemas/app/customer/policy.ts';
 import { customerTopics } from '../../schemas/app/customer/topics.ts';
+import { jsonFormat, type RecordFormat } from '../../schemas/app/record-format.ts';
 
 export const customerMergeName = 'customer-merge';
 
@@ -13,8 +14,8 @@ export const customerMergeName = 'customer-merge';
 const timestamp = timestampUpTo(7_258_118_400_000);
 
 /** The topology over topics of this prefix. What cannot be decoded goes to `customer.dlq`, in the same transaction. */
-export function customerMerge(topicPrefix = ''): Topology {
-  const topics = customerTopics(topicPrefix);
+export function customerMerge(topicPrefix = '', format: RecordFormat = jsonFormat): Topology {
+  const topics = customerTopics(topicPrefix, format);
   return defineTopology(
     customerMergeName,
     (t) => {

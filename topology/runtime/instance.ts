@@ -1,6 +1,6 @@
 /** One member of the application's group: it joins, opens the tasks it is given, processes, commits, and recovers. */
 import type { Reader } from '../../connectors/log.ts';
-import { StreamError, assert, hasCode } from '../../errors.ts';
+import { asStreamError, assert, hasCode, type StreamError } from '../../errors.ts';
 import { partitionId } from '../../schemas/record.ts';
 import { Commits } from './commits.ts';
 import { Committer } from './committer.ts';
@@ -361,11 +361,6 @@ export class Runtime {
     this.#stopLoops();
     this.#shutDown(false).catch(() => undefined);
   }
-}
-
-function asStreamError(error: unknown): StreamError {
-  if (error instanceof StreamError) return error;
-  return new StreamError('PROCESSING_FAILED', 'an unexpected failure', { cause: error });
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Fetches input and hands it to the tasks that own it, no more of each partition than may wait. */
 import type { FetchedBatch, Reader } from '../../connectors/log.ts';
-import { StreamError } from '../../errors.ts';
+import { StreamError, asStreamError } from '../../errors.ts';
 import { partitionId } from '../../schemas/record.ts';
 import type { SourceNode } from '../graph.ts';
 import { backoffMs } from './options.ts';
@@ -12,6 +12,8 @@ import type { Task } from './task.ts';
 const pollWaitMs = 500;
 /** A partition that fails says so at least this often; silent for longer, it can be read again. */
 const failureLastsMs = 5_000;
+/** Waits for what a batch needs double up to here: it is missed for less time than a failure lasts. */
+const prepareBackoffAttemptMax = 5;
 
 export interface IntakeScope {
   readonly options: ResolvedOptions;
@@ -25,9 +27,22 @@ export interface IntakeScope {
   failed(error: StreamError): void;
 }
 
+/** A partition as a task here reads it. */
+interface Input {
+  readonly id: string;
+  readonly task: Task;
+  readonly queue: PartitionQueue;
+}
+
+/** Fetched, but not yet to be decoded: first what its schemas are has to be known. In order. */
+interface Unprepared extends Input {
+  readonly batches: FetchedBatch[];
+}
+
 export class Intake {
   readonly #scope: IntakeScope;
   readonly #failures = new Map<string, { readonly error: StreamError; readonly atMs: number }>();
+  readonly #unprepared = new Map<string, Unprepared>();
 
   constructor(scope: IntakeScope) {
     this.#scope = scope;
@@ -40,7 +55,7 @@ export class Intake {
     while (!this.#scope.isClosing()) {
       const { batches, failures } = await reader.poll(pollWaitMs);
       for (const { topic, partition, error } of failures) this.#failed(topic, partition, error);
-      for (const batch of batches) await this.#handOver(batch);
+      for (const batch of batches) this.#handOver(batch);
       if (batches.length > 0) this.#scope.arrived();
       if (failures.length > 0) await clock.sleep(backoffMs(2));
       else await clock.yield();
@@ -58,32 +73,86 @@ export class Intake {
   resume(task: Task): void {
     const { reader, options } = this.#scope;
     for (const queue of task.queues)
-      if (queue.isPaused && queue.bufferedBytes < options.bufferedBytesMax / 2) {
+      if (queue.isPaused && queue.bufferedBytes < options.bufferedBytesMax / 2 && !this.#isBehind(queue)) {
         queue.isPaused = false;
         reader.resume(queue);
       }
   }
 
-  async #handOver(batch: FetchedBatch): Promise<void> {
+  #isBehind({ topic, partition }: PartitionQueue): boolean {
+    return this.#unprepared.has(partitionId(topic, partition));
+  }
+
+  #handOver(batch: FetchedBatch): void {
     const { topic, partition } = batch;
-    this.#failures.delete(partitionId(topic, partition));
+    const id = partitionId(topic, partition);
+    if (!this.#unprepared.has(id)) this.#failures.delete(id);
     const task = this.#scope.ownerOf(topic, partition);
     const queue = task?.queues.find((candidate) => candidate.topic === topic);
     if (task === undefined || queue === undefined) return;
-    if (needsPreparation(queue.source)) {
-      await prepare(batch, queue.source);
-      // The task may have moved meanwhile.
-      if (this.#scope.ownerOf(topic, partition) !== task) return;
-    }
+    if (needsPreparation(queue.source)) this.#prepareThenAdd({ id, task, queue }, batch);
+    else this.#add(task, queue, batch);
+  }
+
+  #add(task: Task, queue: PartitionQueue, batch: FetchedBatch): void {
     task.addBatch(batch);
     this.#hold(queue);
   }
 
-  #hold(queue: PartitionQueue): void {
-    const { reader, options } = this.#scope;
-    if (queue.isPaused || queue.bufferedBytes <= options.bufferedBytesMax) return;
+  /** Batches of a partition are prepared one after the other, while the others go on. */
+  #prepareThenAdd(input: Input, batch: FetchedBatch): void {
+    const unprepared = this.#unprepared.get(input.id);
+    if (unprepared?.task === input.task) {
+      unprepared.batches.push(batch);
+      this.#pause(input.queue);
+      return;
+    }
+    const started = { ...input, batches: [batch] };
+    this.#unprepared.set(input.id, started);
+    void this.#prepareAll(started);
+  }
+
+  /** Never rejects. Ends when all are handed over, or their task is no longer here. */
+  async #prepareAll(unprepared: Unprepared): Promise<void> {
+    const { id, task, queue, batches } = unprepared;
+    for (let attempt = 0; batches[0] !== undefined;) {
+      const isPrepared = await this.#tryToPrepare(batches[0], queue);
+      if (this.#scope.isClosing() || this.#unprepared.get(id) !== unprepared) return;
+      if (this.#scope.ownerOf(queue.topic, queue.partition) !== task) break;
+      if (isPrepared) {
+        this.#add(task, queue, batches[0]);
+        batches.shift();
+        this.#scope.arrived();
+        attempt = 0;
+        continue;
+      }
+      await this.#scope.options.host.clock.sleep(backoffMs(Math.min(attempt++, prepareBackoffAttemptMax)));
+    }
+    this.#unprepared.delete(id);
+  }
+
+  /** False if what it needs cannot be had now: nothing is wrong with the records, so they wait, and no more are fetched behind them. */
+  async #tryToPrepare(batch: FetchedBatch, queue: PartitionQueue): Promise<boolean> {
+    const { topic, partition } = batch;
+    try {
+      await prepare(batch, queue.source);
+      this.#failures.delete(partitionId(topic, partition));
+      return true;
+    } catch (cause) {
+      this.#pause(queue);
+      this.#failed(topic, partition, asStreamError(cause));
+      return false;
+    }
+  }
+
+  #pause(queue: PartitionQueue): void {
+    if (queue.isPaused) return;
     queue.isPaused = true;
-    reader.pause(queue);
+    this.#scope.reader.pause(queue);
+  }
+
+  #hold(queue: PartitionQueue): void {
+    if (queue.bufferedBytes > this.#scope.options.bufferedBytesMax) this.#pause(queue);
   }
 
   #failed(topic: string, partition: number, error: StreamError): void {

@@ -1,5 +1,5 @@
 /** What Kafka Connect's JSON converter says about columns when schemas travel with the records. */
-import { ownObject, ownValue } from '../../../schemas/app/reader.ts';
+import { isObject, ownObject, ownValue } from '../../../schemas/app/reader.ts';
 import { isoFromMicros } from '../../../schemas/app/customer/instant.ts';
 
 /** Column name to Connect's logical type and, for decimals, its scale. */
@@ -36,12 +36,65 @@ export function columnTypes(schema: unknown): ColumnTypes {
   return types;
 }
 
+/** The type of a nullable field behind its union. */
+function branchOf(type: unknown): object | undefined {
+  const branches: readonly unknown[] = Array.isArray(type) ? type : [type];
+  return branches.find((branch): branch is object => isObject(branch) && !Array.isArray(branch));
+}
+
+/** As `columnTypes`, of the Avro schema that Connect's converters make of theirs: the logical type is an attribute of the field's type. */
+export function avroColumnTypes(schema: unknown): ColumnTypes {
+  if (!isObject(schema)) return noColumnTypes;
+  return typesOfFields(fieldsOf(schema).filter(isObject), namedRecords(schema));
+}
+
+function typesOfFields(fields: readonly object[], named: ReadonlyMap<string, object>): ColumnTypes {
+  const after = fields.find((field) => ownValue(field, 'name') === 'after');
+  if (after !== undefined) {
+    const row = recordOf(ownValue(after, 'type'), named);
+    return row === undefined ? noColumnTypes : typesOfFields(fieldsOf(row).filter(isObject), new Map());
+  }
+  const types = new Map<string, { name: string; scale: number }>();
+  for (const field of fields) {
+    const column = ownValue(field, 'name');
+    const type = branchOf(ownValue(field, 'type'));
+    const name = type === undefined ? undefined : ownValue(type, 'connect.name');
+    const scale = type === undefined ? undefined : integerFrom(ownValue(type, 'scale'));
+    if (typeof column === 'string' && typeof name === 'string') types.set(column, { name, scale: scale ?? 0 });
+  }
+  return types;
+}
+
+/** The row's record stands where it is named first: in `before`. */
+function namedRecords(envelope: object): ReadonlyMap<string, object> {
+  const records = fieldsOf(envelope)
+    .filter(isObject)
+    .map((field) => branchOf(ownValue(field, 'type')))
+    .filter((type) => type !== undefined && typeof ownValue(type, 'name') === 'string');
+  return new Map(records.map((type) => [String(ownValue(type as object, 'name')), type as object]));
+}
+
+function recordOf(type: unknown, named: ReadonlyMap<string, object>): object | undefined {
+  const branches: readonly unknown[] = Array.isArray(type) ? type : [type];
+  const name = branches.find((branch) => typeof branch === 'string' && branch !== 'null');
+  return branchOf(type) ?? (typeof name === 'string' ? named.get(name.slice(name.lastIndexOf('.') + 1)) : undefined);
+}
+
 /** Big-endian two's complement in base64, as decimal text with `scale` decimals; `undefined` if it is not base64 of 1 to 64 bytes. */
 export function decimalFromBase64(text: string, scale: number): string | undefined {
   if (text.length > 88 || !/^[A-Za-z0-9+/]+={0,2}$/.test(text)) return undefined;
   const bytes = Buffer.from(text, 'base64');
   if (bytes.length === 0) return undefined;
-  const unscaled = BigInt.asIntN(bytes.length * 8, BigInt(`0x${bytes.toString('hex')}`));
+  return scaledText(BigInt.asIntN(bytes.length * 8, BigInt(`0x${bytes.toString('hex')}`)), scale);
+}
+
+/** From JSON its bytes come in base64, from Avro the unscaled number. */
+function decimalText(value: unknown, scale: number): unknown {
+  if (typeof value === 'bigint') return scaledText(value, scale);
+  return typeof value === 'string' ? decimalFromBase64(value, scale) : plainDecimal(value);
+}
+
+function scaledText(unscaled: bigint, scale: number): string {
   if (scale <= 0) return String(unscaled * 10n ** BigInt(-scale));
   const digits = String(unscaled < 0n ? -unscaled : unscaled).padStart(scale + 1, '0');
   return `${unscaled < 0n ? '-' : ''}${digits.slice(0, -scale)}.${digits.slice(-scale)}`;
@@ -68,8 +121,7 @@ export function plainValue(
   type: { readonly name: string; readonly scale: number } | undefined,
 ): unknown {
   if (type === undefined) return plainDecimal(value);
-  if (type.name === 'org.apache.kafka.connect.data.Decimal' && typeof value === 'string')
-    return decimalFromBase64(value, type.scale);
+  if (type.name === 'org.apache.kafka.connect.data.Decimal') return decimalText(value, type.scale);
   const toMicros = microsPerUnit.get(type.name);
   if (toMicros === undefined || (typeof value !== 'number' && typeof value !== 'bigint')) return plainDecimal(value);
   const micros = toMicros(Number(value));

@@ -4,6 +4,7 @@ import { parseSourceChange, type SourceChange } from '../../../schemas/app/custo
 import type { SourceSystem } from '../../../schemas/app/customer/fields.ts';
 import { microsFromRecordTime } from '../../../schemas/app/customer/instant.ts';
 import { isObject, ownObject, ownValue } from '../../../schemas/app/reader.ts';
+import type { EdgeValue } from '../../../schemas/app/record-format.ts';
 import {
   heldBack,
   readKey,
@@ -12,7 +13,7 @@ import {
   type KeyParts,
   type ParsedRecord,
 } from './change-input.ts';
-import { columnTypes, noColumnTypes } from './connect-schema.ts';
+import { avroColumnTypes, columnTypes, noColumnTypes, type ColumnTypes } from './connect-schema.ts';
 import { controlRecord, decodeEnvelope, decodeFlattened, isEnvelope, isFlattened } from './debezium.ts';
 import { decodeJsonEvent, isJsonEvent } from './json-event.ts';
 import { canonicalEmail } from './normalise.ts';
@@ -23,13 +24,15 @@ export interface DecodeOptions {
   readonly maxSkewMs?: number;
   /** Names of source tables that hold customers; rows of others are skipped. Any name with `customer`. */
   readonly tables?: RegExp;
+  /** What is known of the columns beside their values. */
+  readonly types?: ColumnTypes;
 }
 
-/** A record of a change topic as it lies in the log; absent key or value: `undefined` or `null`. */
+/** A record of a change topic as it lies in the log, or as Avro was read; absent key or value: `undefined` or `null`. */
 export interface RawRecord {
   readonly source: SourceSystem;
-  readonly key: Uint8Array | null | undefined;
-  readonly value: Uint8Array | null | undefined;
+  readonly key: EdgeValue | null | undefined;
+  readonly value: EdgeValue | null | undefined;
   readonly headers: readonly Header[];
   readonly timestampMs: number;
 }
@@ -41,7 +44,8 @@ const defaultTables = /customer/i;
 const avroMagic = 0;
 
 function textOf(bytes: Uint8Array): string | Rejection {
-  if (bytes[0] === avroMagic) return reject('unsupported_encoding', 'the bytes are not JSON but a registry format');
+  if (bytes[0] === avroMagic)
+    return reject('unsupported_encoding', 'the bytes are Avro, and no schema registry is set');
   try {
     return stringSerde.deserialize(bytes);
   } catch {
@@ -59,8 +63,9 @@ function jsonOf(text: string | Rejection): unknown {
 }
 
 /** A key that is not JSON is text: pollers write bare addresses. Most can be told from JSON by how they begin, without a failed parse. */
-function keyOf(bytes: Uint8Array | null | undefined): unknown {
+function keyOf(bytes: EdgeValue | null | undefined): unknown {
   if (bytes === undefined || bytes === null) return undefined;
+  if (!(bytes instanceof Uint8Array)) return bytes.value;
   const text = textOf(bytes);
   if (isRejection(text)) return undefined;
   const parsed = /^\s*[{"\d[-]/.test(text) ? jsonOf(text) : undefined;
@@ -68,13 +73,19 @@ function keyOf(bytes: Uint8Array | null | undefined): unknown {
 }
 
 /**
- * Decodes the bytes of one record of `customer.changes.system-a` or `-b`: Debezium's JSON with or without schemas, its flattened rows, pollers'
+ * Decodes one record of `customer.changes.system-a` or `-b`: Debezium's Avro, its JSON with or without schemas, its flattened rows, pollers'
  * events, `CustomerChange` itself, and tombstones. Never throws, whatever the bytes.
  */
 export function decodeChange(record: RawRecord, options: DecodeOptions = {}): DecodeResult {
-  const value = record.value === undefined || record.value === null ? undefined : jsonOf(textOf(record.value));
-  if (isRejection(value)) return value;
-  return decodeParsed({ ...record, key: keyOf(record.key), value }, options);
+  const key = keyOf(record.key);
+  if (record.value === undefined || record.value === null)
+    return decodeParsed({ ...record, key, value: undefined }, options);
+  if (!(record.value instanceof Uint8Array)) {
+    const { value, schema } = record.value;
+    return decodeParsed({ ...record, key, value }, { ...options, types: avroColumnTypes(schema) });
+  }
+  const value = jsonOf(textOf(record.value));
+  return isRejection(value) ? value : decodeParsed({ ...record, key, value }, options);
 }
 
 /** As `decodeChange`, for records that another serde has parsed; whole numbers may be `bigint`. */
@@ -91,14 +102,14 @@ export function decodeParsed(record: ParsedRecord, options: DecodeOptions = {}):
     latest: record.timestampMs < 0 ? Number.MAX_SAFE_INTEGER : Math.min(ingestedAt + skew, Number.MAX_SAFE_INTEGER),
     tables: options.tables ?? defaultTables,
   };
-  return decodeValue(record.value ?? undefined, context);
+  return decodeValue(record.value ?? undefined, options.types ?? noColumnTypes, context);
 }
 
-function decodeValue(value: unknown, context: ChangeContext): DecodeResult {
+function decodeValue(value: unknown, types: ColumnTypes, context: ChangeContext): DecodeResult {
   if (value === undefined) return tombstone(context.key, context);
   if (!isObject(value)) return reject('unknown_shape', 'the value is not an object');
   if (isJsonEvent(value)) return decodeJsonEvent(value, context);
-  if (!isConnectWrapped(value)) return decodeObject(value, noColumnTypes, context);
+  if (!isConnectWrapped(value)) return decodeObject(value, types, context);
   const payload = ownValue(value, 'payload');
   if (payload === null) return tombstone(context.key, context);
   return isObject(payload)
@@ -111,7 +122,7 @@ function isConnectWrapped(value: object): boolean {
   return Object.hasOwn(value, 'schema') && Object.hasOwn(value, 'payload');
 }
 
-function decodeObject(value: object, types: typeof noColumnTypes, context: ChangeContext): DecodeResult {
+function decodeObject(value: object, types: ColumnTypes, context: ChangeContext): DecodeResult {
   const control = controlRecord(value);
   if (control !== undefined) return { kind: 'skip', reason: control };
   if (isCanonical(value)) return decodeCanonical(value, context);

@@ -10,6 +10,7 @@ import type { CustomerMerged, DetachedCustomer } from '../../../schemas/app/cust
 import type { StewardOverrides } from '../../../schemas/app/customer/override.ts';
 import type { CustomerPolicy } from '../../../schemas/app/customer/policy.ts';
 import { sourceRecordSerde, type SourceRecord } from '../../../schemas/app/customer/source-record.ts';
+import type { EdgeValue } from '../../../schemas/app/record-format.ts';
 import { decodeChange } from './decode.ts';
 import { applyChange } from './identity.ts';
 import { applyContribution, applyOverrides, type MergeResult } from './merge.ts';
@@ -26,7 +27,7 @@ export function decodeStep(source: SourceSystem) {
   return defineProcessor({
     name: source === 'system_a' ? 'decode-a' : 'decode-b',
     process(
-      record: StreamRecord<Uint8Array | null, Uint8Array | null>,
+      record: StreamRecord<EdgeValue | null, EdgeValue | null>,
       context: ProcessorContext<string, SourceChange, NoStores>,
     ) {
       const { key, value, headers, timestampMs } = record;

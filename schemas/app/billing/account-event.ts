@@ -63,7 +63,7 @@ export interface StatusChanged extends EventBase {
 /** The value of `billing.account.events`, keyed by account: one for each effect, none for a refusal. */
 export type AccountEvent = AccountCreated | HoldEvent | BalanceChanged | LimitsChanged | StatusChanged;
 
-const types = [
+export const accountEventTypes = [
   'AccountCreated',
   'FundsReserved',
   'CreditHeld',
@@ -109,7 +109,7 @@ function readBalanceChange(reader: ObjectReader): BalanceChanged {
 /** Throws `DESERIALIZATION_FAILED`. */
 export function parseAccountEvent(value: unknown): AccountEvent {
   const reader = readObject(value, 'account event');
-  const type = reader.oneOf('type', types);
+  const type = reader.oneOf('type', accountEventTypes);
   switch (type) {
     case 'AccountCreated':
       return { ...readBase(reader), type, terms: readTerms(readObject(reader.raw('terms'), 'account event.terms')) };

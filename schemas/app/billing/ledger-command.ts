@@ -63,7 +63,7 @@ export interface StatusCommand extends CommandBase {
 export type LedgerCommand =
   OpenCommand | HoldCommand | PostHeldCommand | PostCommand | VoidCommand | SetLimitsCommand | StatusCommand;
 
-const kinds = [
+export const ledgerCommandKinds = [
   'OPEN',
   'HOLD_DEBIT',
   'HOLD_CREDIT',
@@ -103,7 +103,7 @@ function parsePost(reader: ObjectReader, kind: PostCommand['kind']): PostCommand
 /** Throws `DESERIALIZATION_FAILED`. */
 export function parseLedgerCommand(value: unknown): LedgerCommand {
   const reader = readObject(value, 'ledger command');
-  const kind = reader.oneOf('kind', kinds);
+  const kind = reader.oneOf('kind', ledgerCommandKinds);
   switch (kind) {
     case 'OPEN':
       return { ...readBase(reader), kind, terms: reader.with('terms', readTermsOf) };

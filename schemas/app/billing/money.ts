@@ -1,5 +1,5 @@
 /**
- * Money: `decimal(20,8)`. Outside the process a decimal text, inside a `bigint` of hundred-millionths; nowhere a float.
+ * Money: `decimal(20,8)`. In JSON a decimal text, in Avro a decimal, inside the process a `bigint` of hundred-millionths; nowhere a float.
  *
  * One amount has one text: no exponent, no plus sign, no leading zeros, no trailing zeros behind the point, no `-0`.
  */
@@ -47,6 +47,8 @@ export function parseAmount(value: unknown): bigint | AmountRefusal {
 
 /** An amount of either sign, or zero, within `decimal(20,8)`, or why it is none. */
 export function parseLimit(value: unknown): bigint | 'amount_invalid' | 'amount_precision' | 'amount_overflow' {
+  // From Avro: no text was there to be read.
+  if (typeof value === 'bigint') return value > amountMax || value < -amountMax ? 'amount_overflow' : value;
   const decimal = decimalOf(value);
   if (decimal === undefined) return 'amount_invalid';
   if (decimal.fraction.length > scale) return 'amount_precision';
@@ -66,6 +68,7 @@ export function formatAmount(amount: bigint): string {
 
 /** Of a record: a balance or posting, of any size, since sums of stripes have no bound. Throws `DESERIALIZATION_FAILED`. */
 export function readMoney(value: unknown, where: string): bigint {
+  if (typeof value === 'bigint') return value;
   const decimal = decimalOf(value);
   if (decimal === undefined || decimal.fraction.length > scale)
     throw new StreamError('DESERIALIZATION_FAILED', `${where}: not a decimal number`);

@@ -15,7 +15,8 @@ export interface Balance {
   readonly recordedAt: number;
 }
 
-export const balanceSerde = moneyJsonSerde((value): Balance => {
+/** Throws `DESERIALIZATION_FAILED`. */
+export function parseBalance(value: unknown): Balance {
   const reader = readObject(value, 'balance');
   return {
     accountId: reader.with('accountId', readOrdinaryAccountId),
@@ -26,7 +27,9 @@ export const balanceSerde = moneyJsonSerde((value): Balance => {
     version: reader.count('version'),
     recordedAt: reader.count('recordedAt'),
   };
-});
+}
+
+export const balanceSerde = moneyJsonSerde(parseBalance);
 
 /** The balance from `recordedAt` on, until the next entry of the account. */
 export interface BalanceEntry {
@@ -123,9 +126,13 @@ function parseShare(value: unknown): DailyShare {
 }
 
 export const dailyShareSerde = moneyJsonSerde(parseShare);
-export const dailyTotalSerde = moneyJsonSerde((value): DailyTotal =>
-  compact({ ...parseShare(value), count: readObject(value, 'daily total').count('count') }),
-);
+
+/** Throws `DESERIALIZATION_FAILED`. */
+export function parseDailyTotal(value: unknown): DailyTotal {
+  return { ...parseShare(value), count: readObject(value, 'daily total').count('count') };
+}
+
+export const dailyTotalSerde = moneyJsonSerde(parseDailyTotal);
 
 /** Key of a day's total; days sort first. */
 export function dailyKey({ day, currency, type }: DailyShare): string {

@@ -97,7 +97,7 @@ export interface RefundAnswer {
 /** The value of `billing.requests`, keyed by `txId`: what users ask for, and what sagas tell each other and themselves. */
 export type SagaRequest = TransactionRequest | SagaWake | RefundClaim | RefundAnswer;
 
-const types = [
+export const sagaRequestTypes = [
   ...movementTypes,
   'REFUND',
   'ACCOUNT',
@@ -168,7 +168,7 @@ function parseRefundAnswer(reader: ObjectReader): RefundAnswer {
 /** Throws `DESERIALIZATION_FAILED`. */
 export function parseSagaRequest(value: unknown): SagaRequest {
   const reader = readObject(value, 'request');
-  const type = reader.oneOf('type', types);
+  const type = reader.oneOf('type', sagaRequestTypes);
   switch (type) {
     case 'REFUND':
       return { ...readBase(reader), type, originalTxId: reader.with('originalTxId', readId), ...readSum(reader) };

@@ -1,15 +1,21 @@
-import { bytesSerde, defineTopic, stringSerde, type Topic } from '../../../index.ts';
-import { accountEventSerde, type AccountEvent } from './account-event.ts';
-import { ledgerCommandSerde, type LedgerCommand } from './ledger-command.ts';
-import { ledgerResultSerde, type LedgerResult } from './ledger-result.ts';
-import { balanceSerde, dailyTotalSerde, type Balance, type DailyTotal } from './projection.ts';
-import { sagaRequestSerde, type SagaRequest } from './request.ts';
+import { bytesSerde, defineTopic, stringSerde, type Topic, type TopicSettings } from '../../../index.ts';
+import { jsonFormat, type DeclaredValue, type RecordFormat } from '../record-format.ts';
+import type { AccountEvent } from './account-event.ts';
 import {
-  sagaTransitionSerde,
-  transactionEventSerde,
-  type SagaTransition,
-  type TransactionEvent,
-} from './transaction.ts';
+  accountEventValue,
+  balanceValue,
+  dailyTotalValue,
+  ledgerCommandValue,
+  ledgerResultValue,
+  sagaRequestValue,
+  sagaTransitionValue,
+  transactionEventValue,
+} from './avro.ts';
+import type { LedgerCommand } from './ledger-command.ts';
+import type { LedgerResult } from './ledger-result.ts';
+import type { Balance, DailyTotal } from './projection.ts';
+import type { SagaRequest } from './request.ts';
+import type { SagaTransition, TransactionEvent } from './transaction.ts';
 
 /** All topics of billing. */
 export interface BillingTopics {
@@ -48,57 +54,20 @@ const forEver = kept(-1);
 const compacted = { 'cleanup.policy': 'compact' };
 
 /** The topics under their names, each with `prefix` (empty, or e.g. `staging.`) before it. */
-export function billingTopics(prefix = ''): BillingTopics {
-  const byKey = { key: stringSerde };
+export function billingTopics(prefix = '', format: RecordFormat = jsonFormat): BillingTopics {
+  const topic = <T>(suffix: string, declared: DeclaredValue<T>, create: TopicSettings): Topic<string, T> => {
+    const name = `${prefix}billing.${suffix}`;
+    return defineTopic({ name, key: stringSerde, value: format.value(name, declared), create });
+  };
   return Object.freeze({
-    requests: defineTopic({
-      ...byKey,
-      name: `${prefix}billing.requests`,
-      value: sagaRequestSerde,
-      create: { partitions, configs: forEver },
-    }),
-    commands: defineTopic({
-      ...byKey,
-      name: `${prefix}billing.commands`,
-      value: ledgerCommandSerde,
-      create: { partitions, configs: kept(sevenDaysMs) },
-    }),
-    results: defineTopic({
-      ...byKey,
-      name: `${prefix}billing.results`,
-      value: ledgerResultSerde,
-      create: { partitions, configs: kept(sevenDaysMs) },
-    }),
-    accountEvents: defineTopic({
-      ...byKey,
-      name: `${prefix}billing.account.events`,
-      value: accountEventSerde,
-      create: { partitions, configs: forEver },
-    }),
-    transactionEvents: defineTopic({
-      ...byKey,
-      name: `${prefix}billing.transaction.events`,
-      value: transactionEventSerde,
-      create: { partitions, configs: forEver },
-    }),
-    sagaEvents: defineTopic({
-      ...byKey,
-      name: `${prefix}billing.saga.events`,
-      value: sagaTransitionSerde,
-      create: { partitions: sagaEventPartitions, configs: forEver },
-    }),
-    balances: defineTopic({
-      ...byKey,
-      name: `${prefix}billing.balances`,
-      value: balanceSerde,
-      create: { partitions, configs: compacted },
-    }),
-    dailyTotals: defineTopic({
-      ...byKey,
-      name: `${prefix}billing.daily-totals`,
-      value: dailyTotalSerde,
-      create: { partitions, configs: compacted },
-    }),
+    requests: topic('requests', sagaRequestValue, { partitions, configs: forEver }),
+    commands: topic('commands', ledgerCommandValue, { partitions, configs: kept(sevenDaysMs) }),
+    results: topic('results', ledgerResultValue, { partitions, configs: kept(sevenDaysMs) }),
+    accountEvents: topic('account.events', accountEventValue, { partitions, configs: forEver }),
+    transactionEvents: topic('transaction.events', transactionEventValue, { partitions, configs: forEver }),
+    sagaEvents: topic('saga.events', sagaTransitionValue, { partitions: sagaEventPartitions, configs: forEver }),
+    balances: topic('balances', balanceValue, { partitions, configs: compacted }),
+    dailyTotals: topic('daily-totals', dailyTotalValue, { partitions, configs: compacted }),
     deadLetter: defineTopic({
       key: bytesSerde,
       value: bytesSerde,

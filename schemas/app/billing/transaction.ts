@@ -125,7 +125,7 @@ export interface TransactionEvent {
 }
 
 const subjects = ['Topup', 'Withdrawal', 'Transfer', 'Refund', 'Import', 'AccountChange'] as const;
-const eventTypes = subjects.flatMap(
+export const transactionEventTypes = subjects.flatMap(
   (subject) => [`${subject}Requested`, `${subject}Completed`, `${subject}Failed`] as const,
 );
 
@@ -140,11 +140,12 @@ function readParties(reader: ObjectReader): Partial<TransactionEvent> {
   });
 }
 
-export const transactionEventSerde = moneyJsonSerde((value): TransactionEvent => {
+/** Throws `DESERIALIZATION_FAILED`. */
+export function parseTransactionEvent(value: unknown): TransactionEvent {
   const reader = readObject(value, 'transaction event');
   return compact({
     eventId: reader.with('eventId', readId),
-    type: reader.oneOf('type', eventTypes),
+    type: reader.oneOf('type', transactionEventTypes),
     txId: reader.with('txId', readId),
     idempotencyKey: reader.text('idempotencyKey', 200),
     ...readParties(reader),
@@ -159,7 +160,9 @@ export const transactionEventSerde = moneyJsonSerde((value): TransactionEvent =>
     requestedAt: reader.optionalCount('requestedAt') ?? reader.count('effectiveAt'),
     at: reader.count('at'),
   });
-});
+}
+
+export const transactionEventSerde = moneyJsonSerde(parseTransactionEvent);
 
 /** One change of a saga's state: the value of `billing.saga.events`, keyed by transaction. */
 export interface SagaTransition {
@@ -173,7 +176,8 @@ export interface SagaTransition {
   readonly at: number;
 }
 
-export const sagaTransitionSerde: Serde<SagaTransition> = canonicalJsonSerde((value): SagaTransition => {
+/** Throws `DESERIALIZATION_FAILED`. */
+export function parseSagaTransition(value: unknown): SagaTransition {
   const reader = readObject(value, 'saga transition');
   return {
     txId: reader.with('txId', readId),
@@ -183,7 +187,9 @@ export const sagaTransitionSerde: Serde<SagaTransition> = canonicalJsonSerde((va
     cause: reader.text('cause', 100),
     at: reader.count('at'),
   };
-});
+}
+
+export const sagaTransitionSerde: Serde<SagaTransition> = canonicalJsonSerde(parseSagaTransition);
 
 /** When a saga is to be woken, unless it moves on before. */
 export interface SagaTimer {

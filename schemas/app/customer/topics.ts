@@ -1,14 +1,23 @@
-import { bytesSerde, defineTopic, stringSerde, type Topic } from '../../../index.ts';
-import { conflictEventSerde, type ConflictEvent } from './conflict-event.ts';
-import { customerMergedSerde, detachedCustomerSerde, type CustomerMerged, type DetachedCustomer } from './merged.ts';
-import { stewardOverridesSerde, type StewardOverrides } from './override.ts';
-import { fieldPolicySerde, type FieldPolicy } from './policy.ts';
-import { sourceRecordSerde, type SourceRecord } from './source-record.ts';
+import { bytesSerde, defineTopic, stringSerde, type Topic, type TopicSettings } from '../../../index.ts';
+import { jsonFormat, type DeclaredValue, type EdgeValue, type RecordFormat } from '../record-format.ts';
+import {
+  conflictEventValue,
+  customerMergedValue,
+  detachedCustomerValue,
+  fieldPolicyValue,
+  sourceRecordValue,
+  stewardOverridesValue,
+} from './avro.ts';
+import type { ConflictEvent } from './conflict-event.ts';
+import type { CustomerMerged, DetachedCustomer } from './merged.ts';
+import type { StewardOverrides } from './override.ts';
+import type { FieldPolicy } from './policy.ts';
+import type { SourceRecord } from './source-record.ts';
 
-/** All topics of the customer merge. Changes and dead letters are bytes: what arrives there may be anything. */
+/** All topics of the customer merge. What arrives as a change or a dead letter may be anything. */
 export interface CustomerTopics {
-  readonly changesA: Topic<Uint8Array, Uint8Array>;
-  readonly changesB: Topic<Uint8Array, Uint8Array>;
+  readonly changesA: Topic<EdgeValue, EdgeValue>;
+  readonly changesB: Topic<EdgeValue, EdgeValue>;
   /** By reference. */
   readonly sources: Topic<string, SourceRecord>;
   /** By e-mail; the value is the full list. */
@@ -37,49 +46,30 @@ const kept = (retentionMs: number): Readonly<Record<string, string>> => ({
 const compacted = { 'cleanup.policy': 'compact' };
 
 /** The topics under their names, each with `prefix` (empty, or e.g. `staging.`) before it. */
-export function customerTopics(prefix = ''): CustomerTopics {
-  const raw = { key: bytesSerde, value: bytesSerde };
-  const changes = { ...raw, create: { partitions, configs: kept(sevenDaysMs) } };
-  const byKey = { key: stringSerde };
+export function customerTopics(prefix = '', format: RecordFormat = jsonFormat): CustomerTopics {
+  const topic = <T>(suffix: string, declared: DeclaredValue<T>, create: TopicSettings): Topic<string, T> => {
+    const name = `${prefix}customer.${suffix}`;
+    return defineTopic({ name, key: stringSerde, value: format.value(name, declared), create });
+  };
+  const changes = { key: format.edge, value: format.edge, create: { partitions, configs: kept(sevenDaysMs) } };
   const table = { partitions, configs: compacted };
   return Object.freeze({
     changesA: defineTopic({ ...changes, name: `${prefix}customer.changes.system-a` }),
     changesB: defineTopic({ ...changes, name: `${prefix}customer.changes.system-b` }),
-    sources: defineTopic({ ...byKey, name: `${prefix}customer.sources`, value: sourceRecordSerde, create: table }),
-    overrides: defineTopic({
-      ...byKey,
-      name: `${prefix}customer.overrides`,
-      value: stewardOverridesSerde,
-      create: table,
+    sources: topic('sources', sourceRecordValue, table),
+    overrides: topic('overrides', stewardOverridesValue, table),
+    merged: topic('merged', customerMergedValue, {
+      partitions,
+      configs: { ...compacted, 'min.cleanable.dirty.ratio': '0.3' },
     }),
-    merged: defineTopic({
-      ...byKey,
-      name: `${prefix}customer.merged`,
-      value: customerMergedSerde,
-      create: { partitions, configs: { ...compacted, 'min.cleanable.dirty.ratio': '0.3' } },
-    }),
-    conflicts: defineTopic({
-      ...byKey,
-      name: `${prefix}customer.conflicts`,
-      value: conflictEventSerde,
-      create: { partitions, configs: kept(thirtyDaysMs) },
-    }),
-    policy: defineTopic({
-      ...byKey,
-      name: `${prefix}customer.policy`,
-      value: fieldPolicySerde,
-      create: { partitions: 1, configs: compacted },
-    }),
+    conflicts: topic('conflicts', conflictEventValue, { partitions, configs: kept(thirtyDaysMs) }),
+    policy: topic('policy', fieldPolicyValue, { partitions: 1, configs: compacted }),
     dlq: defineTopic({
-      ...raw,
+      key: bytesSerde,
+      value: bytesSerde,
       name: `${prefix}customer.dlq`,
       create: { partitions: 1, configs: kept(thirtyDaysMs) },
     }),
-    detached: defineTopic({
-      ...byKey,
-      name: `${prefix}customer.detached`,
-      value: detachedCustomerSerde,
-      create: table,
-    }),
+    detached: topic('detached', detachedCustomerValue, table),
   });
 }

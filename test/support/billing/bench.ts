@@ -3,7 +3,8 @@ import type { AccountChange, SagaRequest } from '../../../schemas/app/billing/re
 import type { AccountEvent } from '../../../schemas/app/billing/account-event.ts';
 import type { SagaTransition, TransactionEvent } from '../../../schemas/app/billing/transaction.ts';
 import { uuid5 } from '../../../schemas/app/billing/names.ts';
-import { billingTopics } from '../../../schemas/app/billing/topics.ts';
+import { billingTopics, type BillingTopics } from '../../../schemas/app/billing/topics.ts';
+import { jsonFormat, type RecordFormat } from '../../../schemas/app/record-format.ts';
 import { billingLedger } from '../../../topology/app/billing-ledger.ts';
 import { billingProjections } from '../../../topology/app/billing-projections.ts';
 import { billingSaga } from '../../../topology/app/billing-saga.ts';
@@ -12,7 +13,6 @@ import { Auditor } from './auditor.ts';
 import { money, userTerms } from './commands.ts';
 
 export const startMs = 1_767_225_600_000;
-const topics = billingTopics();
 
 interface Asked {
   readonly type: 'TOPUP' | 'WITHDRAWAL' | 'TRANSFER' | 'IMPORT';
@@ -33,11 +33,14 @@ export class BillingBench {
   readonly transitions: SagaTransition[] = [];
   readonly commands: LedgerCommand[] = [];
 
-  constructor(partitions = 2) {
+  readonly #topics: BillingTopics;
+
+  constructor(partitions = 2, format: RecordFormat = jsonFormat) {
     const options = { partitions, wallClockMs: startMs };
-    this.saga = new TestDriver(billingSaga(), options);
-    this.ledger = new TestDriver(billingLedger(), options);
-    this.projections = new TestDriver(billingProjections(), options);
+    this.#topics = billingTopics('', format);
+    this.saga = new TestDriver(billingSaga('', format), options);
+    this.ledger = new TestDriver(billingLedger('', format), options);
+    this.projections = new TestDriver(billingProjections('', format), options);
   }
 
   close(): void {
@@ -48,7 +51,7 @@ export class BillingBench {
 
   /** As if it had been written at `timestampMs`; now if that is absent. */
   request(request: SagaRequest, timestampMs = this.saga.wallClockMs): void {
-    this.saga.pipe(topics.requests, request.txId, request, { timestampMs });
+    this.saga.pipe(this.#topics.requests, request.txId, request, { timestampMs });
     this.#collect();
   }
 
@@ -118,14 +121,14 @@ export class BillingBench {
     this.#collect();
     const commands = this.#commandsDue.splice(0);
     for (const command of commands)
-      for (let copy = 0; copy < copies; copy += 1) this.ledger.pipe(topics.commands, command.accountId, command);
-    for (const { value } of this.ledger.read(topics.accountEvents)) {
+      for (let copy = 0; copy < copies; copy += 1) this.ledger.pipe(this.#topics.commands, command.accountId, command);
+    for (const { value } of this.ledger.read(this.#topics.accountEvents)) {
       this.auditor.watch(value!);
       this.accountEvents.push(value!);
-      this.projections.pipe(topics.accountEvents, value!.accountId, value);
+      this.projections.pipe(this.#topics.accountEvents, value!.accountId, value);
     }
-    const results = this.ledger.read(topics.results);
-    for (const { key, value } of results) this.saga.pipe(topics.results, key, value);
+    const results = this.ledger.read(this.#topics.results);
+    for (const { key, value } of results) this.saga.pipe(this.#topics.results, key, value);
     this.#collect();
     return commands.length + results.length > 0;
   }
@@ -133,14 +136,14 @@ export class BillingBench {
   readonly #commandsDue: LedgerCommand[] = [];
 
   #collect(): void {
-    for (const { value } of this.saga.read(topics.commands)) {
+    for (const { value } of this.saga.read(this.#topics.commands)) {
       this.commands.push(value!);
       this.#commandsDue.push(value!);
     }
-    for (const { value } of this.saga.read(topics.transactionEvents)) {
+    for (const { value } of this.saga.read(this.#topics.transactionEvents)) {
       this.events.push(value!);
-      this.projections.pipe(topics.transactionEvents, value!.txId, value);
+      this.projections.pipe(this.#topics.transactionEvents, value!.txId, value);
     }
-    for (const { value } of this.saga.read(topics.sagaEvents)) this.transitions.push(value!);
+    for (const { value } of this.saga.read(this.#topics.sagaEvents)) this.transitions.push(value!);
   }
 }

@@ -142,7 +142,10 @@ export function written(change: SourceChange): WrittenChange {
 }
 
 /** What the merge makes of a written change; nothing if it is refused. */
-export function decoded(record: WrittenChange, timestampMs: number): readonly SourceChange[] {
+export function decoded(
+  record: Pick<RawRecord, 'source' | 'key' | 'value'>,
+  timestampMs: number,
+): readonly SourceChange[] {
   const result = decodeChange({ ...record, headers: [], timestampMs });
   return isRejection(result) || result.kind === 'skip' ? [] : result.changes;
 }

@@ -1,16 +1,19 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { customerTopics } from '../../../schemas/app/customer/topics.ts';
+import { jsonFormat } from '../../../schemas/app/record-format.ts';
 import { canonicalJson } from '../../../schemas/serde.ts';
 import { customerMerge } from '../../../topology/app/customer-merge.ts';
 import { describe as describeTopology } from '../../../topology/describe.ts';
 import { TestDriver } from '../../../topology/runtime/driver.ts';
+import { registeredAvro } from '../../support/avro.ts';
 import { choices, histories, interleaved, overrideLists } from '../../support/customer/arbitraries.ts';
-import { decoded, written } from '../../support/customer/records.ts';
+import { decoded, written as asWritten } from '../../support/customer/records.ts';
 import type { WrittenChange } from '../../support/customer/records.ts';
 import { referenceFold } from '../../support/customer/reference-fold.ts';
 
 const topics = customerTopics();
+const formats = { JSON: jsonFormat, Avro: await registeredAvro() };
 const timestampMs = 1_767_225_600_000;
 
 function pipe(driver: TestDriver, record: WrittenChange): void {
@@ -18,39 +21,43 @@ function pipe(driver: TestDriver, record: WrittenChange): void {
   driver.pipeBytes(topic.name, record.key, record.value, { timestampMs });
 }
 
-function mergedIn(driver: TestDriver): Map<string, string | null> {
+function mergedIn(driver: TestDriver, { merged: topic } = topics): Map<string, string | null> {
   const merged = new Map<string, string | null>();
-  for (const { key, value } of driver.read(topics.merged))
+  for (const { key, value } of driver.read(topic))
     merged.set(key ?? '', value === null ? null : (canonicalJson(value) ?? ''));
   return merged;
 }
 
 describe('the customer merge, run as a topology', () => {
-  it('I-C1: customer.merged equals the reference fold of all inputs byte for byte, in any interleaving and over several partitions', () => {
-    fc.assert(
-      fc.property(
-        histories,
-        overrideLists,
-        choices,
-        fc.integer({ min: 1, max: 3 }),
-        (queues, overrides, order, partitions) => {
-          const driver = new TestDriver(customerMerge(), { partitions });
-          const inputs = interleaved(queues, order).map(written);
-          for (const input of inputs) pipe(driver, input);
-          for (const { email, overrides: list } of overrides)
-            driver.pipe(topics.overrides, email, list, { timestampMs });
-          const merged = mergedIn(driver);
-          for (const [email, { json }] of referenceFold(
-            inputs.flatMap((input) => decoded(input, timestampMs)),
-            overrides,
-          ))
-            expect(merged.get(email) ?? null).toBe(json);
-          expect(driver.read(topics.dlq)).toHaveLength(0);
-        },
-      ),
-      { numRuns: 60 },
-    );
-  });
+  it.each(Object.entries(formats))(
+    'I-C1: customer.merged in %s equals the reference fold of all inputs byte for byte, in any interleaving and over several partitions',
+    (_, format) => {
+      const written = customerTopics('', format);
+      fc.assert(
+        fc.property(
+          histories,
+          overrideLists,
+          choices,
+          fc.integer({ min: 1, max: 3 }),
+          (queues, overrides, order, partitions) => {
+            const driver = new TestDriver(customerMerge('', format), { partitions });
+            const inputs = interleaved(queues, order).map(asWritten);
+            for (const input of inputs) pipe(driver, input);
+            for (const { email, overrides: list } of overrides)
+              driver.pipe(written.overrides, email, list, { timestampMs });
+            const merged = mergedIn(driver, written);
+            for (const [email, { json }] of referenceFold(
+              inputs.flatMap((input) => decoded(input, timestampMs)),
+              overrides,
+            ))
+              expect(merged.get(email) ?? null).toBe(json);
+            expect(driver.read(topics.dlq)).toHaveLength(0);
+          },
+        ),
+        { numRuns: 60 },
+      );
+    },
+  );
 
   it('dead-letters what is no customer change, with its bytes, and goes on', () => {
     const driver = new TestDriver(customerMerge());

@@ -1,4 +1,9 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
+import { systemClock } from '../../../../clock.ts';
+import type { EdgeValue } from '../../../../schemas/app/record-format.ts';
+import { createAvroSerdes } from '../../../../schemas/avro/avro-serde.ts';
 import type { SourceSystem } from '../../../../schemas/app/customer/fields.ts';
 import type { DecodeResult } from '../../../../processors/app/customer/change-input.ts';
 import { decodeChange, decodeParsed } from '../../../../processors/app/customer/decode.ts';
@@ -98,7 +103,28 @@ describe('captured Debezium records', () => {
     ]);
   });
 
-  test('raw Avro bytes are refused as such, not as bad JSON', () => {
+  test('Avro as it lies in the topic, read by the schemas of its writer: what the parsed sample says', async () => {
+    const file = new URL('../../../fixtures/debezium/debezium-avro-confluent-wire.json', import.meta.url);
+    const { writerSchemas } = JSON.parse(readFileSync(fileURLToPath(file), 'utf8')) as {
+      readonly writerSchemas: Readonly<Record<string, object>>;
+    };
+    const schemaOf = (id: number): Promise<string> => Promise.resolve(JSON.stringify(writerSchemas[id]));
+    const { foreign } = createAvroSerdes({ register: () => Promise.resolve(1), schemaOf }, systemClock);
+    const found: string[] = [];
+    for (const record of sample('debezium-avro-confluent-wire')) {
+      const hex = record as unknown as { readonly keyHex: string; readonly valueHex?: string | null };
+      const read = async (text: string): Promise<EdgeValue> => {
+        const bytes = Buffer.from(text, 'hex');
+        await foreign.prepare?.([bytes]);
+        return foreign.deserialize(bytes);
+      };
+      const value = typeof hex.valueHex === 'string' ? await read(hex.valueHex) : undefined;
+      found.push(line(decodeChange({ ...rawSample(record, 'system_a'), key: await read(hex.keyHex), value })));
+    }
+    expect(found).toEqual(lines('debezium-avro-confluent-wire', 'system_a'));
+  });
+
+  test('raw Avro bytes are refused as such, not as bad JSON, where no registry is set', () => {
     for (const record of sample('debezium-avro-confluent-wire')) {
       const { valueHex } = record as unknown as { valueHex?: string | null };
       if (valueHex === undefined || valueHex === null) continue;

@@ -16,11 +16,14 @@ import { defaultPolicy, fieldPolicySerde, parseFieldPolicy } from '../../../../s
 import { parseSourceRecord, sourceRecordSerde } from '../../../../schemas/app/customer/source-record.ts';
 import { customerTopics } from '../../../../schemas/app/customer/topics.ts';
 import type { Serde } from '../../../../schemas/serde.ts';
+import { registeredAvro } from '../../../support/avro.ts';
 import { histories, overrideLists } from '../../../support/customer/arbitraries.ts';
 import { foldAll } from '../../../support/customer/fold.ts';
 import type { OverrideInput } from '../../../support/customer/reference-fold.ts';
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8');
+
+const avro = customerTopics('', await registeredAvro());
 
 function expectRoundTrip<T>(serde: Serde<T>, value: T): void {
   const bytes = serde.serialize(value);
@@ -29,27 +32,40 @@ function expectRoundTrip<T>(serde: Serde<T>, value: T): void {
   expect(text(serde.serialize(back))).toBe(text(bytes));
 }
 
+/** Also as Avro: what comes back is the same to the byte. */
+function expectBothRoundTrips<T>(json: Serde<T>, value: T, { value: inAvro }: { readonly value: Serde<T> }): void {
+  expectRoundTrip(json, value);
+  const bytes = inAvro.serialize(value);
+  expect(bytes[0]).toBe(0);
+  expect(text(json.serialize(inAvro.deserialize(bytes)))).toBe(text(json.serialize(value)));
+  expect(inAvro.deserialize(json.serialize(value))).toEqual(value);
+}
+
 function expectAllRoundTrip(changes: readonly SourceChange[], overrides: readonly OverrideInput[]): void {
   const { identity, merge } = foldAll(changes, overrides);
-  const each = <T>(serde: Serde<T>, values: Iterable<T | null>): void => {
-    for (const value of values) if (value !== null) expectRoundTrip(serde, value);
+  const each = <T>(serde: Serde<T>, values: Iterable<T | null>, topic?: { readonly value: Serde<T> }): void => {
+    for (const value of values)
+      if (value !== null && topic !== undefined) expectBothRoundTrips(serde, value, topic);
+      else if (value !== null) expectRoundTrip(serde, value);
   };
   each(sourceChangeSerde, changes);
   each(
     contributionChangeSerde,
     identity.results.flatMap(({ contributions }) => contributions),
   );
-  each(sourceRecordSerde, identity.records.values());
+  each(sourceRecordSerde, identity.records.values(), avro.sources);
   each(mergeStateSerde, merge.states.values());
-  each(customerMergedSerde, [...merge.published.values()].flat());
-  each(conflictEventSerde, merge.events);
+  each(customerMergedSerde, [...merge.published.values()].flat(), avro.merged);
+  each(conflictEventSerde, merge.events, avro.conflicts);
   each(
     detachedCustomerSerde,
     merge.results.flatMap(({ detached }) => detached.map(({ value }) => value)),
+    avro.detached,
   );
   each(
     stewardOverridesSerde,
     overrides.map((input) => input.overrides),
+    avro.overrides,
   );
 }
 
@@ -61,7 +77,7 @@ describe('records of the customer merge', () => {
       }),
       { numRuns: 200 },
     );
-    for (const policy of Object.values(defaultPolicy)) expectRoundTrip(fieldPolicySerde, policy);
+    for (const policy of Object.values(defaultPolicy)) expectBothRoundTrips(fieldPolicySerde, policy, avro.policy);
   });
 
   // Written once and never edited: old bytes stay readable for ever.
