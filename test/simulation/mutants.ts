@@ -214,28 +214,6 @@ export const mutants: readonly Mutant[] = [
     edits: [{ file: `${runtime}/task-set.ts`, find: 'this.#opening.get(taskId)?.controller.abort();', replace: '' }],
   },
   {
-    name: 'failed-release-forgotten',
-    bug: 'tasks whose last commit failed are let go, and nobody asks for the rebalance that gives them to somebody',
-    edits: [
-      {
-        file: `${runtime}/membership.ts`,
-        find: 'away.\n      this.#scope.failed(error);',
-        replace: 'away.\n      this.#scope.failed(error);\n      return;',
-      },
-    ],
-  },
-  {
-    name: 'cancelled-opening-stays',
-    bug: 'a task whose opening was cancelled at its very end counts as being opened for ever',
-    edits: [
-      {
-        file: `${runtime}/task-set.ts`,
-        find: 'stores.values());\n      this.#opening.delete(opening.taskId);\n      return;',
-        replace: 'stores.values());\n      return;',
-      },
-    ],
-  },
-  {
     name: 'outputs-kept',
     bug: 'outputs of what was aborted stay in the buffer and are in the next transaction',
     edits: [
@@ -288,9 +266,9 @@ export const mutants: readonly Mutant[] = [
     bug: 'an expelled member that meets what the new owner has purged stops for good',
     edits: [
       {
-        file: `${runtime}/intake.ts`,
-        find: 'this.#scope.failed(isPurged(error) ? positionGone(error) : error);',
-        replace: 'this.#scope.failed(error);',
+        file: `${runtime}/instance.ts`,
+        find: "if (code === 'OFFSET_OUT_OF_RANGE') return Number(facts['offset']) > Number(facts['end']);",
+        replace: "if (code === 'OFFSET_OUT_OF_RANGE') return true;",
       },
     ],
   },
@@ -302,17 +280,6 @@ export const mutants: readonly Mutant[] = [
         file: 'connectors/embedded/transaction-coordinator.ts',
         find: 'if (transaction?.producerId === grant.producerId && transaction.epoch === grant.epoch) return transaction;',
         replace: 'if (transaction?.producerId === grant.producerId) return transaction;',
-      },
-    ],
-  },
-  {
-    name: 'stale-fetch',
-    bug: 'an answer to a fetch from before a seek is taken for one after it',
-    edits: [
-      {
-        file: 'connectors/embedded/embedded-reader.ts',
-        find: 'this.#partitions.get(id) === assigned && assigned.offset === offset && !assigned.isPaused;',
-        replace: 'this.#partitions.has(id);',
       },
     ],
   },

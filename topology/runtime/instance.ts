@@ -364,8 +364,8 @@ export class Runtime {
 }
 
 /**
- * What neither waiting nor opening everything again can mend. Damage of a store is mended by opening it again, and a position that
- * retention has overtaken by taking over again, which goes on at the start of the log and says so.
+ * What neither waiting nor opening everything again can mend. Damage of a store is mended by opening it again, and a position that the start of the log
+ * has overtaken by taking over again: a new owner, of whom this instance has not heard yet, has purged what it consumed, or retention has removed it.
  */
 function isFinal({ code, retry, facts }: StreamError): boolean {
   if (code === 'STORE_CORRUPT' || code === 'STORE_FOREIGN' || code === 'STORE_NOT_OPEN') return false;

@@ -1,6 +1,6 @@
 /** Fetches input and hands it to the tasks that own it, no more of each partition than may wait. */
 import type { FetchedBatch, Reader } from '../../connectors/log.ts';
-import { StreamError, asStreamError } from '../../errors.ts';
+import { type StreamError, asStreamError } from '../../errors.ts';
 import { partitionId } from '../../schemas/record.ts';
 import type { SourceNode } from '../graph.ts';
 import { backoffMs } from './options.ts';
@@ -160,20 +160,8 @@ export class Intake {
     const { clock, logger } = this.#scope.options.host;
     this.#failures.set(partitionId(topic, partition), { error, atMs: clock.monotonicMs() });
     logger.warn('reading failed', { code: error.code, error: error.message, ...error.facts });
-    this.#scope.failed(isPurged(error) ? positionGone(error) : error);
+    this.#scope.failed(error);
   }
-}
-
-function isPurged({ code, facts: { offset, start } }: StreamError): boolean {
-  return code === 'OFFSET_OUT_OF_RANGE' && typeof offset === 'number' && typeof start === 'number' && offset < start;
-}
-
-/** A new owner, of whom this instance has not heard yet, may have purged what it consumed: the committed offsets tell what to make of it. */
-function positionGone(cause: StreamError): StreamError {
-  return new StreamError('TASK_MIGRATED', 'the log no longer has what was to be read next', {
-    facts: cause.facts,
-    cause,
-  });
 }
 
 function needsPreparation({ key, value }: SourceNode): boolean {

@@ -16,7 +16,7 @@ import { TaskStore } from './task-store.ts';
 import type { StartPosition } from './task-options.ts';
 
 /** Bounds of LevelDB's memory for unflushed writes, per store. */
-const writeBuffer = { min: 4 * 1024 * 1024, max: 64 * 1024 * 1024 } as const;
+const writeBuffer = { min: 4 * 1024 * 1024, max: 8 * 1024 * 1024 } as const;
 /** A store that restored at least this many records is compacted before it serves. */
 const compactFromRecords = 100_000;
 /** In transaction timeouts; the log looks for old transactions only now and then. */

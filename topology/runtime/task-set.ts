@@ -84,7 +84,9 @@ export class TaskSet {
       failure: undefined,
     };
     this.#opening.set(taskId, opening);
-    opening.done = this.#open(opening);
+    opening.done = this.#open(opening).finally(() => {
+      if (this.#opening.get(taskId) === opening) this.#opening.delete(taskId);
+    });
   }
 
   /** These process nothing more, nor begin to; what they did can still be committed. */
@@ -162,13 +164,11 @@ export class TaskSet {
           });
           await options.host.clock.sleep(backoffMs(attempt), opening.signal);
         } else {
-          this.#opening.delete(opening.taskId);
           this.#scope.failed(asStreamError(error, opening.taskId));
           return;
         }
       }
     }
-    this.#opening.delete(opening.taskId);
   }
 
   async #openOnce(opening: OpeningTask): Promise<void> {
@@ -177,7 +177,6 @@ export class TaskSet {
     const { stores, start } = await takeOver(this.#scope, opening);
     if (opening.signal.aborted) {
       await this.#scope.closeStores(opening.taskId, stores.values());
-      this.#opening.delete(opening.taskId);
       return;
     }
     try {

@@ -162,6 +162,18 @@ export function readerTests(fixture: LogFixture): void {
     expect((await reader.poll(50)).batches).toEqual([]);
   });
 
+  test('what was asked for before a partition was moved is not delivered any more', async () => {
+    const at = partition(await fixture.topic());
+    const producer = await fixture.producer();
+    await producer.send([batchOf(at, ['a', 'b', 'c'])]);
+    const reader = fixture.reader();
+    reader.seek(at, 0);
+    const polling = pollRows(reader, veryLongMs);
+    reader.seek(at, 2);
+    expect((await polling).map(({ value }) => value)).toEqual(['c']);
+    expect((await reader.poll(50)).batches).toEqual([]);
+  });
+
   test('an offset out of range fails with the range; the others are read all the same', async () => {
     const topic = await fixture.topic({ partitions: 3 });
     const [low, high, good] = [partition(topic, 0), partition(topic, 1), partition(topic, 2)];

@@ -111,6 +111,28 @@ describe('a commit that fails', () => {
   });
 });
 
+test('tasks whose last commit here fails go to their new owner all the same, and each record counts once', async () => {
+  for (const { name } of [words, counts]) await log.admin.addPartitions(name, 2);
+  const keys = Array.from({ length: 20 }, (_, index) => ({ key: `k${String(index)}`, value: 'v' }));
+  const info = (message: string, facts?: Record<string, unknown>): void => {
+    if (message === 'assigned' && facts?.['released'] === 1) faults.beforeCommit = failing('COMMIT_INDEFINITE');
+  };
+  const never = { commitIntervalMs: 60_000, commitGapMs: 50_000 };
+  const one = await start({ ...never, host: { logger: { ...silentLogger, info } } });
+  await produce(log, words, keys);
+  const processed = (): number =>
+    one.tasks().reduce((sum, { inputs }) => sum + inputs.reduce((most, { offset }) => Math.max(most, offset), 0), 0);
+  await until('all are processed, but not committed', () => processed() === 20);
+  const two = await start({ instanceId: 'two' });
+  await until('both have a task', () =>
+    [one, two].every((each) => each.tasks().some(({ state }) => state === 'running')),
+  );
+  expect(faults.beforeCommit).toBeDefined();
+  await one.close();
+  await until('all are counted', async () => (await readAll(log, counts)).length >= keys.length);
+  expect((await readAll(log, counts)).map(({ value }) => value)).toEqual(keys.map(() => 1));
+});
+
 test('a transaction that the log never ends is reported, by its topic, and waited for', async () => {
   await produce(log, words, records(3));
   const first = await start();
