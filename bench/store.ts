@@ -20,6 +20,7 @@ const pollRecords = 2000;
 const options: StoreOpenOptions = {
   identity: { application: 'bench', store: 'bench', taskId: '0_0', format: 1, changelog: 'none' },
   writeBufferBytes: 32 * 1024 * 1024,
+  nowMs: () => 0,
 };
 
 const keys = Array.from({ length: keyCount }, (_, index) =>

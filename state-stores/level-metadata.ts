@@ -6,7 +6,7 @@ import { metadataKind, type EntryFramer } from './level-row.ts';
 import type { Position, StoreIdentity } from './store.ts';
 
 /** Version of the directory's own layout: kinds, metadata, checksums. */
-const layout = 1;
+const layout = 2;
 
 /** Batches whose sequence numbers are kept; a hole among them is noticed when the store is opened. */
 export const ringSlots = 4096;
@@ -20,6 +20,7 @@ export interface StoreState {
   /** Number of the last batch; the one that creates the store is 0. */
   readonly sequence: number;
   readonly position: Position | undefined;
+  readonly savedAtMs: number | undefined;
 }
 
 type Sealed = ReturnType<EntryFramer['seal']>;
@@ -40,14 +41,14 @@ function int64(value: number): Buffer {
 /** The entries that every batch holds besides its rows; `put` is called for each and must copy what it gets. */
 export function putState(framer: EntryFramer, state: StoreState, put: (entry: Sealed) => void): void {
   const sequence = int64(state.sequence);
-  put(framer.seal(stateKey, Buffer.concat([sequence, int64(state.position ?? -1)])));
+  put(framer.seal(stateKey, Buffer.concat([sequence, int64(state.position ?? -1), int64(state.savedAtMs ?? -1)])));
   put(framer.seal(ringKey(state.sequence % ringSlots), sequence));
 }
 
 /** The entries of the batch that creates a store. */
 export function putIdentity(framer: EntryFramer, identity: StoreIdentity, put: (entry: Sealed) => void): void {
   put(framer.seal(identityKey, Buffer.from(JSON.stringify(describe(identity)), 'utf8')));
-  putState(framer, { sequence: 0, position: undefined }, put);
+  putState(framer, { sequence: 0, position: undefined, savedAtMs: undefined }, put);
 }
 
 function describe(identity: StoreIdentity): Readonly<Record<string, string | number>> {
@@ -66,11 +67,16 @@ export async function readState(
 ): Promise<StoreState> {
   checkIdentity(read(database, framer, identityKey), identity);
   const state = read(database, framer, stateKey);
-  if (state.length !== 16) throw corrupt('its state is unreadable', {});
+  if (state.length !== 24) throw corrupt('its state is unreadable', {});
   const sequence = Number(state.readBigInt64BE(0));
   const position = Number(state.readBigInt64BE(8));
   await checkRing(database, framer, sequence);
-  return { sequence, position: position < 0 ? undefined : position };
+  const savedAtMs = Number(state.readBigInt64BE(16));
+  return {
+    sequence,
+    position: position < 0 ? undefined : position,
+    savedAtMs: savedAtMs < 0 ? undefined : savedAtMs,
+  };
 }
 
 function read(database: LevelDatabase, framer: EntryFramer, key: Uint8Array): Buffer {

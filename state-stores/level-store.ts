@@ -25,6 +25,8 @@ export interface LevelStoreOptions {
   readonly facts: Facts;
   /** After so many written bytes the size on disk is asked for again. */
   readonly writeBufferBytes: number;
+  /** Wall clock, epoch ms. */
+  readonly nowMs: () => number;
   /** Gives the directory up. */
   readonly release: () => Promise<void>;
 }
@@ -67,6 +69,10 @@ export class LevelStore implements KeyValueStore {
 
   get position(): Position | undefined {
     return this.#state.position;
+  }
+
+  get savedAtMs(): number | undefined {
+    return this.#state.savedAtMs;
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
@@ -149,7 +155,8 @@ export class LevelStore implements KeyValueStore {
     assert(Number.isSafeInteger(position) && position >= 0, 'a position is an offset');
     this.#batch = undefined;
     this.#pending = batch;
-    this.#writing = this.#commit(batch, { sequence: this.#state.sequence + 1, position });
+    const savedAtMs = Math.floor(this.#options.nowMs());
+    this.#writing = this.#commit(batch, { sequence: this.#state.sequence + 1, position, savedAtMs });
     try {
       await this.#writing;
     } finally {

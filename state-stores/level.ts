@@ -108,7 +108,7 @@ interface OpenRequest extends StoreOpenOptions {
 }
 
 async function openStore(options: Resolved, request: OpenRequest): Promise<KeyValueStore> {
-  const { directory, identity, writeBufferBytes, release } = request;
+  const { directory, identity, writeBufferBytes, nowMs, release } = request;
   const location = join(directory, databaseName);
   const isNew = await makeNew(location);
   // A directory without a database is what is left of one, or of making one: never a fresh store.
@@ -120,7 +120,7 @@ async function openStore(options: Resolved, request: OpenRequest): Promise<KeyVa
     await database.open();
     const framer = new EntryFramer();
     const state = isNew ? await create(database, framer, identity) : await readState(database, framer, identity);
-    const store = new LevelStore({ database, framer, state, facts, writeBufferBytes, release });
+    const store = new LevelStore({ database, framer, state, facts, writeBufferBytes, nowMs, release });
     await store.measure();
     options.logger.debug('store opened', { ...facts, isNew, position: state.position });
     return store;
@@ -134,7 +134,7 @@ async function create(database: LevelDatabase, framer: EntryFramer, identity: St
   const batch = database.batch();
   putIdentity(framer, identity, ({ key, value }) => batch.put(key, value));
   await batch.write();
-  return { sequence: 0, position: undefined };
+  return { sequence: 0, position: undefined, savedAtMs: undefined };
 }
 
 /** Without `CURRENT` what is left is not a database, should this be interrupted. */

@@ -11,11 +11,11 @@ export function memoryStores(): Stores {
 
   return {
     persistent: false,
-    open: async (path) => {
+    open: async (path, { nowMs }) => {
       const name = nameOf(path);
       if (open.has(name)) throw new StreamError('STORE_LOCKED', 'store is open already', { facts: { store: name } });
       open.set(name, [...path]);
-      return new MemoryStore(name, () => open.delete(name));
+      return new MemoryStore(name, { nowMs, released: () => open.delete(name) });
     },
     destroy: async (path) => {
       const name = nameOf(path);
@@ -30,21 +30,31 @@ interface MemoryWrite {
   readonly value: Uint8Array | undefined;
 }
 
-/** One store in memory; `write` has happened when the call returns, before its promise resolves. */
-export /** One store in memory, outside of any `Stores`: for what runs synchronously. `released` is called once, by `close`. */
-class MemoryStore implements KeyValueStore {
+interface MemoryStoreOptions {
+  readonly nowMs: () => number;
+  /** Called once, by `close`. */
+  readonly released: () => void;
+}
+
+/** One store in memory, with or without `Stores` around it; `write` has happened when the call returns, before its promise resolves. */
+export class MemoryStore implements KeyValueStore {
   readonly #name: string;
-  readonly #released: () => void;
+  readonly #options: MemoryStoreOptions;
   readonly #rows = new Map<string, Uint8Array>();
   /** Made by the first scan, kept up to date from then on: most stores are never scanned. */
   #index: KeyIndex | undefined;
   #position: Position | undefined;
+  #savedAtMs: number | undefined;
   #batch: MemoryBatch | undefined;
   #isOpen = true;
 
-  constructor(name: string, released: () => void) {
+  constructor(name: string, options: MemoryStoreOptions) {
     this.#name = name;
-    this.#released = released;
+    this.#options = options;
+  }
+
+  get savedAtMs(): number | undefined {
+    return this.#savedAtMs;
   }
 
   get position(): Position | undefined {
@@ -97,7 +107,7 @@ class MemoryStore implements KeyValueStore {
     this.#isOpen = false;
     this.#rows.clear();
     this.#index = undefined;
-    this.#released();
+    this.#options.released();
   }
 
   #write(batch: MemoryBatch, writes: readonly MemoryWrite[], position: Position): void {
@@ -114,6 +124,7 @@ class MemoryStore implements KeyValueStore {
       }
     }
     this.#position = position;
+    this.#savedAtMs = Math.floor(this.#options.nowMs());
   }
 
   async *#replay(entries: readonly Entry[]): AsyncIterable<Entry> {

@@ -34,6 +34,8 @@ export interface KeyValueStore {
   scan(range: Range): AsyncIterable<Entry>;
   /** Position of the last written batch; `undefined` in a fresh store. */
   readonly position: Position | undefined;
+  /** Wall clock of the last written batch, epoch ms; `undefined` in a fresh store. */
+  readonly savedAtMs: number | undefined;
   /** Starts a batch. One batch is open or being written at a time. */
   batch(): StoreBatch;
   /** Exact in memory, an estimate on disk. */
@@ -68,6 +70,8 @@ export interface StoreOpenOptions {
   readonly identity: StoreIdentity;
   /** Memory for not yet flushed writes, bytes. */
   readonly writeBufferBytes: number;
+  /** Wall clock, epoch ms. */
+  readonly nowMs: () => number;
 }
 
 /** Opens stores below one state directory (or in memory). */

@@ -12,7 +12,9 @@ export const identity: StoreIdentity = {
   changelog: 'cluster/topic/4',
 };
 
-export const openOptions = { identity, writeBufferBytes: 4 * 1024 * 1024 };
+/** Of the wall clock of every store that is opened with `openOptions`. */
+const nowMs = 1_700_000_000_000;
+export const openOptions = { identity, writeBufferBytes: 4 * 1024 * 1024, nowMs: () => nowMs };
 
 export const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
 export const text = (value: string): Uint8Array => Buffer.from(value);
@@ -86,6 +88,7 @@ export function storesContract(name: string, makeStores: () => Promise<Stores>):
     test('a fresh store is empty and has no position', async () => {
       const { store } = await fresh();
       expect(store.position).toBeUndefined();
+      expect(store.savedAtMs).toBeUndefined();
       expect(store.get(text('a'))).toBeUndefined();
       expect(await collect(store.scan({}))).toEqual([]);
     });
@@ -99,6 +102,7 @@ export function storesContract(name: string, makeStores: () => Promise<Stores>):
       expect(store.get(text('a'))).toBeUndefined();
       await batch.write(17);
       expect(store.position).toBe(17);
+      expect(store.savedAtMs).toBe(nowMs);
       expect(store.get(text('a'))).toEqual(Buffer.from('1'));
     });
 
@@ -309,6 +313,7 @@ export function storesContract(name: string, makeStores: () => Promise<Stores>):
       const again = await stores.open(path, openOptions);
       open.push(again);
       expect(again.position).toBe(stores.persistent ? 5 : undefined);
+      expect(again.savedAtMs).toBe(stores.persistent ? nowMs : undefined);
       expect(again.get(text('a'))).toEqual(stores.persistent ? Buffer.from('1') : undefined);
     });
 

@@ -21,6 +21,7 @@ type Write = readonly [name: string, value: Uint8Array | undefined];
 interface Batch {
   readonly writes: readonly Write[];
   readonly position: Position;
+  readonly savedAtMs: number;
 }
 
 /** What lies on the disk for one store. */
@@ -29,8 +30,9 @@ export interface Directory {
   readonly identity: StoreIdentity;
   rows: Rows;
   position: Position | undefined;
+  savedAtMs: number | undefined;
   /** What survives a loss of power, and the batches since, in order. */
-  synced: { readonly rows: Rows; readonly position: Position | undefined };
+  synced: Pick<Directory, 'rows' | 'position' | 'savedAtMs'>;
   tail: Batch[];
   isDamaged: boolean;
   owner: SimProcess | undefined;
@@ -70,7 +72,7 @@ export class SimDisk {
         const { isFull } = await access();
         const directory = this.#open(name, path, options, isFull);
         directory.owner = process;
-        return new SimStore(process, directory, { access, chance: this.#chance });
+        return new SimStore(process, directory, { access, chance: this.#chance, nowMs: options.nowMs });
       },
       destroy: async (path) => {
         const name = nameOf(path);
@@ -90,10 +92,11 @@ export class SimDisk {
   /** The machine lost its power: what was not yet written through is gone, from some batch on. */
   losePower(): void {
     for (const directory of this.directories.values()) {
-      const { rows, position } = directory.synced;
+      const { rows, position, savedAtMs } = directory.synced;
       const kept = directory.tail.slice(0, this.#chance.below(directory.tail.length + 1));
       directory.rows = new Map(rows);
       directory.position = position;
+      directory.savedAtMs = savedAtMs;
       directory.tail = [];
       for (const batch of kept) put(directory, batch);
     }
@@ -128,7 +131,8 @@ export class SimDisk {
       identity,
       rows: new Map(),
       position: undefined,
-      synced: { rows: new Map(), position: undefined },
+      savedAtMs: undefined,
+      synced: { rows: new Map(), position: undefined, savedAtMs: undefined },
       tail: [],
       isDamaged: false,
       owner: undefined,
@@ -152,12 +156,14 @@ function put(directory: Directory, batch: Batch): void {
     else directory.rows.set(name, value);
   }
   directory.position = batch.position;
+  directory.savedAtMs = batch.savedAtMs;
   directory.tail.push(batch);
 }
 
 interface Access {
   access(): Promise<DiskFaults>;
   readonly chance: Chance;
+  readonly nowMs: () => number;
 }
 
 class SimStore implements KeyValueStore {
@@ -178,6 +184,10 @@ class SimStore implements KeyValueStore {
 
   get position(): Position | undefined {
     return this.#directory.position;
+  }
+
+  get savedAtMs(): number | undefined {
+    return this.#directory.savedAtMs;
   }
 
   get(key: Uint8Array): Uint8Array | undefined {
@@ -207,7 +217,7 @@ class SimStore implements KeyValueStore {
       this.#check();
       assert(batch === this.#batch, 'a batch is written once, before the next one is begun');
       this.#batch = undefined;
-      this.#writing = this.#write({ writes: batch.writes, position });
+      this.#writing = this.#write({ writes: batch.writes, position, savedAtMs: Math.floor(this.#access.nowMs()) });
       return this.#writing;
     });
     return this.#batch;
@@ -240,9 +250,9 @@ class SimStore implements KeyValueStore {
     } finally {
       this.#pending = undefined;
     }
-    const { tail, rows, position } = this.#directory;
+    const { tail, rows, position, savedAtMs } = this.#directory;
     if (tail.length < tailMax && !this.#access.chance.isTrue(0.2)) return;
-    this.#directory.synced = { rows: new Map(rows), position };
+    this.#directory.synced = { rows: new Map(rows), position, savedAtMs };
     this.#directory.tail = [];
     await this.#access.access();
   }

@@ -14,6 +14,8 @@ import { codeOf, collect, text, write } from '../contracts/key-value-store-contr
 import { batchOf, contentAt, levelPath, modelKeys, smallStore } from '../support/level-model.ts';
 
 const lastPosition = 500;
+/** Everything up to there is in tables, all after it in one log: it does not fill the write buffer. */
+const compactedPosition = 420;
 
 let original: string;
 let directory = '';
@@ -34,7 +36,10 @@ const open = async (verify = true): Promise<KeyValueStore> => {
 async function makeOriginal(): Promise<string> {
   const root = await mkdtemp(join(tmpdir(), 'level-'));
   const store = await storesIn(root).open(levelPath, smallStore);
-  for (let position = 1; position <= lastPosition; position += 1) await write(store, position, batchOf(position));
+  for (let position = 1; position <= lastPosition; position += 1) {
+    await write(store, position, batchOf(position));
+    if (position === compactedPosition) await store.compact();
+  }
   await store.close();
   return root;
 }
@@ -317,9 +322,10 @@ describe('a medium that fails', () => {
     return new LevelStore({
       database,
       framer: new EntryFramer(),
-      state: { sequence: 0, position: 7 },
+      state: { sequence: 0, position: 7, savedAtMs: 0 },
       facts,
       writeBufferBytes: 1,
+      nowMs: () => 0,
       release: async () => undefined,
     });
   }

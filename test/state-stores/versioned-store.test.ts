@@ -14,7 +14,10 @@ interface Opened {
 
 const scope = { rowBytesMax: Infinity, cacheBytesMax: 0, currentTimestampMs: () => 0 };
 
-function opened(historyRetentionMs: number, backing = new MemoryStore('v', () => undefined)): Opened {
+function opened(
+  historyRetentionMs: number,
+  backing = new MemoryStore('v', { nowMs: () => 0, released: () => undefined }),
+): Opened {
   const spec = defineVersionedStore('v', { key: stringSerde, value: stringSerde, historyRetentionMs });
   return { ...spec.open(backing, scope), backing };
 }

@@ -7,6 +7,7 @@ export const levelPath = ['0_0', 'totals'];
 export const smallStore: StoreOpenOptions = {
   identity: { application: 'shop', store: 'totals', taskId: '0_0', format: 1, changelog: 'cluster/topic/4' },
   writeBufferBytes: 256 * 1024,
+  nowMs: () => 0,
 };
 
 const keyCount = 500;

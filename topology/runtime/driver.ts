@@ -362,7 +362,8 @@ function fetched(topic: string, at: { partition: number; offset: number; bytes: 
 const cacheBytesMax = 1024 * 1024;
 
 function memoryTaskStore(planned: Plan['subTopologies'][number]['stores'][number]): TaskStore {
-  const backing = new MemoryStore(planned.spec.name, () => undefined);
+  // Nothing here outlives the driver: nobody asks when it was written.
+  const backing = new MemoryStore(planned.spec.name, { nowMs: () => 0, released: () => undefined });
   return new TaskStore(planned, backing, { messageBytesMax: Infinity, cacheBytesMax });
 }
 

@@ -168,10 +168,12 @@ export class GlobalStores {
     const path = [options.applicationId, globalDirectory, name];
     const positionsPath = [options.applicationId, globalDirectory, `${name}-positions`];
     const { writeBufferBytes, cacheBytesMax } = storeBounds;
+    const nowMs = (): number => this.#scope.options.host.clock.nowMs();
     for (let attempt = 0; ; attempt += 1) {
       const opened: KeyValueStore[] = [];
       try {
-        for (const each of [path, positionsPath]) opened.push(await stores.open(each, { identity, writeBufferBytes }));
+        for (const each of [path, positionsPath])
+          opened.push(await stores.open(each, { identity, writeBufferBytes, nowMs }));
         const [backing, positions] = opened;
         if (backing === undefined || positions === undefined) throw new StreamError('STORE_NOT_OPEN', 'not opened');
         const bounds = { messageBytesMax: Infinity, cacheBytesMax };

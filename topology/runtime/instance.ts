@@ -356,8 +356,9 @@ export class Runtime {
   #fail(error: StreamError): void {
     this.#failure = error;
     this.state = 'failed';
-    const { code, message, facts, stack } = error;
-    this.options.host.logger.error('the instance stopped', { code, error: message, ...facts, stack });
+    const { code, message, facts, stack, cause } = error;
+    const reason = cause instanceof Error ? cause.message : undefined;
+    this.options.host.logger.error('the instance stopped', { code, error: message, ...facts, cause: reason, stack });
     this.#stopLoops();
     this.#shutDown(false).catch(() => undefined);
   }

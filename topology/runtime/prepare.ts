@@ -17,6 +17,8 @@ export interface Prepared {
   readonly fingerprint: string;
   /** Identity of each changelog and topic of a global store: cluster, topic id, partitions. A store filled from another one is foreign. */
   readonly changelogIds: ReadonlyMap<string, string>;
+  /** How long each changelog keeps deletions after they were compacted, ms. */
+  readonly tombstonesMs: ReadonlyMap<string, number>;
   readonly clusterId: string;
   /** What is read and restored from, as it is now. */
   readonly topics: KnownTopics;
@@ -40,7 +42,8 @@ export async function prepare(options: ResolvedOptions, outputs: Outputs): Promi
     if (topic !== undefined)
       changelogIds.set(name, `${clusterId}/${topic.topicId ?? name}/${String(topic.partitions)}`);
   const topics = await describeKnown(admin, plan);
-  return { plan, fingerprint: fingerprintOf(plan), changelogIds, clusterId, topics };
+  const tombstonesMs = new Map([...described].map(([name, topic]) => [name, topic.tombstonesMs]));
+  return { plan, fingerprint: fingerprintOf(plan), changelogIds, tombstonesMs, clusterId, topics };
 }
 
 /** User topics that the topology names; every topic where a sink chooses by record. */
@@ -116,13 +119,16 @@ async function refuseOrphans(options: ResolvedOptions, plan: Plan, missing: Read
       );
 }
 
-async function verify(
-  admin: Admin,
-  plan: Plan,
-): Promise<ReadonlyMap<string, { topicId: string | undefined; partitions: number }>> {
+interface VerifiedTopic {
+  readonly topicId: string | undefined;
+  readonly partitions: number;
+  readonly tombstonesMs: number;
+}
+
+async function verify(admin: Admin, plan: Plan): Promise<ReadonlyMap<string, VerifiedTopic>> {
   const names = plan.internalTopics.map((topic) => topic.name);
   const described = await admin.describeTopics(names);
-  const verified = new Map<string, { topicId: string | undefined; partitions: number }>();
+  const verified = new Map<string, VerifiedTopic>();
   for (const wanted of plan.internalTopics) {
     const topic = described.get(wanted.name);
     if (topic === undefined)
@@ -137,16 +143,18 @@ async function verify(
           facts: { topic: wanted.name, expected: wanted.partitions, found: topic.partitions },
         },
       );
-    await verifyPolicy(admin, wanted);
-    verified.set(wanted.name, topic);
+    const configs = await admin.topicConfigs(wanted.name);
+    verifyPolicy(wanted, configs);
+    const tombstonesMs = Number(configs.get('delete.retention.ms') ?? Infinity);
+    verified.set(wanted.name, { ...topic, tombstonesMs });
   }
   return verified;
 }
 
-async function verifyPolicy(admin: Admin, wanted: InternalTopic): Promise<void> {
+function verifyPolicy(wanted: InternalTopic, configs: ReadonlyMap<string, string>): void {
   const expected = wanted.configs['cleanup.policy'];
   if (expected === undefined) return;
-  const found = (await admin.topicConfigs(wanted.name)).get('cleanup.policy');
+  const found = configs.get('cleanup.policy');
   if (found !== undefined && !samePolicy(found, expected))
     throw new StreamError(
       'INTERNAL_TOPIC_INVALID',

@@ -155,7 +155,7 @@ export class StandbySet {
     const topic = store.planned.changelogTopic ?? '';
     const [range] = await options.host.log.admin.offsets([{ topic, partition }]);
     if (range === undefined || signal.aborted) return;
-    const from = checkPosition(options.host, store, range);
+    const from = checkPosition(this.#scope, store, { ...range, topic });
     const cancel = (): void => {
       restorer.cancel(topic, partition);
     };

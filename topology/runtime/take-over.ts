@@ -6,7 +6,6 @@ import { StreamError, hasCode, type Facts } from '../../errors.ts';
 import type { PartitionOffsets } from '../../connectors/log.ts';
 import type { PlannedStore, SubTopology } from '../plan.ts';
 import { decodeMetadata } from './commit-metadata.ts';
-import type { Host } from './host.ts';
 import { backoffMs } from './options.ts';
 import type { ResolvedOptions } from './options.ts';
 import { sourceTopicsOfPartition } from './plan-tasks.ts';
@@ -223,7 +222,11 @@ export async function openStore(
   for (let attempt = 0; ; attempt += 1) {
     checkWanted(opening);
     try {
-      const backing = await stores.open(path, { identity, writeBufferBytes: writeBufferBytes(scope) });
+      const backing = await stores.open(path, {
+        identity,
+        writeBufferBytes: writeBufferBytes(scope),
+        nowMs: () => clock.nowMs(),
+      });
       const messageBytesMax = changelogTopic === undefined ? Infinity : scope.messageBytesMax(changelogTopic);
       return new TaskStore(planned, backing, { messageBytesMax, cacheBytesMax: cacheBytes(scope) });
     } catch (error) {
@@ -238,14 +241,39 @@ export async function openStore(
 }
 
 /** Where to go on reading a changelog. Throws `STORE_FOREIGN` for a store that has to be rebuilt. */
-export function checkPosition(host: Host, store: TaskStore, range: PartitionOffsets): number {
+export function checkPosition(
+  scope: OpenStoreScope,
+  store: TaskStore,
+  range: PartitionOffsets & { readonly topic: string },
+): number {
+  const { host } = scope.options;
   const { position } = store;
   if (position === undefined) return range.start;
-  if (position >= range.start && position <= range.end) return position;
+  if (position >= range.start && position <= range.end) {
+    checkAge(scope, store, { topic: range.topic, unread: range.end - position });
+    return position;
+  }
   const facts = { store: store.name, position, start: range.start, end: range.end };
   host.logger.warn('store position lies outside its changelog: rebuilding', facts);
   host.sometimes('store-out-of-range');
   throw new StreamError('STORE_FOREIGN', `store ${store.name} does not belong to its changelog`, { facts });
+}
+
+/** Deletions that a store has not heard of may be compacted away by now: what was deleted would stay in it for ever. */
+function checkAge(
+  { options, prepared }: OpenStoreScope,
+  store: TaskStore,
+  { topic, unread }: { readonly topic: string; readonly unread: number },
+): void {
+  const { host, guarantee } = options;
+  const { savedAtMs = 0 } = store;
+  const tombstonesMs = prepared.tombstonesMs.get(topic) ?? Infinity;
+  // The marker of its own last transaction is no news.
+  const isUpToDate = unread <= (guarantee === 'exactly_once' ? 1 : 0);
+  if (isUpToDate || host.clock.nowMs() - savedAtMs <= tombstonesMs) return;
+  const facts = { store: store.name, savedAtMs, tombstonesMs, unread };
+  host.logger.warn('store was away for longer than its changelog keeps deletions: rebuilding', facts);
+  throw new StreamError('STORE_FOREIGN', `store ${store.name} is older than the deletions in its changelog`, { facts });
 }
 
 /** Stores of all tasks of the topology: an instance may come to own them all. */
@@ -288,7 +316,7 @@ async function restore(scope: TakeOverScope, opening: Opening, store: TaskStore)
   if (topic === undefined) return;
   const { partition } = opening;
   const range = await stableEnd(scope, opening, topic);
-  const from = checkPosition(scope.options.host, store, range);
+  const from = checkPosition(scope, store, { ...range, topic });
   const { counts } = scope.restorer;
   if (from > range.start) counts.tails += 1;
   else if (range.end > from) counts.whole += 1;

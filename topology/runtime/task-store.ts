@@ -67,6 +67,11 @@ export class TaskStore {
     return this.#backing.position;
   }
 
+  /** Wall clock of the last write, epoch ms; `undefined` in a fresh store. */
+  get savedAtMs(): number | undefined {
+    return this.#backing.savedAtMs;
+  }
+
   /** Moves what is uncommitted on its way: its changelog records go to `outputs`. */
   seal(outputs: Outputs, partition: number): void {
     const writes = this.layered.seal();

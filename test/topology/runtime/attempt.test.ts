@@ -56,7 +56,7 @@ function taken(outputs: Outputs): unknown {
 }
 
 async function orderedStore(): Promise<LayeredStore> {
-  const backing = new MemoryStore('s', () => undefined);
+  const backing = new MemoryStore('s', { nowMs: () => 0, released: () => undefined });
   const store = await layered(backing, { name: 's', ordered: true });
   await store.restore([{ key: Buffer.from('a'), value: Buffer.from('restored') }], 1);
   return store;

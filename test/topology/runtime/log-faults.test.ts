@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, test } from '@jest/globals';
 import { silentLogger, systemClock, systemRandom } from '../../../clock.ts';
 import { memoryLog } from '../../../connectors/embedded/embedded-log.ts';
@@ -8,6 +11,7 @@ import { noHeaders } from '../../../schemas/record.ts';
 import { BatchBuilder } from '../../../schemas/record-batch.ts';
 import { int64Serde, stringSerde } from '../../../schemas/serde.ts';
 import { defineTopic } from '../../../schemas/topic.ts';
+import { levelStores } from '../../../state-stores/level.ts';
 import { memoryStores } from '../../../state-stores/memory.ts';
 import { defineTopology } from '../../../topology/builder.ts';
 import { Setbacks } from '../../../topology/runtime/setbacks.ts';
@@ -109,6 +113,36 @@ describe('a commit that fails', () => {
     await until('ready', () => instance.isReady);
     expect(instance.failure).toBeUndefined();
   });
+});
+
+test('state that lay idle for longer than its changelog keeps deletions is rebuilt, if there is anything new', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'rivulet-tombstones-'));
+  const stores = levelStores({ directory, logger: silentLogger, random: systemRandom });
+  const configs = { 'cleanup.policy': 'compact', 'delete.retention.ms': '1000' };
+  await log.admin.createTopics([{ name: changelog, partitions: 1, configs }]);
+  const warned: string[] = [];
+  let awayMs = 0;
+  const host = {
+    stores,
+    clock: { ...systemClock, nowMs: () => systemClock.nowMs() + awayMs },
+    logger: { ...silentLogger, warn: (message: string) => warned.push(message) },
+  };
+  const run = async (options: TestInstanceOptions, total: number): Promise<void> => {
+    await produce(log, words, records(1));
+    const instance = await start(options);
+    await until('it is counted', async () => (await counted()) === total);
+    await instance.close();
+  };
+  await run({ host }, 1);
+  awayMs = 3_600_000;
+  await run({ host }, 2);
+  expect(warned).toEqual([]);
+  await run({ instanceId: 'elsewhere' }, 3);
+  awayMs = 7_200_000;
+  await run({ host }, 4);
+  expect(warned).toContain('store was away for longer than its changelog keeps deletions: rebuilding');
+  await expectCounts(4);
+  await rm(directory, { recursive: true, force: true });
 });
 
 test('tasks whose last commit here fails go to their new owner all the same, and each record counts once', async () => {
