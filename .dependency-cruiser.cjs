@@ -17,9 +17,14 @@ const layers = [
   ['schemas', '^schemas/(?!app/)', schemas],
   ['state-stores', '^state-stores/(?!level)', stores],
   ['level', '^state-stores/level', [...schemas, 'state-stores/']],
-  ['connectors', '^connectors/(?!kafka/|embedded/|app/)', [...schemas, 'connectors/(?!kafka/|embedded/|app/)']],
-  ['connectors-kafka', '^connectors/kafka/', [...schemas, 'connectors/(?!embedded/|app/)']],
-  ['connectors-embedded', '^connectors/embedded/', [...schemas, 'connectors/(?!kafka/|app/)']],
+  [
+    'connectors',
+    '^connectors/(?!kafka/|embedded/|postgres/|app/)',
+    [...schemas, 'connectors/(?!kafka/|embedded/|postgres/|app/)'],
+  ],
+  ['connectors-postgres', '^connectors/postgres/', [...schemas, 'connectors/(?!kafka/|embedded/|app/)']],
+  ['connectors-kafka', '^connectors/kafka/', [...schemas, 'connectors/(?!embedded/|postgres/|app/)']],
+  ['connectors-embedded', '^connectors/embedded/', [...schemas, 'connectors/(?!kafka/|postgres/|app/)']],
   ['processors', '^processors/(?!app/)', processors],
   ['topology', '^topology/(?!app/|runtime/)', topology],
   ['runtime', '^topology/runtime/', runtime],
@@ -58,18 +63,20 @@ module.exports = {
     },
     {
       name: 'implementations-are-chosen-at-the-edge',
-      comment: 'Kafka, the embedded log and Level are named by main.ts and the public entries only.',
+      comment: 'Kafka, the embedded log, PostgreSQL and Level are named by main.ts and the public entries only.',
       severity: 'error',
       from: {
-        pathNot: '^(connectors/kafka/|connectors/embedded/|state-stores/level|test/|bench/|(main|index|testing)\\.ts$)',
+        pathNot:
+          '^(connectors/kafka/|connectors/embedded/|connectors/postgres/|state-stores/level|test/|bench/|(main|index|testing)\\.ts$)',
       },
-      to: { path: '^(connectors/(kafka|embedded)/|state-stores/level)' },
+      to: { path: '^(connectors/(kafka|embedded|postgres)/|state-stores/level)' },
     },
     {
       name: 'engine-knows-no-application',
       severity: 'error',
       from: {
-        pathNot: '(^|/)app/|^(main|guide|applications|application-connectors|record-schemas)\\.ts$|^(test|bench)/',
+        pathNot:
+          '(^|/)app/|^(main|guide|applications|(application|table)-connectors|connector-ports|record-schemas)\\.ts$|^(test|bench)/',
       },
       to: { path: '(^|/)app/', pathNot: 'node_modules' },
     },

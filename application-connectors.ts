@@ -1,27 +1,17 @@
 /** What runs beside the topologies: who polls system B, and what every process knows of the systems. */
 import type { SourceWatch } from './api/app/source-routes.ts';
-import type { Clock, Logger, Random } from './clock.ts';
 import { systemBSource } from './connectors/app/system-b-source.ts';
 import { createCircuitBreaker } from './connectors/circuit-breaker.ts';
 import type { Connector, Measure } from './connectors/connector.ts';
 import { createHttpSource } from './connectors/http-source.ts';
-import type { Log } from './connectors/log.ts';
 import { createPoller } from './connectors/poller.ts';
 import { followSources, type SourceStatuses } from './connectors/source-status.ts';
 import { connectorTopics } from './schemas/app/connector-topics.ts';
 import { customerTopics } from './schemas/app/customer/topics.ts';
-import type { PolledSystem, Settings } from './settings.ts';
+import type { PolledSystem } from './settings.ts';
+import type { ConnectorPorts } from './connector-ports.ts';
+import { tableConnectors } from './table-connectors.ts';
 import { customerMergeName } from './topology/app/customer-merge.ts';
-
-export interface ConnectorPorts {
-  readonly log: Log;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly settings: Settings;
-  /** Of the application of this name. */
-  readonly applicationIdOf: (name: string) => string;
-}
 
 export interface ApplicationConnectors {
   readonly connectors: readonly Connector[];
@@ -33,8 +23,9 @@ export const noSources: SourceWatch = { health: () => [], noteDegraded: () => un
 
 /** The connectors that the settings ask for, not yet started. */
 export function applicationConnectors(ports: ConnectorPorts): ApplicationConnectors {
-  const { settings } = ports;
-  if (!settings.topologies.includes(customerMergeName)) return { connectors: [], watch: noSources };
+  const { settings, database } = ports;
+  const tables = database === undefined ? [] : tableConnectors(ports, database);
+  if (!settings.topologies.includes(customerMergeName)) return { connectors: tables, watch: noSources };
   const statuses = followSources({ ...ports, topic: connectorTopics(settings.topicPrefix).status.name });
   const degraded = { answers: 0 };
   const watch: SourceWatch = {
@@ -45,7 +36,7 @@ export function applicationConnectors(ports: ConnectorPorts): ApplicationConnect
   };
   const follower = sourceFollower(statuses, watch, degraded);
   const pollers = settings.systemB === undefined ? [] : [systemBPoller(settings.systemB, ports)];
-  return { watch, connectors: [follower, ...pollers] };
+  return { watch, connectors: [follower, ...pollers, ...tables] };
 }
 
 function sourceFollower(

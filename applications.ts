@@ -19,8 +19,8 @@ export const applications: readonly Application[] = [
     name: customerMergeName,
     topology: customerMerge,
     topics: (topicPrefix) => newTopics({ ...customerTopics(topicPrefix), ...connectorTopics(topicPrefix) }),
-    routes: ({ sources }) => {
-      const customers = customerRoutes({ states: customerStates, policy: defaultPolicy, sources });
+    routes: ({ sources, view }) => {
+      const customers = customerRoutes({ states: customerStates, policy: defaultPolicy, sources, view });
       const states = sourceRoutes(sources);
       return (scope) => {
         customers(scope);

@@ -136,3 +136,20 @@ function refused(what: string, { status, body }: Answer, console: DlqConsole): 1
   console.print(`${what}  ${String(status)} ${typeof detail === 'string' ? printable(detail) : 'no answer'}`);
   return 1;
 }
+
+/** Asks a running instance. */
+export function requestTo(url: string, headers: Readonly<Record<string, string>>): DlqConsole['request'] {
+  return async (method, path, body) => {
+    const sent = body === undefined ? { headers } : { headers: { ...headers, 'content-type': 'application/json' } };
+    try {
+      const response = await fetch(new URL(path, url), {
+        method,
+        ...sent,
+        body: body === undefined ? null : JSON.stringify(body),
+      });
+      return { status: response.status, body: await response.json() };
+    } catch {
+      return { status: 0, body: { detail: `nothing that is Rivulet answers at ${url}` } };
+    }
+  };
+}

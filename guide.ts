@@ -1,7 +1,8 @@
 /** What people who start the application are shown: where it listens, what to try, and customers worth a look. */
 import type { FastifyInstance } from 'fastify';
 import type { Application, Ask } from './api/app/application.ts';
-import type { Clock } from './clock.ts';
+import type { Clock, Logger } from './clock.ts';
+import { createJsonLogger } from './json-logger.ts';
 import type { Settings } from './settings.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -45,4 +46,18 @@ export async function showFindings(
       if (paths.length > 0) break;
       await clock.sleep(lookEveryMs, signal);
     }
+}
+
+/** JSON lines to stderr. Someone who watches progress on a terminal sees warnings only, unless asked for more. */
+export function createLogger({ logLevel }: Settings, terminal: Terminal, clock: Clock): Logger {
+  const isWatched = process.stdout.isTTY && (process.env['LOG_LEVEL'] ?? '') === '';
+  return createJsonLogger({
+    level: isWatched ? 'warn' : logLevel,
+    clock,
+    write: (line) => terminal.around(() => process.stderr.write(`${line}\n`)),
+  });
+}
+
+export function describeLog({ kafka, dataDir }: Settings): string {
+  return kafka === undefined ? `the embedded log in ${dataDir}` : `Kafka at ${kafka.brokers.join(', ')}`;
 }

@@ -89,6 +89,15 @@ export type { Poller, PollerCounts, PollerOptions } from './connectors/poller.ts
 export type { SourceHealth, SourceStatus } from './connectors/source-status.ts';
 export { createHttpSource } from './connectors/http-source.ts';
 export type { Fetch, FetchedResponse, HttpSource, HttpSourceOptions, JsonAnswer } from './connectors/http-source.ts';
+export { sinkTable } from './connectors/sink-table.ts';
+export type { SinkRecord, SinkTable } from './connectors/sink-table.ts';
+export { createTableSink } from './connectors/table-sink.ts';
+export type { SinkLag, TableSink, TableSinkOptions } from './connectors/table-sink.ts';
+export type { SinkCounts } from './connectors/sink-turn.ts';
+export type { Migration } from './connectors/migrations.ts';
+export type { Database, Rows, Sql, Statement } from './connectors/database.ts';
+export { postgresDatabase } from './connectors/postgres/postgres-database.ts';
+export type { PostgresOptions } from './connectors/postgres/postgres-database.ts';
 export { createCircuitBreaker } from './connectors/circuit-breaker.ts';
 export type { BreakerState, CircuitBreaker, CircuitBreakerOptions } from './connectors/circuit-breaker.ts';
 export { embeddedLog } from './connectors/embedded/file-log.ts';

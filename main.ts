@@ -16,13 +16,14 @@ import type { Connector } from './connectors/connector.ts';
 import { lockDirectory } from './connectors/embedded/directory-lock.ts';
 import { embeddedLog } from './connectors/embedded/file-log.ts';
 import { kafkaLog, type KafkaOptions } from './connectors/kafka/kafka-log.ts';
+import type { Database } from './connectors/database.ts';
 import type { Log } from './connectors/log.ts';
+import { postgresDatabase } from './connectors/postgres/postgres-database.ts';
 import type { OutgoingRecord } from './connectors/outgoing-record.ts';
 import { openDataDirectory, type DataDirectory } from './data-directory.ts';
-import { dlqCommand, parseDlqArguments, type DlqConsole } from './dlq-command.ts';
+import { dlqCommand, parseDlqArguments, requestTo, type DlqConsole } from './dlq-command.ts';
 import { StreamError } from './errors.ts';
-import { askerOf, printExamples, showFindings } from './guide.ts';
-import { createJsonLogger } from './json-logger.ts';
+import { askerOf, createLogger, describeLog, printExamples, showFindings } from './guide.ts';
 import { createProgress } from './progress.ts';
 import { feedRecords } from './record-feed.ts';
 import { createRecordWriter, type RecordWriter } from './record-writer.ts';
@@ -57,7 +58,7 @@ async function main(): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const terminal = createTerminal(process.stdout, clock);
   const settings = settingsOrExit(terminal);
-  const logger = createLogger(settings, terminal);
+  const logger = createLogger(settings, terminal, clock);
   const shutdown = new Shutdown({ clock, timeoutMs: shutdownMs, exit: (code) => process.exit(code) });
   endOnBugs((error) => {
     logger.error('stopped by a bug', { error });
@@ -97,17 +98,9 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
   shutdown.add('instances', () => closeAll(instances));
   const writer = createRecordWriter(log);
   shutdown.add('record writer', () => writer.close());
-  const { connectors, watch: sources } = applicationConnectors({
-    log,
-    clock,
-    random,
-    logger,
-    settings,
-    applicationIdOf: (name) => applicationIdOf(settings, name),
-  });
-  shutdown.add('connectors', () => Promise.all(connectors.map((connector) => connector.close())));
+  const surrounding = openConnectors(settings, { log, logger, writer, shutdown, format: schemas.format });
   const deadLetters = desksOf(chosen, settings, { log, ...schemas });
-  const api = openApi(settings, { chosen, instances, deadLetters, logger, writer, schemas, connectors, sources });
+  const api = openApi(settings, { chosen, instances, deadLetters, logger, writer, schemas, ...surrounding });
   const listening = await api.listen({ host: settings.host, port: settings.port });
   // Closed first: nobody asks instances that commit for the last time.
   shutdown.add('api', () => closeApi(api));
@@ -116,7 +109,7 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
 
   const feed = await prepareTopics(settings, chosen, { log, ...schemas }, surroundings);
   if (shutdown.signal.aborted) return;
-  for (const connector of connectors) connector.start();
+  for (const connector of surrounding.connectors) connector.start();
   instances.push(...makeInstances(chosen, settings, { directory, log, logger, listening, ...schemas }));
   checkStoreNames(instances);
   printExamples(listening, chosen, terminal);
@@ -158,6 +151,35 @@ function kafkaOptions({ brokers, tls, sasl }: KafkaSettings): Omit<KafkaOptions,
   };
 }
 
+/** What runs beside the topologies, not yet started, and what it knows. */
+function openConnectors(
+  settings: Settings,
+  {
+    log,
+    logger,
+    writer,
+    shutdown,
+    format,
+  }: Omit<Surroundings, 'terminal'> & Pick<Schemas, 'format'> & { readonly log: Log; readonly writer: RecordWriter },
+): Pick<Required<ApiParts>, 'connectors' | 'sources'> & Pick<ApiParts, 'view'> {
+  const url = settings.postgresUrl?.reveal();
+  const database = url === undefined ? undefined : postgresDatabase({ url, logger });
+  if (database !== undefined) shutdown.add('database', () => database.close());
+  const { connectors, watch: sources } = applicationConnectors({
+    log,
+    clock,
+    random,
+    logger,
+    settings,
+    format,
+    database,
+    write: (record) => writer.write(record),
+    applicationIdOf: (name) => applicationIdOf(settings, name),
+  });
+  shutdown.add('connectors', () => Promise.all(connectors.map((connector) => connector.close())));
+  return { connectors, sources, view: database };
+}
+
 interface ApiParts {
   readonly schemas: Schemas;
   readonly writer: RecordWriter;
@@ -167,13 +189,14 @@ interface ApiParts {
   readonly logger: Logger;
   readonly connectors?: readonly Connector[];
   readonly sources?: SourceWatch;
+  readonly view?: Database | undefined;
 }
 
 function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
-  const { chosen, instances, deadLetters, logger, writer, schemas, connectors = [], sources = noSources } = parts;
+  const { chosen, instances, deadLetters, logger, writer, schemas, connectors = [], sources = noSources, view } = parts;
   const { host, advertisedUrl, peerHosts, allowInsecure, rateLimitPerSecond, topicPrefix } = settings;
   const { format, routes } = schemas;
-  const ports = { write: (record: OutgoingRecord) => writer.write(record), topicPrefix, format, sources };
+  const ports = { write: (record: OutgoingRecord) => writer.write(record), topicPrefix, format, sources, view };
   return createApi({
     instances,
     clock,
@@ -319,20 +342,6 @@ function settingsOrExit(terminal: Terminal): Settings {
   }
 }
 
-/** JSON lines to stderr. Someone who watches progress on a terminal sees warnings only, unless asked for more. */
-function createLogger({ logLevel }: Settings, terminal: Terminal): Logger {
-  const isWatched = process.stdout.isTTY && (process.env['LOG_LEVEL'] ?? '') === '';
-  return createJsonLogger({
-    level: isWatched ? 'warn' : logLevel,
-    clock,
-    write: (line) => terminal.around(() => process.stderr.write(`${line}\n`)),
-  });
-}
-
-function describeLog({ kafka, dataDir }: Settings): string {
-  return kafka === undefined ? `the embedded log in ${dataDir}` : `Kafka at ${kafka.brokers.join(', ')}`;
-}
-
 function version(): string {
   const file = fileURLToPath(import.meta.resolve('rivulet/package.json'));
   const parsed: unknown = JSON.parse(readFileSync(file, 'utf8'));
@@ -378,22 +387,6 @@ async function dlq(args: readonly string[]): Promise<number> {
     await api.close();
     await log.close();
   }
-}
-
-function requestTo(url: string, headers: Readonly<Record<string, string>>): DlqConsole['request'] {
-  return async (method, path, body) => {
-    const sent = body === undefined ? { headers } : { headers: { ...headers, 'content-type': 'application/json' } };
-    try {
-      const response = await fetch(new URL(path, url), {
-        method,
-        ...sent,
-        body: body === undefined ? null : JSON.stringify(body),
-      });
-      return { status: response.status, body: await response.json() };
-    } catch {
-      return { status: 0, body: { detail: `nothing that is Rivulet answers at ${url}` } };
-    }
-  };
 }
 
 if (process.argv[2] === 'dlq') process.exit(await dlq(process.argv.slice(3)));

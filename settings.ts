@@ -58,6 +58,8 @@ export interface Settings {
   readonly rateLimitPerSecond: number;
   /** Absent: system B is not polled from here. */
   readonly systemB: PolledSystem | undefined;
+  /** Absent: no tables are kept. */
+  readonly postgresUrl: Secret | undefined;
 }
 
 /** A system that is polled over HTTP. */
@@ -107,6 +109,7 @@ export const variables: readonly Variable[] = [
   { name: 'SYSTEM_B_TOKEN', initial: '', isSecret: true },
   { name: 'POLL_INTERVAL_MS_B', initial: '300000' },
   { name: 'SCAN_INTERVAL_MS_B', initial: '3600000' },
+  { name: 'POSTGRES_URL', initial: '', isSecret: true },
 ];
 
 export interface SettingsSources {
@@ -149,6 +152,7 @@ export function readSettings(sources: SettingsSources): Settings {
     allowInsecure: reader.boolean('ALLOW_INSECURE'),
     rateLimitPerSecond: reader.integer('RATE_LIMIT_PER_SECOND', { min: 0, max: 1_000_000 }),
     systemB: readSystemB(reader),
+    postgresUrl: readPostgres(reader),
   };
   checkTogether(settings, reader);
   reader.finish();
@@ -235,6 +239,14 @@ function readSystemB(reader: SettingsReader): PolledSystem | undefined {
   if (url !== undefined) return { url, token, pollIntervalMs, scanIntervalMs };
   if (token !== undefined) reader.refuse('SYSTEM_B_TOKEN', 'is set, but SYSTEM_B_URL is not');
   return undefined;
+}
+
+/** It holds a password, so no problem quotes it. */
+function readPostgres(reader: SettingsReader): Secret | undefined {
+  const url = reader.secret('POSTGRES_URL');
+  if (url !== undefined && !(URL.canParse(url.reveal()) && /^postgres(ql)?:/.test(url.reveal())))
+    reader.refuse('POSTGRES_URL', 'must be of the form postgresql://user:password@host:port/database');
+  return url;
 }
 
 function checkTogether(settings: Settings, reader: SettingsReader): void {

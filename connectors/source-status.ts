@@ -129,6 +129,8 @@ async function follow(
   while (!signal.aborted) {
     const { batches, failures } = await reader.poll(pollMs);
     for (const { error } of failures) throw error;
+    // A reader whose client was closed reads nothing, at once.
+    if (reader.position(at) === undefined) throw new StreamError('LOG_CLOSED', 'the log was closed');
     for (const batch of batches) {
       const cursor = batch.cursor();
       while (cursor.next()) {

@@ -65,6 +65,7 @@ describe('settings', () => {
       allowInsecure: false,
       rateLimitPerSecond: 500,
       systemB: undefined,
+      postgresUrl: undefined,
     });
   });
 
@@ -161,6 +162,7 @@ describe('settings', () => {
     ['SAMPLE_FEED', { SAMPLE_FEED: 'on' }],
     ['LOG_LEVEL', { LOG_LEVEL: 'trace' }],
     ['API_TOKEN', { API_TOKEN: 'short-canary' }],
+    ['POSTGRES_URL', { POSTGRES_URL: 'mysql://u:canary@h/d' }],
     ['SYSTEM_B_TOKEN', { SYSTEM_B_TOKEN: 'canary' }],
     ['SYSTEM_B_URL', { SYSTEM_B_URL: 'http://user:canary@b/api' }],
     ['API_TOKEN', { API_TOKEN: '' }],

@@ -1,5 +1,5 @@
 /** An application as a process runs it: a topology, and what belongs to it. */
-import type { NewTopic, OutgoingRecord, Topic, Topology, WrittenRecord } from '../../index.ts';
+import type { NewTopic, OutgoingRecord, Sql, Topic, Topology, WrittenRecord } from '../../index.ts';
 import type { RecordFormat } from '../../schemas/app/record-format.ts';
 import type { Routes } from '../routes.ts';
 import type { SourceWatch } from './source-routes.ts';
@@ -16,6 +16,8 @@ export interface RoutePorts extends TopicScope {
   readonly write: (record: OutgoingRecord) => Promise<WrittenRecord>;
   /** Of the systems that customers come from. */
   readonly sources: SourceWatch;
+  /** The database with the tables, if there is one. */
+  readonly view?: Sql | undefined;
 }
 
 /** A GET of the API of this process: the parsed answer, or `undefined` unless it is 200. */

@@ -1,5 +1,6 @@
 /** Customers as both systems together know them: one, many, where each value comes from, and what the systems disagree on. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Sql } from '../../index.ts';
 import { canonicalEmail } from '../../processors/app/customer/normalise.ts';
 import { mergedRecord } from '../../processors/app/customer/merged-record.ts';
 import { lineage, openConflicts, syncView, type SyncView } from '../../processors/app/customer/lineage.ts';
@@ -10,6 +11,7 @@ import type { QueryContext } from '../placement.ts';
 import { renderJson } from '../render.ts';
 import {
   contextOf,
+  headerOf,
   queryString,
   sendJson,
   sendTagged,
@@ -20,6 +22,7 @@ import {
   type RouteScope,
 } from '../routes.ts';
 import type { TypedAnswer, TypedStore } from '../store-queries.ts';
+import { isForView, searchView } from './customer-view-search.ts';
 import { markDegraded, type SourceWatch } from './source-routes.ts';
 import { searchCustomers, searchParameters, type SearchParameters } from './customer-search.ts';
 
@@ -30,6 +33,8 @@ export interface CustomerRouteOptions {
   readonly policy: CustomerPolicy;
   /** How the systems are; absent: nobody polls them. */
   readonly sources?: SourceWatch;
+  /** Where customers are kept as a table; absent: nowhere. */
+  readonly view?: Sql | undefined;
 }
 
 type CustomerRequest = FastifyRequest<{ Params: { readonly email: string }; Querystring: { readonly wait?: string } }>;
@@ -44,7 +49,7 @@ type Problems = NonNullable<RouteDescription['problems']>;
 const searchProblems: Problems = {
   400: ['request_invalid', 'query_invalid'],
   421: ['misdirected'],
-  503: ['store_not_ready', 'position_not_reached', 'peer_unavailable', 'too_many_scans'],
+  503: ['store_not_ready', 'position_not_reached', 'peer_unavailable', 'too_many_scans', 'view_unavailable'],
 };
 
 const customerProblems: Problems = {
@@ -77,7 +82,7 @@ export function customerRoutes(options: CustomerRouteOptions): Routes {
   };
 }
 
-function readRoutes({ app, queries }: RouteScope, { states, policy, sources }: CustomerRouteOptions): void {
+function readRoutes({ app, queries }: RouteScope, { states, policy, sources, view }: CustomerRouteOptions): void {
   app.get('/customers', {
     schema: { querystring: queryString({ ...waitParameter, ...searchParameters }) },
     config: described(
@@ -87,6 +92,11 @@ function readRoutes({ app, queries }: RouteScope, { states, policy, sources }: C
     ),
     handler: async (request: SearchRequest, reply) => {
       const search = { queries, states, policy, context: contextOf(request) };
+      const viewed = await searchTable(view, request);
+      if (viewed !== undefined) {
+        markDegraded(reply, sources);
+        return sendJson(reply.header('x-served-by', 'postgres'), renderJson(viewed));
+      }
       const { items, next, provenance } = await searchCustomers(search, request.query);
       writeProvenance(reply, provenance);
       markDegraded(reply, sources);
@@ -105,6 +115,14 @@ function readRoutes({ app, queries }: RouteScope, { states, policy, sources }: C
       return sendTagged(request, reply, `"${customer.version}"`, renderJson(customer));
     },
   });
+}
+
+/** `undefined` where the stores are to answer: without a table, or if the client is to see what it has written. */
+async function searchTable(view: Sql | undefined, request: SearchRequest): Promise<object | undefined> {
+  const { query } = request;
+  if (view === undefined || !isForView(query) || headerOf(request, 'x-min-position') !== undefined) return undefined;
+  const found = await searchView(view, query);
+  return found === undefined ? undefined : { items: found.items, next: found.next ?? null };
 }
 
 function comparingRoutes({ app, queries }: RouteScope, { states, policy, sources }: CustomerRouteOptions): void {

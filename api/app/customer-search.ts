@@ -20,9 +20,10 @@ export interface SearchParameters {
   readonly limit?: string;
 }
 
+/** Customers per answer. */
+export const searchBounds = { min: 1, max: 500, initial: 50 } as const;
+
 const bounds = {
-  /** Customers per answer. */
-  items: { min: 1, max: 500, initial: 50 },
   /** Customers looked at for one answer: then it ends, with a cursor to go on. */
   rowsScanned: 5_000,
   /** Other work gets its turn in between. */
@@ -42,7 +43,7 @@ export const searchParameters = {
   limit: {
     type: 'string',
     pattern: '^\\d{1,3}$',
-    description: `1 to ${String(bounds.items.max)}, default ${String(bounds.items.initial)}`,
+    description: `1 to ${String(searchBounds.max)}, default ${String(searchBounds.initial)}`,
   },
 } as const;
 
@@ -63,7 +64,7 @@ export interface Search {
 /** Throws `QUERY_INVALID` for a limit or a cursor, 400 `request_invalid` for an instant that is none. */
 export async function searchCustomers(search: Search, parameters: SearchParameters): Promise<SearchResult> {
   const { queries, states, context } = search;
-  const limit = boundedInteger('limit', parameters.limit, bounds.items);
+  const limit = boundedInteger('limit', parameters.limit, searchBounds);
   const matches = matcherOf(parameters);
   const items: CustomerMerged[] = [];
   let cursor = parameters.cursor;
@@ -126,8 +127,8 @@ function foldCase(text: string): string {
   return text.normalize('NFC').toLowerCase();
 }
 
-/** Microseconds. */
-function readInstant(text: string): number {
+/** Microseconds. Throws 400 `request_invalid`. */
+export function readInstant(text: string): number {
   const isIso = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2}))?$/.test(text);
   const ms = isIso ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(ms))

@@ -1,0 +1,23 @@
+/** What connectors are given by the process they run in. */
+import type { Clock, Logger, Random } from './clock.ts';
+import type { Database } from './connectors/database.ts';
+import type { Log } from './connectors/log.ts';
+import type { OutgoingRecord } from './connectors/outgoing-record.ts';
+import type { RecordFormat } from './schemas/app/record-format.ts';
+import type { Settings } from './settings.ts';
+
+export interface ConnectorPorts {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly settings: Settings;
+  /** How values of the application's topics are written. */
+  readonly format: RecordFormat;
+  /** Resolves once the record is in the log. */
+  readonly write: (record: OutgoingRecord) => Promise<unknown>;
+  /** For the tables; absent: none are kept. */
+  readonly database: Database | undefined;
+  /** Of the application of this name. */
+  readonly applicationIdOf: (name: string) => string;
+}
