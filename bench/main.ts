@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- [--log kafka:host:port | embedded:DIR] [--workloads count,balance,merge] [--guarantees …] [--records N]`
+ * `npm run bench -- [--log kafka:host:port | embedded:DIR] [--workloads count,windowed,balance,merge] [--guarantees …] [--records N]`
  *
  * Each measurement runs in a fresh process. Machines are noisy: compare CPU seconds per million records, in one session.
  */

@@ -3,13 +3,16 @@ import { jsonSerde, stringSerde, bytesSerde } from '../schemas/serde.ts';
 import { defineTopic } from '../schemas/topic.ts';
 import { defineTopology } from '../topology/builder.ts';
 import type { Topology } from '../topology/graph.ts';
+import { tumblingWindows } from '../processors/windows.ts';
 
-export const workloads = ['count', 'balance', 'merge'] as const;
+export const workloads = ['count', 'windowed', 'balance', 'merge'] as const;
 export type Workload = (typeof workloads)[number];
 
 /** Input records of every workload. */
 export const inputRecords = 1_000_000;
 export const partitions = 6;
+/** As in `java/WindowedCount.java`. */
+const windowMs = 60_000;
 
 interface BillingEvent {
   readonly type: 'debit' | 'credit';
@@ -105,6 +108,12 @@ export function topologyOf(workload: Workload, tick: () => void, output: string)
     defineTopic({ name: `bench.customers.${system}`, key: stringSerde, value: jsonSerde<CustomerEvent>() });
   return defineTopology(`bench-${workload}`, (t) => {
     if (workload === 'count') t.stream(billing).peek(tick).groupByKey().count('cnt');
+    else if (workload === 'windowed')
+      t.stream(billing)
+        .peek(tick)
+        .groupByKey()
+        .windowedBy(tumblingWindows({ sizeMs: windowMs, graceMs: 0 }))
+        .count('windowed');
     else if (workload === 'balance')
       t.stream(defineTopic({ name: 'bench.billing', key: stringSerde, value: jsonSerde<BillingEvent>() }))
         .peek(tick)
