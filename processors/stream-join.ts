@@ -1,7 +1,7 @@
 /** Joins of two streams: each record with those of the same key whose time lies in its window. */
 import type { Serde } from '../schemas/serde.ts';
-import { JoinRows, type JoinRowState } from './join-rows.ts';
-import type { AnyRecord, CreateNode, NodeContext } from './node.ts';
+import type { WindowState } from '../state-stores/window-state.ts';
+import type { AnyRecord, CreateNode, NodeContext, SavedTime } from './node.ts';
 import { UnjoinedRows, type Side, type UnjoinedState } from './unjoined-rows.ts';
 import { expectResult, type UserFunction } from './user-function.ts';
 
@@ -35,34 +35,42 @@ export function retentionOf({ beforeMs, afterMs, graceMs }: JoinWindows): number
   return beforeMs + afterMs + graceMs;
 }
 
-/** What both sides of one join share in one task. */
+/** The records of one side, also several of one key and time, by their times. */
+type Rows = WindowState<unknown, unknown>;
+
+/** Later than any record. */
+const never = Number.MAX_SAFE_INTEGER;
+
+/** What both sides of one join share in one task. Times are undone with a record that fails, and survive a restart. */
 interface Shared {
-  readonly left: JoinRows;
-  readonly right: JoinRows;
+  readonly left: Rows;
+  readonly right: Rows;
   readonly unjoined: UnjoinedRows | undefined;
-  streamTimeMs: number;
+  readonly streamTime: SavedTime;
   /** No record that waits is older, as far as the last look told. */
-  oldestMs: number;
+  readonly oldest: SavedTime;
 }
 
 /** By the state of the task's own store, so that both sides find the same. */
 const sharedByTask = new WeakMap<object, Shared>();
 
-function sharedOf(context: NodeContext, { rows, unjoined, serdes, windows }: StreamJoinSide): Shared {
-  const left = context.store(rows.left) as JoinRowState;
+function sharedOf(context: NodeContext, { rows, unjoined, serdes }: StreamJoinSide): Shared {
+  const left = context.store(rows.left) as Rows;
   const present = sharedByTask.get(left);
   if (present !== undefined) return present;
-  const retention = { key: serdes.key, retentionMs: retentionOf(windows) };
   const waiting =
     unjoined === undefined ? undefined : new UnjoinedRows(context.store(unjoined) as UnjoinedState, serdes);
-  const [oldest] = waiting?.all() ?? [];
   const shared: Shared = {
-    left: new JoinRows(left, retention),
-    right: new JoinRows(context.store(rows.right) as JoinRowState, retention),
+    left,
+    right: context.store(rows.right) as Rows,
     unjoined: waiting,
-    streamTimeMs: -1,
-    oldestMs: oldest?.timestampMs ?? Infinity,
+    streamTime: context.savedTime(),
+    oldest: waiting === undefined ? { ms: never } : context.savedTime('oldest'),
   };
+  if (shared.oldest.ms < 0) {
+    const [oldest] = waiting?.all() ?? [];
+    shared.oldest.ms = oldest?.timestampMs ?? never;
+  }
   sharedByTask.set(left, shared);
   return shared;
 }
@@ -83,8 +91,8 @@ class JoinSide {
   readonly #join: StreamJoinSide;
   readonly #context: NodeContext;
   readonly #shared: Shared;
-  readonly #own: JoinRows;
-  readonly #others: JoinRows;
+  readonly #own: Rows;
+  readonly #others: Rows;
   readonly #otherSide: Side;
   readonly #beforeMs: number;
   readonly #afterMs: number;
@@ -104,8 +112,8 @@ class JoinSide {
 
   process(record: AnyRecord): void {
     const { key, value, timestampMs } = record;
-    const shared = this.#shared;
-    shared.streamTimeMs = Math.max(shared.streamTimeMs, timestampMs);
+    const { streamTime } = this.#shared;
+    if (timestampMs > streamTime.ms) streamTime.ms = timestampMs;
     if (key === null && value !== null && this.#join.isOuter) {
       this.#forward(record, value, null, timestampMs);
       return;
@@ -114,14 +122,14 @@ class JoinSide {
       this.#context.drop(key === null ? 'null-key' : 'null-value');
       return;
     }
-    if (timestampMs === shared.streamTimeMs) this.#emitClosed(record);
+    if (timestampMs === streamTime.ms) this.#emitClosed(record);
     this.#joinWithOthers(record);
-    if (!this.#own.put(key, timestampMs, value)) this.#context.drop('expired');
+    if (!this.#own.put(key, value, { startMs: timestampMs, timestampMs })) this.#context.drop('expired');
   }
 
   #joinWithOthers(record: AnyRecord): void {
     const { key, value, timestampMs } = record;
-    const { unjoined, streamTimeMs } = this.#shared;
+    const { unjoined, streamTime, oldest } = this.#shared;
     const to = Math.max(0, timestampMs + this.#afterMs);
     const others = this.#others.fetch(key, Math.max(0, timestampMs - this.#beforeMs), to);
     for (const other of others) {
@@ -130,11 +138,11 @@ class JoinSide {
     }
     if (others.length > 0 || !this.#join.isOuter) return;
     // Nothing that could still match is processed before stream time: it need not wait.
-    if (unjoined === undefined || to < streamTimeMs) {
+    if (unjoined === undefined || to < streamTime.ms) {
       this.#forward(record, value, null, timestampMs);
       return;
     }
-    this.#shared.oldestMs = Math.min(this.#shared.oldestMs, timestampMs);
+    oldest.ms = Math.min(oldest.ms, timestampMs);
     unjoined.add({ timestampMs, side: this.#join.side, key }, value);
   }
 
@@ -143,16 +151,15 @@ class JoinSide {
    * the first record that waits longer once both sides have such a record.
    */
   #emitClosed(record: AnyRecord): void {
-    const shared = this.#shared;
-    const { unjoined, streamTimeMs } = shared;
+    const { unjoined, streamTime, oldest } = this.#shared;
     const { graceMs } = this.#join.windows;
-    if (unjoined === undefined || shared.oldestMs + this.#afterMs + graceMs >= streamTimeMs) return;
-    shared.oldestMs = Infinity;
+    if (unjoined === undefined || oldest.ms + this.#afterMs + graceMs >= streamTime.ms) return;
+    oldest.ms = never;
     const isOpen = { left: false, right: false };
     for (const { values, ...waiting } of unjoined.all()) {
-      shared.oldestMs = waiting.timestampMs;
+      oldest.ms = waiting.timestampMs;
       if (isOpen.left && isOpen.right) return;
-      if (waiting.timestampMs + this.#waitMs(waiting.side) + graceMs >= streamTimeMs) {
+      if (waiting.timestampMs + this.#waitMs(waiting.side) + graceMs >= streamTime.ms) {
         isOpen[waiting.side] = true;
         continue;
       }
@@ -184,20 +191,17 @@ class JoinSide {
   }
 }
 
-export type SelfJoin = Pick<StreamJoinSide, 'step' | 'windows' | 'joiner'> & {
-  readonly key: Serde<unknown>;
-  readonly rows: string;
-};
+export type SelfJoin = Pick<StreamJoinSide, 'step' | 'windows' | 'joiner'> & { readonly rows: string };
 
 /**
  * A stream joined with itself, from one store. The pairs are those of a join of two streams; their order is that of Kafka Streams' self-join:
  * the record with earlier ones, earlier ones with it, and between them itself, by time.
  */
-export function selfJoin({ step, windows, joiner, key: keySerde, rows }: SelfJoin): CreateNode {
+export function selfJoin({ step, windows, joiner, rows }: SelfJoin): CreateNode {
   return (context) => {
     const retentionMs = retentionOf(windows);
-    const kept = new JoinRows(context.store(rows) as JoinRowState, { key: keySerde, retentionMs });
-    let streamTimeMs = -1;
+    const kept = context.store(rows) as Rows;
+    const streamTime = context.savedTime();
     return {
       process: (record) => {
         const { key, value, timestampMs, headers } = record;
@@ -205,7 +209,7 @@ export function selfJoin({ step, windows, joiner, key: keySerde, rows }: SelfJoi
           context.drop(key === null ? 'null-key' : 'null-value');
           return;
         }
-        streamTimeMs = Math.max(streamTimeMs, timestampMs);
+        if (timestampMs > streamTime.ms) streamTime.ms = timestampMs;
         const emit = (left: unknown, right: unknown, otherMs: number): void => {
           const joined = expectResult(step, joiner(left, right, key));
           context.forward({ key, value: joined, timestampMs: Math.max(timestampMs, otherMs), headers });
@@ -213,7 +217,7 @@ export function selfJoin({ step, windows, joiner, key: keySerde, rows }: SelfJoi
         const { beforeMs, afterMs } = windows;
         for (const other of kept.fetch(key, timestampMs - beforeMs, timestampMs + afterMs))
           emit(value, other.value, other.timestampMs);
-        let meetsItself = timestampMs > streamTimeMs - retentionMs + 1;
+        let meetsItself = timestampMs > streamTime.ms - retentionMs + 1;
         for (const other of kept.fetch(key, timestampMs - afterMs, timestampMs + beforeMs)) {
           if (meetsItself && other.timestampMs > timestampMs) {
             meetsItself = false;
@@ -222,7 +226,7 @@ export function selfJoin({ step, windows, joiner, key: keySerde, rows }: SelfJoi
           emit(other.value, value, other.timestampMs);
         }
         if (meetsItself) emit(value, value, timestampMs);
-        if (!kept.put(key, timestampMs, value)) context.drop('expired');
+        if (!kept.put(key, value, { startMs: timestampMs, timestampMs })) context.drop('expired');
       },
     };
   };

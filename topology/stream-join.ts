@@ -10,6 +10,7 @@ import {
 import { passThrough } from '../processors/stateless.ts';
 import { unjoinedSerde, type Side } from '../processors/unjoined-rows.ts';
 import { defineStore, type AnyStoreSpec } from '../state-stores/spec.ts';
+import { defineWindowStore } from '../state-stores/window-spec.ts';
 import type { Declaration } from './declaration.ts';
 import type { StreamState } from './handle-state.ts';
 import { byKey, requireSerdes } from './repartition.ts';
@@ -25,9 +26,6 @@ export interface StreamJoinStep {
 
 type AnyStream = StreamState<unknown, unknown>;
 
-/** Added to the retention of a changelog, for clocks that differ; as in Kafka Streams. */
-const additionalRetentionMs = 24 * 60 * 60 * 1000;
-
 /** The joined stream. */
 export function declareStreamJoin(left: AnyStream, right: AnyStream, step: StreamJoinStep): AnyStream {
   checkWindows(left.declaration, step);
@@ -42,8 +40,8 @@ export function declareStreamJoin(left: AnyStream, right: AnyStream, step: Strea
   const serdes = { key, left: requireSerdes(name, sides.left).value, right: requireSerdes(name, sides.right).value };
   const isOuter = outer.left || outer.right;
   const stores = {
-    left: rowStore(`${name}-this-join-store`, serdes.left, windows),
-    right: rowStore(`${name}-other-join-store`, serdes.right, windows),
+    left: rowStore(`${name}-this-join-store`, { key, value: serdes.left }, windows),
+    right: rowStore(`${name}-other-join-store`, { key, value: serdes.right }, windows),
   };
   const unjoined = isOuter
     ? defineStore(`${name}-${outer.right ? 'outer' : 'left'}-shared-join-store`, {
@@ -87,28 +85,25 @@ function declareSelfJoin(stream: AnyStream, { name, what, windows, joiner }: Str
   const keyed = byKey(stream, { name: `${name}-left`, what });
   const { declaration, onError } = keyed;
   const { key, value } = requireSerdes(name, keyed);
-  const store = rowStore(`${name}-this-join-store`, value, windows);
+  const store = rowStore(`${name}-this-join-store`, { key, value }, windows);
   const node = declaration.processor({
     name: declaration.stepName('KSTREAM-JOIN', name),
     what,
     parents: [keyed.node],
-    create: selfJoin({ step: name, windows, joiner, key, rows: store.name }),
+    create: selfJoin({ step: name, windows, joiner, rows: store.name }),
     stores: [store],
     onError,
   });
   return { ...keyed, node, value: undefined };
 }
 
-function rowStore(name: string, value: Serde<unknown>, windows: JoinWindows) {
-  return defineStore(name, {
-    key: bytesSerde,
-    value,
-    ordered: true,
-    changelog: {
-      'cleanup.policy': 'compact,delete',
-      'retention.ms': String(retentionOf(windows) + additionalRetentionMs),
-    },
-  });
+/** The records of one side: each is a window of no length, which begins at its time. */
+function rowStore(
+  name: string,
+  serdes: { readonly key: Serde<unknown>; readonly value: Serde<unknown> },
+  windows: JoinWindows,
+) {
+  return defineWindowStore(name, { ...serdes, retentionMs: retentionOf(windows), sizeMs: 0, keepsDuplicates: true });
 }
 
 function checkWindows(declaration: Declaration, { name, windows }: StreamJoinStep): void {

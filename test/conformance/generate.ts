@@ -64,7 +64,8 @@ const drafts: Readonly<Record<string, Draw>> = {
   'window-session': (chance) => windowed(chance, 'session'),
   'window-emit-final': (chance) => {
     const draft = windowed(chance, chance.pick(['tumbling', 'hopping', 'sliding', 'session'] as const));
-    return { ...draft, params: { ...draft.params, emit: 'close', retentionMs: dayMs }, closes: true };
+    const every = chance.isTrue(0.5) ? { emitIntervalMs: chance.pick([5, 20]) } : {};
+    return { ...draft, params: { ...draft.params, ...every, emit: 'close', retentionMs: dayMs }, closes: true };
   },
   'window-hopping+table-table-join': (chance) => windowJoin(chance, 'hopping'),
   'window-sliding+table-table-join': (chance) => windowJoin(chance, 'sliding'),
@@ -180,12 +181,15 @@ function inputs(chance: Chance, draft: Draft): readonly Input[] {
   const valueFor = (topic: string, type: TypeName, step: number): unknown =>
     chance.isTrue(nulls) ? null : (draft.value?.(topic, step) ?? valueOf(topic, type, step));
   let now = chance.below(20);
+  let clock = 0;
   const list: Input[] = [];
   const count = chance.between(3, 40);
   for (let step = 0; step < count; step += 1) {
     now += chance.isTrue(0.06) ? chance.between(20, 60) : chance.below(6);
     const topic = chance.pick(topics);
     const { key, value } = draft.types[topic] ?? text;
+    if (draft.params.emitIntervalMs !== undefined && chance.isTrue(0.4))
+      list.push({ advanceWallClockTo: (clock += chance.below(12)) });
     const ts = chance.isTrue(outOfOrder) ? Math.max(0, now - chance.between(1, lateMs)) : now;
     list.push({ topic, key: keyFor(topic, key), value: valueFor(topic, value, step), ts });
   }
@@ -337,7 +341,8 @@ function windowed(chance: Chance, kind: NonNullable<Params['windows']>): Draft {
 function windowParams(chance: Chance, windows: NonNullable<Params['windows']>): Params {
   const graceMs = chance.pick(spans);
   const sizeMs = chance.pick(sizes);
-  const common: Params = { windows, graceMs, retentionMs: dayMs };
+  // The shortest retention that the windows allow is the default.
+  const common: Params = { windows, graceMs, ...(chance.isTrue(0.75) ? { retentionMs: dayMs } : {}) };
   switch (windows) {
     case 'tumbling':
       return { ...common, sizeMs };

@@ -145,6 +145,41 @@ describe('a join of two streams', () => {
     expect(join.pipe('l', 'a', 'L', 100)).toEqual([]);
   });
 
+  test('a record that fails moves neither the time of the join nor what waits in it', () => {
+    const failing = (value: string | null, other: string | null): string => {
+      if (value === 'bad') throw new Error('bad');
+      return joiner(value, other);
+    };
+    const topology = defineTopology('pairs', (t) => {
+      t.stream(left, { onError: 'skip' })
+        .outerJoinStream('pair', t.stream(right), {
+          windows: { beforeMs: 10, afterMs: 10, graceMs: 0 },
+          joiner: failing,
+        })
+        .withSerdes({ valueSerde: stringSerde })
+        .to(output);
+    });
+    const driver = new TestDriver(topology);
+    const pipe = (topic: typeof left, key: string, value: string, timestampMs: number): readonly unknown[] => {
+      driver.pipe(topic, key, value, { timestampMs });
+      return driver.read(output).map((record) => [record.value, record.timestampMs]);
+    };
+    expect(pipe(left, 'a', 'L', 100)).toEqual([]);
+    expect(pipe(right, 'b', 'R', 195)).toEqual([['L+null', 100]]);
+    expect(pipe(left, 'c', 'M', 196)).toEqual([]);
+    expect(pipe(left, 'd', 'good', 190)).toEqual([]);
+    expect(pipe(right, 'd', 'S', 206)).toEqual([
+      ['good+null', 190],
+      ['null+R', 195],
+    ]);
+    expect(pipe(right, 'e', 'T', 207)).toEqual([['M+null', 196]]);
+    // Closes the window of S before it fails.
+    expect(pipe(left, 'e', 'bad', 217)).toEqual([]);
+    expect(pipe(left, 'f', 'V', 207)).toEqual([]);
+    expect(pipe(right, 'f', 'W', 207)).toEqual([['V+W', 207]]);
+    expect(pipe(right, 'g', 'X', 217)).toEqual([['null+S', 206]]);
+  });
+
   test('rows beyond retention leave the store', async () => {
     const join = new Join('inner', { beforeMs: 1, afterMs: 1, graceMs: 0 });
     for (let timestampMs = 0; timestampMs < 200; timestampMs += 1) join.pipe('l', 'a', 'L', timestampMs);
