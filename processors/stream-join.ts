@@ -156,11 +156,14 @@ class JoinSide {
     if (unjoined === undefined || oldest.ms + this.#afterMs + graceMs >= streamTime.ms) return;
     oldest.ms = never;
     const isOpen = { left: false, right: false };
+    const areBothOpen = (): boolean => isOpen.left && isOpen.right;
     for (const { values, ...waiting } of unjoined.all()) {
       oldest.ms = waiting.timestampMs;
-      if (isOpen.left && isOpen.right) return;
+      if (areBothOpen()) return;
       if (waiting.timestampMs + this.#waitMs(waiting.side) + graceMs >= streamTime.ms) {
         isOpen[waiting.side] = true;
+        // Records of one key and time count one by one: the second one ends the look.
+        if (values.length > 1 && areBothOpen()) return;
         continue;
       }
       for (const value of values) this.#forwardUnjoined(record, waiting, value);
@@ -209,7 +212,7 @@ export function selfJoin({ step, windows, joiner, rows }: SelfJoin): CreateNode 
           context.drop(key === null ? 'null-key' : 'null-value');
           return;
         }
-        if (timestampMs > streamTime.ms) streamTime.ms = timestampMs;
+        streamTime.ms = Math.max(streamTime.ms, timestampMs);
         const emit = (left: unknown, right: unknown, otherMs: number): void => {
           const joined = expectResult(step, joiner(left, right, key));
           context.forward({ key, value: joined, timestampMs: Math.max(timestampMs, otherMs), headers });

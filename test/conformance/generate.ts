@@ -181,6 +181,7 @@ function inputs(chance: Chance, draft: Draft): readonly Input[] {
   const valueFor = (topic: string, type: TypeName, step: number): unknown =>
     chance.isTrue(nulls) ? null : (draft.value?.(topic, step) ?? valueOf(topic, type, step));
   let now = chance.below(20);
+  const hasClock = draft.params.emitIntervalMs !== undefined;
   let clock = 0;
   const list: Input[] = [];
   const count = chance.between(3, 40);
@@ -188,17 +189,16 @@ function inputs(chance: Chance, draft: Draft): readonly Input[] {
     now += chance.isTrue(0.06) ? chance.between(20, 60) : chance.below(6);
     const topic = chance.pick(topics);
     const { key, value } = draft.types[topic] ?? text;
-    if (draft.params.emitIntervalMs !== undefined && chance.isTrue(0.4))
-      list.push({ advanceWallClockTo: (clock += chance.below(12)) });
+    if (hasClock && chance.isTrue(0.4)) list.push({ advanceWallClockTo: (clock += chance.below(12)) });
     const ts = chance.isTrue(outOfOrder) ? Math.max(0, now - chance.between(1, lateMs)) : now;
     list.push({ topic, key: keyFor(topic, key), value: valueFor(topic, value, step), ts });
   }
-  if (draft.closes === true && chance.isTrue(0.8)) {
-    const topic = topics[0] ?? '';
-    const { key, value } = draft.types[topic] ?? text;
-    list.push({ topic, key: keyOf(chance, key, 4), value: valueOf(topic, value, count), ts: now + 1000 });
-  }
-  return list;
+  return draft.closes === true && chance.isTrue(0.8) ? [...list, closing(chance, draft, now + 1000)] : list;
+}
+
+function closing(chance: Chance, { types }: Draft, ts: number): Input {
+  const [[topic, { key, value }] = ['', text]] = Object.entries(types);
+  return { topic, key: keyOf(chance, key, 4), value: valueOf(topic, value, 99), ts };
 }
 
 function keyOf(chance: Chance, type: TypeName, count: number): unknown {
