@@ -1,10 +1,13 @@
-import { expect, test } from '@jest/globals';
+import { expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
 import { silentLogger, systemClock, systemRandom } from '../../clock.ts';
 import { memoryLog } from '../../connectors/embedded/embedded-log.ts';
 import { assignShards, decodeShards, encodeShards } from '../../connectors/shard-assignment.ts';
 import { SharedWork } from '../../connectors/shared-work.ts';
 import { until } from '../support/cluster.ts';
+
+// Longer than any wait within: what is waited for in vain is named.
+jest.setTimeout(240_000);
 
 const shards = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 4 }), { maxLength: 12 });
 const members = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 5 });

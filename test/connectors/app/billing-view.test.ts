@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import pg from 'pg';
 import { silentLogger, systemClock, systemRandom } from '../../../clock.ts';
 import type { Database } from '../../../connectors/database.ts';
@@ -13,6 +13,9 @@ import type { TransactionEvent } from '../../../schemas/app/billing/transaction.
 import { produce, until } from '../../support/cluster.ts';
 import { startPostgres, type RunningPostgres } from '../../support/postgres.ts';
 import { testSink } from '../../support/sinks.ts';
+
+// Longer than any wait within: what is waited for in vain is named.
+jest.setTimeout(240_000);
 
 const topics = billingTopics();
 const waitMs = 60_000;

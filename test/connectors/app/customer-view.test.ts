@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import pg from 'pg';
 import type { SearchParameters } from '../../../api/app/customer-search.ts';
 import { searchView } from '../../../api/app/customer-view-search.ts';
@@ -22,6 +22,9 @@ import { SystemBServer, customerOfB } from '../../support/customer/system-b-serv
 import { startPostgres, type RunningPostgres } from '../../support/postgres.ts';
 import { testSink } from '../../support/sinks.ts';
 
+// Longer than any wait within: what is waited for in vain is named.
+jest.setTimeout(240_000);
+
 const topics = customerTopics();
 const waitMs = 60_000;
 let postgres: RunningPostgres;
@@ -34,7 +37,7 @@ let count = 0;
 
 beforeAll(async () => {
   postgres = await startPostgres();
-}, 180_000);
+});
 
 afterAll(async () => {
   await postgres.stop();
@@ -247,7 +250,7 @@ describe('the view of customers', () => {
     await until('the rows equal the topic', sameAsTopic, waitMs);
     expect(await query('SELECT * FROM lowered')).toEqual([]);
     expect(await readAll(log, topics.dlq)).toEqual([]);
-  }, 120_000);
+  });
 
   test('while the database is away the sink waits and puts nothing aside, then goes on', async () => {
     await produce(log, topics.merged, [{ key: 'a@x.test', value: customer('a@x.test', 1) }]);
@@ -267,7 +270,7 @@ describe('the view of customers', () => {
     await until('it waits no longer', () => !sink.counts.isWaiting, waitMs);
     expect(await readAll(log, topics.dlq)).toEqual([]);
     expect(sink.counts.deadLetters).toBe(0);
-  }, 120_000);
+  });
 
   test('what cannot be read or stored is put aside once, with its bytes, and stops nothing else', async () => {
     const raw = { name: topics.merged.name, key: stringSerde, value: bytesSerde };
@@ -406,5 +409,5 @@ describe('the view of customers', () => {
       await systemB.stop();
       await rm(directory, { recursive: true, force: true });
     }
-  }, 180_000);
+  });
 });

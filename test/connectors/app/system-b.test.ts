@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { silentLogger, systemClock, systemRandom } from '../../../clock.ts';
 import { memoryLog, type EmbeddedLog } from '../../../connectors/embedded/embedded-log.ts';
 import type { Fetch } from '../../../connectors/http-source.ts';
@@ -8,6 +8,9 @@ import { connectorTopics } from '../../../schemas/app/connector-topics.ts';
 import { until } from '../../support/cluster.ts';
 import { createPollTopics, eventsOfB, pollerOfB, type PolledBOptions } from '../../support/customer/polled-b.ts';
 import { SystemBServer, customerOfB } from '../../support/customer/system-b-server.ts';
+
+// Longer than any wait within: what is waited for in vain is named.
+jest.setTimeout(240_000);
 
 let log: EmbeddedLog;
 let server: SystemBServer;
