@@ -5,11 +5,16 @@ import { customerRoutes } from './api/app/customer-routes.ts';
 import { findCustomer } from './api/app/find-customer.ts';
 import { sourceRoutes } from './api/app/source-routes.ts';
 import { systemClock } from './clock.ts';
+import { Generations, type GenerationsOptions } from './generations.ts';
 import { customerSamples } from './connectors/app/customer-samples.ts';
 import { customerStates } from './processors/app/customer/processors.ts';
 import { defaultPolicy } from './schemas/app/customer/policy.ts';
 import { connectorTopics } from './schemas/app/connector-topics.ts';
+import type { RecordFormat } from './schemas/app/record-format.ts';
 import { customerTopics } from './schemas/app/customer/topics.ts';
+import type { Settings } from './settings.ts';
+import type { Topology } from './topology/graph.ts';
+import type { StreamInstance } from './topology/runtime/stream-instance.ts';
 import { customerMerge, customerMergeName } from './topology/app/customer-merge.ts';
 
 const nowMs = (): number => systemClock.nowMs();
@@ -33,3 +38,41 @@ export const applications: readonly Application[] = [
   },
   ...billingApplications(systemClock),
 ];
+
+/** What an application is called towards the log. */
+export function applicationIdOf({ applicationId }: Pick<Settings, 'applicationId'>, name: string): string {
+  return applicationId === undefined ? name : `${applicationId}-${name}`;
+}
+
+export interface GenerationParts extends Omit<GenerationsOptions, 'name' | 'topic' | 'inputs' | 'create' | 'serve'> {
+  readonly format: RecordFormat;
+  readonly make: (applicationId: string, topology: Topology) => StreamInstance;
+  /** Those that answer: one that takes the place of another is put there at once. */
+  readonly instances: StreamInstance[];
+}
+
+/** For those of the applications whose state can be made anew, by name; not yet started. */
+export function generationsOf(
+  chosen: readonly Application[],
+  settings: Pick<Settings, 'applicationId' | 'topicPrefix'>,
+  { make, instances, format, ...parts }: GenerationParts,
+): ReadonlyMap<string, Generations> {
+  const found = new Map<string, Generations>();
+  for (const { name, topology, generations } of chosen) {
+    const declared = generations?.(settings.topicPrefix);
+    if (declared === undefined) continue;
+    const options: GenerationsOptions = {
+      ...parts,
+      ...declared,
+      name: applicationIdOf(settings, name),
+      create: (applicationId) => make(applicationId, topology(settings.topicPrefix, format)),
+      serve: (now, before) => {
+        const place = before === undefined ? -1 : instances.indexOf(before);
+        if (place < 0) instances.push(now);
+        else instances[place] = now;
+      },
+    };
+    found.set(name, new Generations(options));
+  }
+  return found;
+}

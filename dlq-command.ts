@@ -1,14 +1,10 @@
 /** `dlq list | show | replay | discard`: dead letters from the command line, through the same API that HTTP clients use. */
 import { parseArgs } from 'node:util';
+import type { Answer, Request } from './api-client.ts';
 import { isObject } from './api/peer-answer.ts';
 
-export interface Answer {
-  readonly status: number;
-  readonly body: unknown;
-}
-
 export interface DlqConsole {
-  readonly request: (method: 'GET' | 'POST', path: string, body?: object) => Promise<Answer>;
+  readonly request: Request;
   readonly print: (line: string) => void;
   /** Who decides, unless `--by` says otherwise. */
   readonly user: string;
@@ -135,21 +131,4 @@ function refused(what: string, { status, body }: Answer, console: DlqConsole): 1
   const detail: unknown = isObject(body) ? body['detail'] : undefined;
   console.print(`${what}  ${String(status)} ${typeof detail === 'string' ? printable(detail) : 'no answer'}`);
   return 1;
-}
-
-/** Asks a running instance. */
-export function requestTo(url: string, headers: Readonly<Record<string, string>>): DlqConsole['request'] {
-  return async (method, path, body) => {
-    const sent = body === undefined ? { headers } : { headers: { ...headers, 'content-type': 'application/json' } };
-    try {
-      const response = await fetch(new URL(path, url), {
-        method,
-        ...sent,
-        body: body === undefined ? null : JSON.stringify(body),
-      });
-      return { status: response.status, body: await response.json() };
-    } catch {
-      return { status: 0, body: { detail: `nothing that is Rivulet answers at ${url}` } };
-    }
-  };
 }

@@ -1,4 +1,6 @@
 /** What people who start the application are shown: where it listens, what to try, and customers worth a look. */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 import type { Application, Ask } from './api/app/application.ts';
 import type { Clock, Logger } from './clock.ts';
@@ -60,4 +62,11 @@ export function createLogger({ logLevel }: Settings, terminal: Terminal, clock: 
 
 export function describeLog({ kafka, dataDir }: Settings): string {
   return kafka === undefined ? `the embedded log in ${dataDir}` : `Kafka at ${kafka.brokers.join(', ')}`;
+}
+
+export function version(): string {
+  const file = fileURLToPath(import.meta.resolve('rivulet/package.json'));
+  const parsed: unknown = JSON.parse(readFileSync(file, 'utf8'));
+  const isPackage = typeof parsed === 'object' && parsed !== null && 'version' in parsed;
+  return isPackage ? String(parsed.version) : '';
 }

@@ -1,13 +1,11 @@
 /** Starts the application: the only file that chooses implementations. */
-import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 import type { SourceWatch } from './api/app/source-routes.ts';
 import { applicationConnectors, noSources } from './application-connectors.ts';
 import type { Application } from './api/app/application.ts';
-import { applications } from './applications.ts';
+import { applicationIdOf, applications, generationsOf } from './applications.ts';
 import { isLoopback } from './api/access.ts';
 import { checkStoreNames } from './api/placement.ts';
 import { createApi } from './api/server.ts';
@@ -19,11 +17,15 @@ import { kafkaLog, type KafkaOptions } from './connectors/kafka/kafka-log.ts';
 import type { Database } from './connectors/database.ts';
 import type { Log } from './connectors/log.ts';
 import { postgresDatabase } from './connectors/postgres/postgres-database.ts';
-import type { OutgoingRecord } from './connectors/outgoing-record.ts';
+import type { OutgoingRecord, WrittenRecord } from './connectors/outgoing-record.ts';
 import { openDataDirectory, type DataDirectory } from './data-directory.ts';
-import { dlqCommand, parseDlqArguments, requestTo, type DlqConsole } from './dlq-command.ts';
+import { dlqCommand, parseDlqArguments, type DlqConsole } from './dlq-command.ts';
+import { requestTo } from './api-client.ts';
+import type { Generations } from './generations.ts';
+import { projectionCommand } from './projection-command.ts';
 import { StreamError } from './errors.ts';
-import { askerOf, createLogger, describeLog, printExamples, showFindings } from './guide.ts';
+import { askerOf, createLogger, describeLog, printExamples, showFindings, version } from './guide.ts';
+import { instanceMaker } from './instance-maker.ts';
 import { createProgress } from './progress.ts';
 import { feedRecords } from './record-feed.ts';
 import { createRecordWriter, type RecordWriter } from './record-writer.ts';
@@ -34,7 +36,7 @@ import { Shutdown, endOnBugs, endOnSignals } from './shutdown.ts';
 import { levelStores } from './state-stores/level.ts';
 import { createTerminal, type Terminal } from './terminal.ts';
 import { createDeadLetterDesk, type DeadLetterDesk } from './topology/runtime/dead-letter-desk.ts';
-import { createInstance, type StreamInstance } from './topology/runtime/stream-instance.ts';
+import type { StreamInstance } from './topology/runtime/stream-instance.ts';
 import { createTopics } from './user-topics.ts';
 
 const clock = systemClock;
@@ -100,8 +102,16 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
   shutdown.add('record writer', () => writer.close());
   const surrounding = openConnectors(settings, { log, logger, writer, shutdown, format: schemas.format });
   const deadLetters = desksOf(chosen, settings, { log, ...schemas });
-  const api = openApi(settings, { chosen, instances, deadLetters, logger, writer, schemas, ...surrounding });
-  const listening = await api.listen({ host: settings.host, port: settings.port });
+  const stores = levelStores({ directory: join(directory.path, 'state'), logger, random });
+  let listening = '';
+  const { instanceId } = directory;
+  const host = { log, stores, clock, random, logger };
+  const make = instanceMaker(settings, { ...host, instanceId, listening: () => listening });
+  const generations = generationsOf(chosen, settings, { ...host, ...schemas, make, instances });
+  shutdown.add('generations', () => Promise.all([...generations.values()].map((one) => one.close())));
+  const parts = { chosen, instances, deadLetters, logger, writer, schemas, generations, log, ...surrounding };
+  const api = openApi(settings, parts);
+  listening = await api.listen({ host: settings.host, port: settings.port });
   // Closed first: nobody asks instances that commit for the last time.
   shutdown.add('api', () => closeApi(api));
   terminal.line(`Rivulet ${version()}, instance ${directory.instanceId}, on ${describeLog(settings)}`);
@@ -110,11 +120,13 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
   const feed = await prepareTopics(settings, chosen, { log, ...schemas }, surroundings);
   if (shutdown.signal.aborted) return;
   for (const connector of surrounding.connectors) connector.start();
-  instances.push(...makeInstances(chosen, settings, { directory, log, logger, listening, ...schemas }));
+  for (const { name, topology } of chosen.filter((one) => !generations.has(one.name)))
+    instances.push(make(applicationIdOf(settings, name), topology(settings.topicPrefix, schemas.format)));
   checkStoreNames(instances);
   printExamples(listening, chosen, terminal);
   await Promise.all([
     ...instances.map((instance) => instance.start()),
+    ...[...generations.values()].map((one) => one.start()),
     watch(instances, terminal, shutdown.signal),
     feed?.(),
     showFindings(listening, chosen, askerOf(api, settings), { terminal, clock, signal: shutdown.signal }),
@@ -190,13 +202,28 @@ interface ApiParts {
   readonly connectors?: readonly Connector[];
   readonly sources?: SourceWatch;
   readonly view?: Database | undefined;
+  readonly generations?: ReadonlyMap<string, Generations>;
+  readonly log?: Log;
 }
 
 function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
-  const { chosen, instances, deadLetters, logger, writer, schemas, connectors = [], sources = noSources, view } = parts;
+  const {
+    chosen,
+    instances,
+    deadLetters,
+    logger,
+    writer,
+    schemas,
+    connectors = [],
+    sources = noSources,
+    generations,
+    log,
+    view,
+  } = parts;
   const { host, advertisedUrl, peerHosts, allowInsecure, rateLimitPerSecond, topicPrefix } = settings;
-  const { format, routes } = schemas;
-  const ports = { write: (record: OutgoingRecord) => writer.write(record), topicPrefix, format, sources, view };
+  const write = (record: OutgoingRecord): Promise<WrittenRecord> => writer.write(record);
+  const { format } = schemas;
+  const ports = { write, topicPrefix, format, sources, log, instances, view };
   return createApi({
     instances,
     clock,
@@ -204,7 +231,10 @@ function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
     host,
     deadLetters,
     measures: () => connectors.flatMap((connector) => connector.measures()),
-    routes: [...routes, ...chosen.flatMap((application) => application.routes?.(ports) ?? [])],
+    routes: [
+      ...schemas.routes,
+      ...chosen.flatMap(({ name, routes }) => routes?.({ ...ports, rebuilding: generations?.get(name) }) ?? []),
+    ],
     apiToken: settings.apiToken?.reveal(),
     adminToken: settings.adminToken?.reveal(),
     allowInsecure,
@@ -212,10 +242,6 @@ function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
     rateLimitPerSecond,
     version: version(),
   });
-}
-
-function applicationIdOf({ applicationId }: Settings, name: string): string {
-  return applicationId === undefined ? name : `${applicationId}-${name}`;
 }
 
 /** For the applications that put records aside. */
@@ -236,42 +262,6 @@ function desksOf(
 interface LogAndFormat {
   readonly log: Log;
   readonly format: RecordFormat;
-}
-
-interface InstanceParts extends LogAndFormat {
-  readonly directory: DataDirectory;
-  readonly logger: Logger;
-  readonly listening: string;
-}
-
-function makeInstances(
-  chosen: readonly Application[],
-  settings: Settings,
-  { directory, log, logger, listening, format }: InstanceParts,
-): readonly StreamInstance[] {
-  const { guarantee, commitIntervalMs, sessionTimeoutMs, transactionTimeoutMs, standbys, staticMembership } = settings;
-  const stores = levelStores({ directory: join(directory.path, 'state'), logger, random });
-  const isDefinite = settings.host !== '0.0.0.0' && settings.host !== '::';
-  const advertisedUrl = settings.advertisedUrl ?? (isDefinite ? listening : undefined);
-  if (advertisedUrl === undefined)
-    logger.warn('other instances cannot ask this one: HOST is no definite address, set ADVERTISED_URL');
-  return chosen.map(({ name, topology }) =>
-    createInstance({
-      applicationId: applicationIdOf(settings, name),
-      instanceId: directory.instanceId,
-      topology: topology(settings.topicPrefix, format),
-      host: { clock, random, log, stores, logger, fault: () => undefined, sometimes: () => undefined },
-      ...(advertisedUrl === undefined ? {} : { advertisedUrl }),
-      guarantee,
-      commitIntervalMs,
-      // Without a network between, waiting for more before a commit gains nothing.
-      ...(settings.kafka === undefined ? { commitGapMs: 0 } : {}),
-      sessionTimeoutMs,
-      transactionTimeoutMs,
-      standbys,
-      staticMembership,
-    }),
-  );
 }
 
 // ---- running --------------------------------------------------------------------------------------------------------
@@ -342,13 +332,6 @@ function settingsOrExit(terminal: Terminal): Settings {
   }
 }
 
-function version(): string {
-  const file = fileURLToPath(import.meta.resolve('rivulet/package.json'));
-  const parsed: unknown = JSON.parse(readFileSync(file, 'utf8'));
-  const isPackage = typeof parsed === 'object' && parsed !== null && 'version' in parsed;
-  return isPackage ? String(parsed.version) : '';
-}
-
 // ---- dead letters ---------------------------------------------------------------------------------------------------
 
 /** Asks a running instance, or, where Kafka is named and no URL, the log itself through an API of its own that nobody else reaches. */
@@ -357,8 +340,7 @@ async function dlq(args: readonly string[]): Promise<number> {
   const parsed = parseDlqArguments(args);
   const screen = { print: (line: string) => process.stdout.write(`${line}\n`), user: userInfo().username };
   const url = parsed?.values['url'] ?? (settings.kafka === undefined ? `http://127.0.0.1:${settings.port}` : undefined);
-  const token = settings.adminToken ?? settings.apiToken;
-  const headers = token === undefined ? {} : { authorization: `Bearer ${token.reveal()}` };
+  const headers = adminHeaders(settings);
   if (url !== undefined) return await dlqCommand(parsed, { ...screen, request: requestTo(url, headers) });
   const { kafka } = settings;
   const log = kafkaLog(
@@ -389,5 +371,21 @@ async function dlq(args: readonly string[]): Promise<number> {
   }
 }
 
-if (process.argv[2] === 'dlq') process.exit(await dlq(process.argv.slice(3)));
+/** Of running instances: asks one of them. */
+async function projection(args: readonly string[]): Promise<number> {
+  const settings = settingsOrExit(createTerminal(process.stdout, clock));
+  const print = (line: string): boolean => process.stdout.write(`${line}\n`);
+  const url = process.env['API_URL'] ?? `http://127.0.0.1:${settings.port}`;
+  return await projectionCommand(args, { request: requestTo(url, adminHeaders(settings)), print, clock });
+}
+
+function adminHeaders({ adminToken, apiToken }: Settings): Readonly<Record<string, string>> {
+  const token = adminToken ?? apiToken;
+  return token === undefined ? {} : { authorization: `Bearer ${token.reveal()}` };
+}
+
+const commands: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = { dlq, projection };
+
+const command = commands[process.argv[2] ?? ''];
+if (command !== undefined) process.exit(await command(process.argv.slice(3)));
 await main();

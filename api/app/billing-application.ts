@@ -11,15 +11,17 @@ import {
 } from '../../processors/app/billing/projections.ts';
 import { sagaTimers, transactions } from '../../processors/app/billing/saga-processor.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
+import { billingBalances, billingBalancesName } from '../../topology/app/billing-balances.ts';
 import { billingLedger, billingLedgerName } from '../../topology/app/billing-ledger.ts';
 import { billingProjections, billingProjectionsName } from '../../topology/app/billing-projections.ts';
 import { billingSaga, billingSagaName } from '../../topology/app/billing-saga.ts';
-import { newTopics, type Application } from './application.ts';
+import { newTopics, type Application, type RoutePorts } from './application.ts';
 import type { Routes } from '../routes.ts';
 import { holdsRoutes, transactionsOfAccountRoutes } from './account-routes.ts';
 import { billingAdminRoutes } from './billing-admin-routes.ts';
-import { billingProjectionRoutes } from './billing-projection-routes.ts';
+import { billingProjectionRoutes, dailyRoutes } from './billing-projection-routes.ts';
 import { billingRoutes } from './billing-routes.ts';
+import { rebuildRoutes } from './rebuild-routes.ts';
 
 /** Every topology names all topics: whichever starts first creates them. */
 const topics = (topicPrefix: string): readonly NewTopic[] => newTopics(billingTopics(topicPrefix));
@@ -47,18 +49,43 @@ export function billingApplications(clock: Clock): readonly Application[] {
       name: billingProjectionsName,
       topology: billingProjections,
       topics,
-      routes: () => projectionRoutes(clock),
+      routes: () => projectionRoutes(),
+      examples: ['/accounts/user-1/transactions?limit=5'],
+    },
+    {
+      name: billingBalancesName,
+      topology: billingBalances,
+      topics,
+      generations: (topicPrefix) => {
+        const { generations, accountEvents } = billingTopics(topicPrefix);
+        return { topic: generations.name, inputs: [accountEvents.name] };
+      },
+      routes: (ports) => balanceRoutes(ports, clock),
       examples: ['/accounts/user-1/balance', '/accounts/user-1/history?limit=5'],
     },
   ];
 }
 
-function projectionRoutes(clock: Clock): Routes {
-  const stores = { balances: accountBalances, history: balanceHistory, effective: effectiveHistory, dailyTotals };
-  const balances = billingProjectionRoutes({ ...stores, clock });
+function projectionRoutes(): Routes {
+  const days = dailyRoutes(dailyTotals);
   const ofAccounts = transactionsOfAccountRoutes(accountTransactions);
   return (scope) => {
-    balances(scope);
+    days(scope);
     ofAccounts(scope);
+  };
+}
+
+function balanceRoutes({ topicPrefix, format, ...ports }: RoutePorts, clock: Clock): Routes {
+  const { accountEvents } = billingTopics(topicPrefix, format);
+  const balances = billingProjectionRoutes({
+    balances: accountBalances,
+    history: balanceHistory,
+    effective: effectiveHistory,
+    clock,
+  });
+  const rebuilding = rebuildRoutes({ ...ports, accountEvents });
+  return (scope) => {
+    balances(scope);
+    rebuilding(scope);
   };
 }

@@ -26,7 +26,6 @@ export interface BillingProjectionOptions {
   readonly history: TypedStore<string, BalanceEntry>;
   readonly effective: TypedStore<string, BalanceEntry>;
   readonly clock: Clock;
-  readonly dailyTotals: TypedStore<string, DailyTotal>;
 }
 
 interface Paging {
@@ -74,7 +73,6 @@ export function billingProjectionRoutes(options: BillingProjectionOptions): Rout
   return (scope) => {
     balanceRoute(scope, options);
     historyRoute(scope, options);
-    dailyRoute(scope, options);
   };
 }
 
@@ -231,7 +229,13 @@ function historyRoute({ app, queries }: RouteScope, { history }: BillingProjecti
   });
 }
 
-function dailyRoute({ app, queries }: RouteScope, { dailyTotals }: BillingProjectionOptions): void {
+export function dailyRoutes(dailyTotals: TypedStore<string, DailyTotal>): Routes {
+  return (scope) => {
+    dailyRoute(scope, dailyTotals);
+  };
+}
+
+function dailyRoute({ app, queries }: RouteScope, dailyTotals: TypedStore<string, DailyTotal>): void {
   app.get('/analytics/daily', {
     schema: {
       querystring: {

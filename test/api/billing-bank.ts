@@ -22,7 +22,8 @@ import { FakeCluster, FakeInstance, apiOf, hurriedClock, type Api } from './fake
 const { requests } = billingTopics();
 const clock = { ...hurriedClock, nowMs: () => startMs };
 const shownBySaga = [transactions, sagaTimers];
-const shownByProjections = [accountBalances, balanceHistory, effectiveHistory, dailyTotals, accountTransactions];
+const shownByBalances = [accountBalances, balanceHistory, effectiveHistory];
+const shownByProjections = [dailyTotals, accountTransactions];
 export interface Bank {
   /** Lets time pass. */
   pass(ms: number): void;
@@ -35,7 +36,7 @@ export interface Bank {
 }
 
 export function openBank(write?: () => Promise<void>): Bank {
-  const cluster = new FakeCluster({ specs: [...shownBySaga, ...shownByProjections, holds] });
+  const cluster = new FakeCluster({ specs: [...shownBySaga, ...shownByBalances, ...shownByProjections, holds] });
   const bench = new BillingBench();
   const written: SagaRequest[] = [];
   let done = 0;
@@ -71,6 +72,7 @@ export function openBank(write?: () => Promise<void>): Bank {
       };
       for (const spec of shownBySaga) await show(bench.saga, spec);
       await show(bench.ledger, holds);
+      for (const spec of shownByBalances) await show(bench.balances, spec);
       for (const spec of shownByProjections) await show(bench.projections, spec);
     },
   };

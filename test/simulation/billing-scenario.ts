@@ -4,6 +4,7 @@ import { withAmountsAsText } from '../../schemas/app/billing/money.ts';
 import { uuid5 } from '../../schemas/app/billing/names.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
 import { canonicalJson } from '../../schemas/serde.ts';
+import { billingBalances } from '../../topology/app/billing-balances.ts';
 import { billingLedger } from '../../topology/app/billing-ledger.ts';
 import { billingProjections } from '../../topology/app/billing-projections.ts';
 import { billingSaga } from '../../topology/app/billing-saga.ts';
@@ -19,7 +20,7 @@ const topicNames = Object.values<{ readonly name: string }>({ ...topics }).map((
 
 export const billingScenario: Scenario = {
   name: 'billing',
-  topologies: [billingSaga(), billingLedger(), billingProjections()],
+  topologies: [billingSaga(), billingLedger(), billingProjections(), billingBalances()],
   marks: ['input: aborted'],
   topics: topicNames.map((name) => ({ name })),
   inputs,

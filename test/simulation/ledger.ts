@@ -4,6 +4,7 @@ import { partitionId } from '../../schemas/record.ts';
 
 /** One transaction of an instance, as it was sent. */
 export interface ObservedTransaction {
+  readonly applicationId: string;
   readonly instanceId: string;
   generation: number;
   readonly offsets: OffsetToCommit[];
@@ -20,7 +21,7 @@ interface LastCommit {
 
 export class Ledger {
   readonly violations: string[] = [];
-  /** By `partitionId` of the inputs. */
+  /** By application and `partitionId` of its inputs, see `inputOf`. */
   readonly inputs = new Map<string, LastCommit>();
   /** By `partitionId`: everything below was decided when it was written. */
   readonly ends = new Map<string, number>();
@@ -28,12 +29,12 @@ export class Ledger {
   records = 0;
 
   /** Committed offsets only grow; a task is in one pair of hands per generation, and never in those of an earlier one. */
-  committed({ instanceId, generation, offsets, ends, records }: ObservedTransaction): void {
+  committed({ applicationId, instanceId, generation, offsets, ends, records }: ObservedTransaction): void {
     this.transactions += 1;
     this.records += records;
     for (const [id, end] of ends) this.ends.set(id, Math.max(end, this.ends.get(id) ?? 0));
     for (const { topic, partition, offset } of offsets) {
-      const id = partitionId(topic, partition);
+      const id = inputOf(applicationId, partitionId(topic, partition));
       const last = this.inputs.get(id);
       this.inputs.set(id, { offset, generation, instanceId });
       if (last === undefined) continue;
@@ -45,4 +46,8 @@ export class Ledger {
         this.violations.push(`${id} was committed by two owners, ${by}`);
     }
   }
+}
+
+export function inputOf(applicationId: string, partition: string): string {
+  return `${applicationId} ${partition}`;
 }

@@ -65,7 +65,7 @@ export class Machine {
       this.#onStep(process, step);
     };
     this.process = process;
-    const hosts = scenario.topologies.map((topology) => ({ topology, host: this.#host(process) }));
+    const hosts = scenario.topologies.map((topology) => ({ topology, host: this.#host(process, topology.name) }));
     this.#clients = hosts.map(({ host }) => host.log);
     this.instances = hosts.map(({ topology, host }) => this.#instance(topology, host));
     this.note('starts');
@@ -151,7 +151,7 @@ export class Machine {
     });
   }
 
-  #host(process: SimProcess): Host {
+  #host(process: SimProcess, applicationId: string): Host {
     const { plan, trace, log, network, ledger } = this.#options;
     // Whose commit is being sent: the network takes it along.
     let committing: ObservedTransaction | undefined;
@@ -166,6 +166,7 @@ export class Machine {
       clock: process.clock,
       random: this.#chance,
       log: observedLog(log.client(carrier, process.clock), {
+        applicationId,
         instanceId: this.name,
         fetchBytes: plan.tuning.fetchBytes,
         committing: (transaction) => {

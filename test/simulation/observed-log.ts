@@ -4,6 +4,7 @@ import { partitionId } from '../../schemas/record.ts';
 import type { ObservedTransaction } from './ledger.ts';
 
 export interface ObservedLogOptions {
+  readonly applicationId: string;
   readonly instanceId: string;
   /** Upper bound of what one partition answers to a fetch: small, so that reading takes several. */
   readonly fetchBytes: number;
@@ -22,8 +23,11 @@ export function observedLog(client: Log, options: ObservedLogOptions): Log {
 }
 
 function observedProducer(producer: Producer, options: ObservedLogOptions): Producer {
-  const { instanceId } = options;
-  const begun = (): ObservedTransaction => ({ instanceId, generation: -1, offsets: [], ends: new Map(), records: 0 });
+  const { applicationId, instanceId } = options;
+  const begun = (): ObservedTransaction => ({
+    ...{ applicationId, instanceId, generation: -1 },
+    ...{ offsets: [], ends: new Map(), records: 0 },
+  });
   let transaction = begun();
   return {
     begin: () => {

@@ -4,7 +4,7 @@ import { toBinaryKey } from '../../state-stores/binary-key.ts';
 import type { StreamInstance } from '../../topology/runtime/stream-instance.ts';
 import type { StoreView } from '../../topology/runtime/view.ts';
 import type { Chance } from './chance.ts';
-import type { Ledger } from './ledger.ts';
+import { inputOf, type Ledger } from './ledger.ts';
 
 export interface Answer {
   readonly changelog: string;
@@ -41,7 +41,7 @@ export class Queries {
     const below = this.#ledger.ends.get(partitionId(changelog, partition)) ?? 0;
     const view = instance.localStore(store, partition);
     for (const [input, offset] of view.position())
-      if (offset > (this.#ledger.inputs.get(input)?.offset ?? Infinity))
+      if (offset > (this.#ledger.inputs.get(inputOf(instance.applicationId, input))?.offset ?? Infinity))
         this.#ledger.violations.push(`${who} answers for ${input} up to ${offset}, beyond what is committed`);
     void this.#read(view, { changelog, store, partition, below, asked: who });
   }

@@ -27,7 +27,7 @@ export type ReadTopic = <K, V>(topic: Topic<K, V>) => Promise<readonly ReadRecor
 
 export interface Scenario {
   readonly name: string;
-  /** Applications that every machine runs, each named after its topology. No two read one topic, or call a store the same. */
+  /** Applications that every machine runs, each named after its topology. No two call a store the same. */
   readonly topologies: readonly Topology[];
   /** Rare paths that its own inputs must reach. */
   readonly marks: readonly string[];

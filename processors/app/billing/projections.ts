@@ -26,13 +26,10 @@ export const effectiveHistory = defineStore('effective-history', { key: stringSe
 /** By `dailyKey`. */
 export const dailyTotals = defineStore('daily-totals', { key: stringSerde, value: dailyTotalSerde });
 
-/** The balance after an event. Throws `RECORD_INVALID` if one is missing in between: a wrong balance must not be shown. */
-export function projectBalance(before: Balance | undefined, event: AccountEvent): Balance {
+/** The balance after an event: every event says it. */
+export function balanceOf(event: AccountEvent | null): Balance {
+  if (event === null) throw new StreamError('RECORD_INVALID', 'an event is never empty');
   const { accountId, aggregateVersion: version, balanceAfter: balance, heldDebit: held, currency, recordedAt } = event;
-  if (version !== (before?.version ?? 0) + 1)
-    throw new StreamError('RECORD_INVALID', 'an event of the account is missing', {
-      facts: { expected: (before?.version ?? 0) + 1, version },
-    });
   return { accountId, balance, available: balance - held, held, currency, version, recordedAt };
 }
 
@@ -45,28 +42,31 @@ function entryOf(event: AccountEvent): BalanceEntry | undefined {
 
 const balanceStores = { accountBalances, balanceHistory, effectiveHistory };
 
-/** Forwards each account's balance. An event that came before is skipped. */
+/**
+ * Keeps each account's balance and its history. An event that came before is skipped. Throws `RECORD_INVALID` if one is missing in between: no balance is
+ * better than a wrong one.
+ */
 export const balanceStep = defineProcessor({
   name: 'balance',
   stores: balanceStores,
   process(
-    { value: event, timestampMs }: StreamRecord<string | null, AccountEvent | null>,
-    { stores, forward, drop }: ProcessorContext<string, Balance, typeof balanceStores>,
+    { value: event }: StreamRecord<string | null, AccountEvent | null>,
+    { stores, drop }: ProcessorContext<string, Balance, typeof balanceStores>,
   ) {
     if (event === null) throw new StreamError('RECORD_INVALID', 'an event is never empty');
-    const before = stores.accountBalances.get(event.accountId);
-    if (before !== undefined && event.aggregateVersion <= before.version) {
+    const { accountId, aggregateVersion: version } = event;
+    const expected = (stores.accountBalances.get(accountId)?.version ?? 0) + 1;
+    if (version < expected) {
       drop('duplicate');
       return;
     }
-    const balance = projectBalance(before, event);
-    stores.accountBalances.put(event.accountId, balance);
+    if (version > expected)
+      throw new StreamError('RECORD_INVALID', 'an event of the account is missing', { facts: { expected, version } });
+    stores.accountBalances.put(accountId, balanceOf(event));
     const entry = entryOf(event);
-    if (entry !== undefined) {
-      stores.balanceHistory.put(entryKey(entry.accountId, entry.recordedAt, entry.version), entry);
-      stores.effectiveHistory.put(entryKey(entry.accountId, entry.effectiveAt, entry.version), entry);
-    }
-    forward({ key: event.accountId, value: balance, timestampMs });
+    if (entry === undefined) return;
+    stores.balanceHistory.put(entryKey(accountId, entry.recordedAt, version), entry);
+    stores.effectiveHistory.put(entryKey(accountId, entry.effectiveAt, version), entry);
   },
 });
 

@@ -35,6 +35,8 @@ export interface BillingTopics {
   readonly balances: Topic<string, Balance>;
   /** By `day|currency|type`. */
   readonly dailyTotals: Topic<string, DailyTotal>;
+  /** Which generation of an application's state answers. */
+  readonly generations: Topic<Uint8Array, Uint8Array>;
   readonly deadLetter: Topic<Uint8Array, Uint8Array>;
 }
 const sevenDaysMs = 604_800_000;
@@ -68,11 +70,22 @@ export function billingTopics(prefix = '', format: RecordFormat = jsonFormat): B
     sagaEvents: topic('saga.events', sagaTransitionValue, { partitions: sagaEventPartitions, configs: forEver }),
     balances: topic('balances', balanceValue, { partitions, configs: compacted }),
     dailyTotals: topic('daily-totals', dailyTotalValue, { partitions, configs: compacted }),
+    ...bytesTopics(prefix),
+  });
+}
+
+function bytesTopics(prefix: string): Pick<BillingTopics, 'generations' | 'deadLetter'> {
+  const bytes = { key: bytesSerde, value: bytesSerde };
+  return {
+    generations: defineTopic({
+      ...bytes,
+      name: `${prefix}billing.generations`,
+      create: { partitions: 1, configs: compacted },
+    }),
     deadLetter: defineTopic({
-      key: bytesSerde,
-      value: bytesSerde,
+      ...bytes,
       name: `${prefix}billing.dead-letter`,
       create: { partitions: 1, configs: kept(thirtyDaysMs) },
     }),
-  });
+  };
 }

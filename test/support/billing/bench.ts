@@ -5,6 +5,7 @@ import type { SagaTransition, TransactionEvent } from '../../../schemas/app/bill
 import { uuid5 } from '../../../schemas/app/billing/names.ts';
 import { billingTopics, type BillingTopics } from '../../../schemas/app/billing/topics.ts';
 import { jsonFormat, type RecordFormat } from '../../../schemas/app/record-format.ts';
+import { billingBalances } from '../../../topology/app/billing-balances.ts';
 import { billingLedger } from '../../../topology/app/billing-ledger.ts';
 import { billingProjections } from '../../../topology/app/billing-projections.ts';
 import { billingSaga } from '../../../topology/app/billing-saga.ts';
@@ -26,6 +27,7 @@ interface Asked {
 export class BillingBench {
   readonly saga: TestDriver;
   readonly ledger: TestDriver;
+  readonly balances: TestDriver;
   readonly projections: TestDriver;
   readonly auditor = new Auditor();
   readonly accountEvents: AccountEvent[] = [];
@@ -41,11 +43,13 @@ export class BillingBench {
     this.saga = new TestDriver(billingSaga('', format), options);
     this.ledger = new TestDriver(billingLedger('', format), options);
     this.projections = new TestDriver(billingProjections('', format), options);
+    this.balances = new TestDriver(billingBalances('', format), options);
   }
 
   close(): void {
     this.saga.close();
     this.ledger.close();
+    this.balances.close();
     this.projections.close();
   }
 
@@ -85,7 +89,7 @@ export class BillingBench {
 
   /** Lets time pass for whoever reads the clock. */
   pass(ms: number): void {
-    for (const driver of [this.saga, this.ledger, this.projections]) driver.advanceWallClock(ms);
+    for (const driver of [this.saga, this.ledger, this.balances, this.projections]) driver.advanceWallClock(ms);
   }
 
   /** Carries everything across until nothing is left, `copies` times each. */
@@ -125,7 +129,8 @@ export class BillingBench {
     for (const { value } of this.ledger.read(this.#topics.accountEvents)) {
       this.auditor.watch(value!);
       this.accountEvents.push(value!);
-      this.projections.pipe(this.#topics.accountEvents, value!.accountId, value);
+      for (const driver of [this.balances, this.projections])
+        driver.pipe(this.#topics.accountEvents, value!.accountId, value);
     }
     const results = this.ledger.read(this.#topics.results);
     for (const { key, value } of results) this.saga.pipe(this.#topics.results, key, value);

@@ -94,11 +94,19 @@ export class BillingClient {
     });
   }
 
-  async balance(accountId: string): Promise<Readonly<Record<string, unknown>>> {
-    return await this.#insist(`the balance of ${accountId}`, async () => {
-      const { status, body } = await ask(`${this.#url()}/accounts/${accountId}/balance`);
+  /** As of that version, or a later one. */
+  async balanceAfter(accountId: string, version: number): Promise<Readonly<Record<string, unknown>>> {
+    return await this.#insist(`version ${String(version)} of ${accountId}`, async () => {
+      const token = encodeURIComponent(`${accountId}@${String(version)}`);
+      const { status, body } = await ask(`${this.#url()}/accounts/${accountId}/balance?after=${token}`);
       return status === 200 ? body : undefined;
     });
+  }
+
+  /** Which generation of balances answers, for each process. */
+  async generations(): Promise<string> {
+    const answers = await Promise.all(this.urls.map((url) => ask(`${url}/admin/projections/balance`)));
+    return answers.map(({ body }) => String(body['serving'])).join(' ');
   }
 
   async #command(key: string, path: string, body: Body): Promise<void> {

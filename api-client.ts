@@ -1,0 +1,26 @@
+/** Asks a running instance on behalf of a command line. */
+
+export interface Answer {
+  /** 0: nobody answered. */
+  readonly status: number;
+  readonly body: unknown;
+}
+
+export type Request = (method: 'GET' | 'POST', path: string, body?: object) => Promise<Answer>;
+
+/** Paths are relative to `url`; a path that is a URL is asked there. */
+export function requestTo(url: string, headers: Readonly<Record<string, string>>): Request {
+  return async (method, path, body) => {
+    const sent = body === undefined ? { headers } : { headers: { ...headers, 'content-type': 'application/json' } };
+    try {
+      const response = await fetch(new URL(path, url), {
+        method,
+        ...sent,
+        body: body === undefined ? null : JSON.stringify(body),
+      });
+      return { status: response.status, body: await response.json() };
+    } catch {
+      return { status: 0, body: { detail: `nothing that is Rivulet answers at ${url}` } };
+    }
+  };
+}

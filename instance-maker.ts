@@ -1,0 +1,45 @@
+/** Makes instances the way the settings want them. */
+import type { Clock, Logger, Random } from './clock.ts';
+import type { Log } from './connectors/log.ts';
+import type { Settings } from './settings.ts';
+import type { Stores } from './state-stores/store.ts';
+import type { Topology } from './topology/graph.ts';
+import { createInstance, type StreamInstance } from './topology/runtime/stream-instance.ts';
+
+export interface InstanceParts {
+  readonly instanceId: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly stores: Stores;
+  readonly logger: Logger;
+  /** Where the API listens, once it does. */
+  readonly listening: () => string;
+}
+
+type MakeInstance = (applicationId: string, topology: Topology) => StreamInstance;
+
+export function instanceMaker(settings: Settings, { instanceId, listening, ...host }: InstanceParts): MakeInstance {
+  const isDefinite = settings.host !== '0.0.0.0' && settings.host !== '::';
+  if (settings.advertisedUrl === undefined && !isDefinite)
+    host.logger.warn('other instances cannot ask this one: HOST is no definite address, set ADVERTISED_URL');
+  const { guarantee, commitIntervalMs, sessionTimeoutMs, transactionTimeoutMs, standbys, staticMembership } = settings;
+  return (applicationId, topology) => {
+    const advertisedUrl = settings.advertisedUrl ?? (isDefinite ? listening() : undefined);
+    return createInstance({
+      applicationId,
+      instanceId,
+      topology,
+      host: { ...host, fault: () => undefined, sometimes: () => undefined },
+      ...(advertisedUrl === undefined ? {} : { advertisedUrl }),
+      guarantee,
+      commitIntervalMs,
+      // Without a network between, waiting for more before a commit gains nothing.
+      ...(settings.kafka === undefined ? { commitGapMs: 0 } : {}),
+      sessionTimeoutMs,
+      transactionTimeoutMs,
+      standbys,
+      staticMembership,
+    });
+  };
+}
