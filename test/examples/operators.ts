@@ -561,6 +561,33 @@ const joins = (topics: Topics): Examples => {
         ],
       },
     ),
+    example(
+      'stream-stream-join',
+      (t) => {
+        // >>> KStream.join(KStream), leftJoin, outerJoin
+        t.stream(words)
+          .leftJoinStream('said-while-in', t.stream(towns), {
+            windows: { beforeMs: 10, afterMs: 10, graceMs: 0 },
+            joiner: (word, town) => `${word} in ${town ?? 'no town'}`,
+          })
+          .withSerdes({ valueSerde: stringSerde })
+          .to(texts);
+        // <<<
+      },
+      {
+        input: [
+          on(words, 'ann', 'hello', 100),
+          on(words, 'bob', 'hi', 101),
+          on(towns, 'ann', 'Rome', 105),
+          on(towns, 'eve', 'Oslo', 200),
+        ],
+        writes: texts,
+        output: [
+          ['ann', 'hello in Rome', 105],
+          ['bob', 'hi in no town', 101],
+        ],
+      },
+    ),
   ];
 };
 
