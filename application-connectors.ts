@@ -1,6 +1,7 @@
-/** What runs beside the topologies: who polls system B, and what every process knows of the systems. */
+/** What runs beside the topologies: who captures system A, who polls system B, and what every process knows of the systems. */
 import type { SourceWatch } from './api/app/source-routes.ts';
 import { systemBSource } from './connectors/app/system-b-source.ts';
+import { postgresCapture } from './connectors/change-capture/postgres-capture.ts';
 import { createCircuitBreaker } from './connectors/circuit-breaker.ts';
 import type { Connector, Measure } from './connectors/connector.ts';
 import { createHttpSource } from './connectors/http-source.ts';
@@ -36,7 +37,22 @@ export function applicationConnectors(ports: ConnectorPorts): ApplicationConnect
   };
   const follower = sourceFollower(statuses, watch, degraded);
   const pollers = settings.systemB === undefined ? [] : [systemBPoller(settings.systemB, ports)];
-  return { watch, connectors: [follower, ...pollers, ...tables] };
+  const captures = settings.systemA === undefined ? [] : [systemACapture(settings.systemA.reveal(), ports)];
+  return { watch, connectors: [follower, ...captures, ...pollers, ...tables] };
+}
+
+/** The same publication and the same slot as the shipped configuration of Debezium: one of both can be in use. */
+function systemACapture(connectionString: string, { log, clock, logger, settings }: ConnectorPorts): Connector {
+  return postgresCapture({
+    name: 'system-a',
+    connectionString,
+    publication: 'system_a_publication',
+    slot: 'system_a_cdc_slot',
+    topic: customerTopics(settings.topicPrefix).changesA.name,
+    log,
+    clock,
+    logger,
+  });
 }
 
 function sourceFollower(

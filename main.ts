@@ -276,14 +276,15 @@ async function prepareTopics(
   { log, format }: LogAndFormat,
   surroundings: Surroundings,
 ): Promise<(() => Promise<void>) | undefined> {
-  const { topicPrefix, sampleFeed: wish, kafka, systemB } = settings;
-  if (wish === 'false' && systemB === undefined) return undefined;
+  const { topicPrefix, sampleFeed: wish, kafka } = settings;
+  const hasSource = settings.systemA !== undefined || settings.systemB !== undefined;
+  if (wish === 'false' && !hasSource) return undefined;
   const named = chosen.flatMap((application) => application.topics(topicPrefix));
   const topics = [...new Map(named.map((topic) => [topic.name, topic])).values()];
   const { logger, terminal, shutdown } = surroundings;
   const onWaiting = (reason: string): void => terminal.status(`waiting for the log: ${reason}`);
   const created = await createTopics(log, topics, { clock, logger, signal: shutdown.signal, onWaiting });
-  const isOurs = systemB === undefined && (kafka === undefined || created.length === topics.length);
+  const isOurs = !hasSource && (kafka === undefined || created.length === topics.length);
   if (wish === 'false' || (wish === 'auto' && !isOurs)) return undefined;
   const partitions = new Map(topics.map((topic) => [topic.name, topic.partitions]));
   return async () => {

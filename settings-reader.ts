@@ -164,6 +164,16 @@ export class SettingsReader {
     return value === undefined || value === '' ? undefined : secret(value);
   }
 
+  /** `postgresql://user:password@host:port/database`: a secret for the password in it. */
+  databaseUrl(name: string): Secret | undefined {
+    const value = this.secret(name);
+    if (value === undefined) return undefined;
+    const url = URL.canParse(value.reveal()) ? new URL(value.reveal()) : undefined;
+    if (url === undefined || !/^postgres(ql)?:$/.test(url.protocol) || url.pathname.length < 2)
+      this.refuse(name, 'must be of the form postgresql://user:password@host:port/database');
+    return value;
+  }
+
   /** A secret that clients send as a bearer token. */
   token(name: string): Secret | undefined {
     const value = this.secret(name);

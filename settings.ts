@@ -56,6 +56,8 @@ export interface Settings {
   readonly allowInsecure: boolean;
   readonly peerHosts: readonly string[];
   readonly rateLimitPerSecond: number;
+  /** URL of system A's database. Absent: its changes are not captured from here. */
+  readonly systemA: Secret | undefined;
   /** Absent: system B is not polled from here. */
   readonly systemB: PolledSystem | undefined;
   /** Absent: no tables are kept. */
@@ -105,6 +107,7 @@ export const variables: readonly Variable[] = [
   { name: 'ADMIN_TOKEN', initial: '', isSecret: true },
   { name: 'ALLOW_INSECURE', initial: 'false' },
   { name: 'RATE_LIMIT_PER_SECOND', initial: '500' },
+  { name: 'SYSTEM_A_DATABASE_URL', initial: '', isSecret: true },
   { name: 'SYSTEM_B_URL', initial: '' },
   { name: 'SYSTEM_B_TOKEN', initial: '', isSecret: true },
   { name: 'POLL_INTERVAL_MS_B', initial: '300000' },
@@ -151,8 +154,9 @@ export function readSettings(sources: SettingsSources): Settings {
     adminToken: reader.token('ADMIN_TOKEN'),
     allowInsecure: reader.boolean('ALLOW_INSECURE'),
     rateLimitPerSecond: reader.integer('RATE_LIMIT_PER_SECOND', { min: 0, max: 1_000_000 }),
+    systemA: reader.databaseUrl('SYSTEM_A_DATABASE_URL'),
     systemB: readSystemB(reader),
-    postgresUrl: readPostgres(reader),
+    postgresUrl: reader.databaseUrl('POSTGRES_URL'),
   };
   checkTogether(settings, reader);
   reader.finish();
@@ -239,14 +243,6 @@ function readSystemB(reader: SettingsReader): PolledSystem | undefined {
   if (url !== undefined) return { url, token, pollIntervalMs, scanIntervalMs };
   if (token !== undefined) reader.refuse('SYSTEM_B_TOKEN', 'is set, but SYSTEM_B_URL is not');
   return undefined;
-}
-
-/** It holds a password, so no problem quotes it. */
-function readPostgres(reader: SettingsReader): Secret | undefined {
-  const url = reader.secret('POSTGRES_URL');
-  if (url !== undefined && !(URL.canParse(url.reveal()) && /^postgres(ql)?:/.test(url.reveal())))
-    reader.refuse('POSTGRES_URL', 'must be of the form postgresql://user:password@host:port/database');
-  return url;
 }
 
 function checkTogether(settings: Settings, reader: SettingsReader): void {

@@ -64,6 +64,7 @@ describe('settings', () => {
       adminToken: undefined,
       allowInsecure: false,
       rateLimitPerSecond: 500,
+      systemA: undefined,
       systemB: undefined,
       postgresUrl: undefined,
     });

@@ -13,17 +13,24 @@ const startMsMax = 300_000;
 export class JavaServer {
   readonly #folder: string;
   readonly #args: readonly string[];
+  readonly #env: Readonly<Record<string, string>>;
   #process: ChildProcess | undefined;
 
-  constructor(folder: string, args: readonly string[]) {
+  /** `env` comes on top of this process's own. */
+  constructor(folder: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
     this.#folder = folder;
     this.#args = args;
+    this.#env = env;
   }
 
   /** Resolves when `isReady` does not throw and says so; rejects with the end of the log if the program ends before, or takes too long. */
   async start(isReady: () => Promise<boolean>): Promise<void> {
     const log = openSync(this.#logFile, 'a');
-    const child = spawn('java', this.#args, { cwd: this.#folder, stdio: ['ignore', log, log] });
+    const child = spawn('java', this.#args, {
+      cwd: this.#folder,
+      env: { ...process.env, ...this.#env },
+      stdio: ['ignore', log, log],
+    });
     closeSync(log);
     await once(child, 'spawn');
     this.#process = child;

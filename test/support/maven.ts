@@ -25,6 +25,16 @@ export async function fetchDistribution(coordinates: Coordinates): Promise<strin
   });
 }
 
+/** The folder of the jars that a POM names, copied once; `name` stands for the POM and its versions. */
+export async function fetchJars(name: string, pom: string): Promise<string> {
+  const folder = join(cache, name);
+  if (existsSync(folder)) return folder;
+  return await filled(folder, async (staging) => {
+    const args = ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${staging}`];
+    await run('mvn', [...args, '-DincludeScope=runtime'], { timeout: fetchMsMax });
+  });
+}
+
 /** All or nothing appears under `folder`. */
 async function filled(folder: string, fill: (staging: string) => Promise<void>): Promise<string> {
   await mkdir(cache, { recursive: true });

@@ -1,0 +1,231 @@
+/** Embedded change capture: tables of a PostgreSQL publication into a topic, in the form of Debezium's events. For machines without Kafka Connect. */
+import pg from 'pg';
+import type { Clock, Logger } from '../../clock.ts';
+import { StreamError } from '../../errors.ts';
+import type { Connector, Measure } from '../connector.ts';
+import type { Log, Producer } from '../log.ts';
+import { batchesOf, type OutgoingRecord } from '../outgoing-record.ts';
+import { recordsOf, type ChangeSource, type RowChange } from './envelope.ts';
+import type { Relation, ReplicationMessage } from './pgoutput.ts';
+import { ReplicationStream, captureClient, type PositionedMessage } from './replication-stream.ts';
+import { readSnapshot } from './table-snapshot.ts';
+
+export interface PostgresCaptureOptions {
+  /** Logical name of the database; events carry it. */
+  readonly name: string;
+  /** Of a user with REPLICATION who may read the tables of the publication. */
+  readonly connectionString: string;
+  readonly publication: string;
+  /** Made with a snapshot if it is not there. One capture at a time has it; others wait until it is free. */
+  readonly slot: string;
+  readonly topic: string;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** A transaction with more changes is sent in pieces; it is acknowledged as a whole. */
+const recordsPerSendMax = 2_000;
+const retry = { firstMs: 200, maxMs: 10_000 } as const;
+const noTransaction: Pick<ChangeSource, 'transactionId' | 'commitMicros'> = { transactionId: 0, commitMicros: 0 };
+
+/** Delivers every change at least once, in order, and acknowledges it when the log has it. */
+export function postgresCapture(options: PostgresCaptureOptions): Connector {
+  return new PostgresCapture(options);
+}
+
+class PostgresCapture implements Connector {
+  readonly name: string;
+  readonly #options: PostgresCaptureOptions;
+  readonly #database: string;
+  readonly #closing = new AbortController();
+  readonly #relations = new Map<number, Relation>();
+  #running: Promise<void> | undefined;
+  #stream: ReplicationStream | undefined;
+  #producer: Producer | undefined;
+  #partitions: ReadonlyMap<string, number> = new Map();
+  #records: OutgoingRecord[] = [];
+  #transaction = noTransaction;
+  #eventCount = 0;
+  #failureCount = 0;
+  #isUp = false;
+
+  constructor(options: PostgresCaptureOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#database = new URL(options.connectionString).pathname.slice(1);
+  }
+
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#stream?.close();
+    await this.#running;
+  }
+
+  measures(): readonly Measure[] {
+    const labels = { system: this.name };
+    const measure = (name: string, help: string, value: number): Measure => ({
+      name,
+      help,
+      type: name.endsWith('_total') ? 'counter' : 'gauge',
+      labels,
+      value,
+    });
+    return [
+      measure('connector_events_total', 'Change events written by this process.', this.#eventCount),
+      measure('connector_errors_total', 'Polls by this process that failed.', this.#failureCount),
+      measure(
+        'connector_is_streaming',
+        'Whether this process is the one that follows the changes.',
+        this.#isUp ? 1 : 0,
+      ),
+    ];
+  }
+
+  #isClosing(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
+  async #run(): Promise<void> {
+    const { clock, logger } = this.#options;
+    const { signal } = this.#closing;
+    for (let attempt = 0; !this.#isClosing(); attempt++) {
+      const before = this.#eventCount;
+      try {
+        await this.#capture();
+      } catch (error) {
+        if (this.#isClosing()) break;
+        this.#failureCount += 1;
+        if (this.#eventCount > before) attempt = 0;
+        logger.warn('change capture is interrupted', { source: this.name, error });
+        await clock.sleep(Math.min(retry.maxMs, retry.firstMs * 2 ** Math.min(attempt, 10)), signal);
+      } finally {
+        await this.#letGo();
+      }
+    }
+  }
+
+  async #letGo(): Promise<void> {
+    this.#isUp = false;
+    this.#records = [];
+    const [stream, producer] = [this.#stream, this.#producer];
+    this.#stream = undefined;
+    this.#producer = undefined;
+    await stream?.close().catch(() => undefined);
+    await producer?.close();
+  }
+
+  async #capture(): Promise<void> {
+    const { log, topic, slot, publication, connectionString } = this.#options;
+    const found = (await log.admin.describeTopics([topic])).get(topic);
+    if (found === undefined) throw new StreamError('TOPIC_UNKNOWN', 'the topic is not there yet', { facts: { topic } });
+    this.#partitions = new Map([[topic, found.partitions]]);
+    this.#producer = await log.producer({});
+    if (!(await hasSlot(connectionString, slot))) await this.#snapshot();
+    const client = captureClient(connectionString, 'database');
+    await client.connect();
+    const stream = new ReplicationStream(client);
+    this.#stream = stream;
+    if (this.#isClosing()) return;
+    stream.start(slot, publication);
+    this.#isUp = true;
+    for (let next = await stream.next(); next !== undefined; next = await stream.next())
+      await this.#follow(stream, next);
+  }
+
+  /**
+   * The slot that lasts is made when all rows of the snapshot are in the log, as a copy of one that does not: whoever is interrupted finds no slot
+   * and starts over, and nothing between the snapshot and the stream is missing.
+   */
+  async #snapshot(): Promise<void> {
+    const { slot, publication, connectionString } = this.#options;
+    const client = captureClient(connectionString, 'database');
+    await client.connect();
+    try {
+      const temporary = `${slot}_snapshot`;
+      const made = await client.query<{ consistent_point: string; snapshot_name: string }>(
+        `CREATE_REPLICATION_SLOT ${pg.escapeIdentifier(temporary)} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'export')`,
+      );
+      const [row] = made.rows;
+      if (row === undefined) throw new StreamError('DEPENDENCY_REFUSED', 'the server made no slot');
+      const pages = readSnapshot({ connectionString, publication, snapshot: row.snapshot_name });
+      for await (const { relation, rows, atMicros } of pages) {
+        this.#transaction = { transactionId: 0, commitMicros: atMicros };
+        for (const after of rows) this.#add(relation, { op: 'r', after }, lsnOf(row.consistent_point));
+        await this.#send();
+      }
+      const copy = [temporary, slot].map((name) => pg.escapeLiteral(name)).join(', ');
+      await client.query(`SELECT pg_copy_logical_replication_slot(${copy}, false)`);
+    } finally {
+      await client.end();
+    }
+  }
+
+  async #follow(stream: ReplicationStream, { lsn, message }: PositionedMessage): Promise<void> {
+    if (message.kind === 'begin') this.#transaction = message;
+    else if (message.kind === 'relation') this.#relations.set(message.relation.id, message.relation);
+    else if (message.kind === 'commit') {
+      await this.#send();
+      stream.acknowledge(message.endLsn);
+    } else await this.#change(message, lsn);
+  }
+
+  async #change(message: ReplicationMessage, lsn: bigint): Promise<void> {
+    const change = changeOf(message);
+    if (change === undefined || !('relationId' in message)) return;
+    const relation = this.#relations.get(message.relationId);
+    if (relation === undefined) throw new StreamError('RECORD_CORRUPT', 'a change of a table that was not described');
+    this.#add(relation, change, lsn);
+    if (this.#records.length >= recordsPerSendMax) await this.#send();
+  }
+
+  #add(relation: Relation, change: RowChange, lsn: bigint): void {
+    const { name, topic, clock } = this.#options;
+    const { transactionId, commitMicros } = this.#transaction;
+    const isSnapshot = change.op === 'r';
+    const source: ChangeSource = { name, database: this.#database, transactionId, commitMicros, lsn, isSnapshot };
+    const timestampMs = clock.nowMs();
+    for (const record of recordsOf(relation, change, source)) this.#records.push({ topic, timestampMs, ...record });
+  }
+
+  async #send(): Promise<void> {
+    const records = this.#records.splice(0);
+    if (records.length === 0) return;
+    await this.#producer?.send(batchesOf(records, this.#partitions));
+    this.#eventCount += records.length;
+  }
+}
+
+function changeOf(message: ReplicationMessage): RowChange | undefined {
+  switch (message.kind) {
+    case 'insert':
+      return { op: 'c', after: message.after };
+    case 'update':
+      return { op: 'u', after: message.after, ...(message.before === undefined ? {} : { before: message.before }) };
+    case 'delete':
+      return { op: 'd', before: message.before };
+    default:
+      return undefined;
+  }
+}
+
+/** From text as `16/B374D848`. */
+function lsnOf(text: string): bigint {
+  const [high = '0', low = '0'] = text.split('/');
+  return (BigInt(`0x${high}`) << 32n) + BigInt(`0x${low}`);
+}
+
+async function hasSlot(connectionString: string, slot: string): Promise<boolean> {
+  const client = captureClient(connectionString);
+  await client.connect();
+  try {
+    const { rowCount } = await client.query('SELECT 1 FROM pg_replication_slots WHERE slot_name = $1', [slot]);
+    return (rowCount ?? 0) > 0;
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,166 @@
+/** From a table of system A to merged customers, whatever carries the changes over. */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import pg from 'pg';
+import { systemRandom } from '../../clock.ts';
+import type { Log } from '../../connectors/log.ts';
+import { customerTopics, type CustomerTopics } from '../../schemas/app/customer/topics.ts';
+import type { CustomerMerged } from '../../schemas/app/customer/merged.ts';
+import type { Topic } from '../../schemas/topic.ts';
+import { customerMerge } from '../../topology/app/customer-merge.ts';
+import type { StreamInstance } from '../../topology/runtime/stream-instance.ts';
+import { latest, readAll, testInstance, until } from '../support/cluster.ts';
+import { startPostgres, type RunningPostgres } from '../support/postgres.ts';
+import { isThrough } from '../support/progress.ts';
+import { rawBytesOf } from '../support/raw-read.ts';
+
+export interface CaptureTarget {
+  readonly log: Log;
+  /** `postgresql://…` of the database, without a user; and who may read its changes. */
+  readonly database: URL;
+  readonly password: string;
+  /** Where changes go. */
+  readonly topic: string;
+  /** Unique to the test. */
+  readonly name: string;
+}
+
+export interface Capture {
+  /** Stops, and starts again as if nothing of what came after the snapshot had been delivered. */
+  replay(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface CaptureUnderTest {
+  readonly openLog: () => Log;
+  readonly start: (target: CaptureTarget) => Promise<Capture>;
+}
+
+const password = 'capture';
+const script = readFileSync(fileURLToPath(new URL('../../connectors/system-a-cdc.sql', import.meta.url)), 'utf8');
+/** A connector starts in seconds on an idle machine. */
+const waitMs = 120_000;
+
+const table = `CREATE TABLE public.customers_a (
+  id bigint PRIMARY KEY, email text, name text NOT NULL, address text, vip boolean DEFAULT false,
+  balance numeric(12, 2) NOT NULL DEFAULT 0, contract_start date, contract_type text DEFAULT 'basic',
+  last_updated timestamptz(3) NOT NULL DEFAULT now())`;
+
+const insert = (id: number, email: string, name: string): string =>
+  `INSERT INTO public.customers_a (id, email, name, address, contract_start, contract_type)
+   VALUES (${String(id)}, '${email}', '${name}', 'Elm 1', '2026-02-03', NULL)`;
+
+export function changeCaptureContract(name: string, { openLog, start }: CaptureUnderTest): void {
+  describe(`change capture contract: ${name}`, () => {
+    let postgres: RunningPostgres;
+    let database: pg.Client;
+    let url: string;
+    let log: Log;
+
+    beforeAll(async () => {
+      postgres = await startPostgres();
+      url = await postgres.createDatabase('system_a');
+      database = new pg.Client({ connectionString: url });
+      await database.connect();
+      await database.query(table);
+      await database.query(script.replace(":'password'", pg.escapeLiteral(password)));
+      log = openLog();
+    }, 300_000);
+    afterAll(async () => {
+      await database.end();
+      await postgres.stop();
+      await log.close();
+    });
+
+    const run = async (...statements: readonly string[]): Promise<void> => {
+      for (const statement of statements) await database.query(statement);
+    };
+
+    test('rows that are there, inserted, updated, deleted and re-keyed are merged customers; delivered again they change nothing', async () => {
+      const prefix = `cdc-${systemRandom.uuid().slice(0, 8)}.`;
+      const topics = customerTopics(prefix);
+      await log.admin.createTopics(
+        Object.values<Topic<unknown, unknown>>({ ...topics }).map(({ name: topic, create }) => ({
+          name: topic,
+          partitions: 1,
+          ...create,
+        })),
+      );
+      await run(insert(1, 'Ann@x.test', 'Ann'), insert(2, 'bob@x.test', 'Bob'));
+
+      const target = { log, database: new URL(url), password, topic: topics.changesA.name, name: prefix.slice(0, -1) };
+      const capture = await start(target);
+      const instance = await merging(prefix);
+      try {
+        await followed(topics);
+        await replayed(topics, prefix, capture);
+      } finally {
+        await instance.close();
+        await capture.stop();
+      }
+      expect(await readAll(log, topics.dlq)).toEqual([]);
+    }, 600_000);
+
+    async function merging(prefix: string): Promise<StreamInstance> {
+      const instance = testInstance(log, customerMerge(prefix), { applicationId: `${prefix}customer-merge` });
+      await instance.start();
+      return instance;
+    }
+
+    async function merged(topics: CustomerTopics): Promise<Record<string, CustomerMerged>> {
+      const found = [...latest(await readAll(log, topics.merged))].filter(([, customer]) => customer !== null);
+      return Object.fromEntries(found) as Record<string, CustomerMerged>;
+    }
+
+    /** Waits until there are these customers, by address and name. */
+    async function become(
+      topics: CustomerTopics,
+      what: string,
+      expected: Readonly<Record<string, string>>,
+    ): Promise<void> {
+      const names = async (): Promise<unknown> =>
+        Object.fromEntries(Object.entries(await merged(topics)).map(([email, { name: found }]) => [email, found]));
+      const wanted = JSON.stringify(Object.entries(expected).sort());
+      const isSo = async (): Promise<boolean> =>
+        JSON.stringify(Object.entries((await names()) as object).sort()) === wanted;
+      await until(what, isSo, waitMs);
+    }
+
+    async function followed(topics: CustomerTopics): Promise<void> {
+      await become(topics, 'the snapshot', { 'ann@x.test': 'Ann', 'bob@x.test': 'Bob' });
+      const { 'ann@x.test': ann } = await merged(topics);
+      expect(ann).toMatchObject({ systemAId: '1', address: 'Elm 1', contractStart: '2026-02-03', isPartial: true });
+      expect(ann?.contractType).toBeUndefined();
+
+      await run(insert(3, 'cid@x.test', 'Cid'));
+      await become(topics, 'an insertion', { 'ann@x.test': 'Ann', 'bob@x.test': 'Bob', 'cid@x.test': 'Cid' });
+      await run(`UPDATE public.customers_a SET name = 'Bea' WHERE id = 2`);
+      await become(topics, 'an update', { 'ann@x.test': 'Ann', 'bob@x.test': 'Bea', 'cid@x.test': 'Cid' });
+      await run(`DELETE FROM public.customers_a WHERE id = 2`);
+      await become(topics, 'a deletion', { 'ann@x.test': 'Ann', 'cid@x.test': 'Cid' });
+      await run(`UPDATE public.customers_a SET id = 30 WHERE id = 3`);
+      await until('a new key', async () => (await merged(topics))['cid@x.test']?.systemAId === '30', waitMs);
+      await run('BEGIN', insert(9, 'no@x.test', 'Nobody'), 'ROLLBACK');
+      await run(`UPDATE public.customers_a SET email = 'ann@y.test' WHERE id = 1`);
+      await become(topics, 'another address', { 'ann@y.test': 'Ann', 'cid@x.test': 'Cid' });
+    }
+
+    async function replayed(topics: CustomerTopics, prefix: string, capture: Capture): Promise<void> {
+      const changes = async (): Promise<number> =>
+        (await rawBytesOf(log, topics.changesA.name, 'read_committed')).length;
+      const outcome = async (): Promise<readonly unknown[]> =>
+        [...(await readAll(log, topics.merged))].sort((a, b) => a.partition - b.partition || a.offset - b.offset);
+      const [delivered, results] = [await changes(), await outcome()];
+      await capture.replay();
+      // Insertion, update, deletion with its tombstone, new key as three, another address.
+      await until('all is delivered again', async () => (await changes()) >= delivered + 8, waitMs);
+      const internal = ['by-source', 'by-email'].map((step) => `${prefix}customer-merge-${step}-repartition`);
+      const passed = { topics: [topics.changesA.name, ...internal], outputs: [topics.merged.name] };
+      await until('it is through', () => isThrough(log, `${prefix}customer-merge`, passed), waitMs);
+      expect(await outcome()).toEqual(results);
+      await run(insert(4, 'dan@x.test', 'Dan'));
+      await become(topics, 'what comes after', { 'ann@y.test': 'Ann', 'cid@x.test': 'Cid', 'dan@x.test': 'Dan' });
+    }
+  });
+}
