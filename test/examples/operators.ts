@@ -562,6 +562,26 @@ const joins = (topics: Topics): Examples => {
       },
     ),
     example(
+      'foreign-key-join',
+      (t) => {
+        // >>> KTable.join(KTable, foreignKeyExtractor, joiner)
+        t.table(customers)
+          .foreignKeyJoin('with-mayor', t.table(towns), {
+            foreignKey: (customer) => customer.split(' of ')[1] ?? null,
+            joiner: (customer, mayor) => `${customer}, where ${mayor} is mayor`,
+            valueSerde: stringSerde,
+          })
+          .toStream()
+          .to(texts);
+        // <<<
+      },
+      {
+        input: [on(towns, 'Rome', 'Zoe', 3), on(customers, 'c1', 'Ann of Rome', 5)],
+        writes: texts,
+        output: [['c1', 'Ann of Rome, where Zoe is mayor', 5]],
+      },
+    ),
+    example(
       'stream-stream-join',
       (t) => {
         // >>> KStream.join(KStream), leftJoin, outerJoin
