@@ -17,7 +17,7 @@ function start(env: Readonly<Record<string, string>>): RunningApplication {
   return started;
 }
 
-async function eventually<T>(what: string, ask: () => Promise<T | undefined>, withinMs = 40_000): Promise<T> {
+async function eventually<T>(what: string, ask: () => Promise<T | undefined>, withinMs = 120_000): Promise<T> {
   const untilMs = performance.now() + withinMs;
   while (performance.now() < untilMs) {
     const answer = await ask().catch(() => undefined);
@@ -183,7 +183,9 @@ describe('a start that cannot be', () => {
       async () => /listens? on (http\S+)/.exec(one.stdout())?.[1] ?? undefined,
     );
     expect((await fetch(`${base}/health/ready`)).status).toBe(401);
-    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    await eventually('an attempt to connect', async () =>
+      one.stderr().includes('"kafka connection"') ? true : undefined,
+    );
     one.signal('SIGTERM');
     await one.ended;
     expect(`${one.stdout()}${one.stderr()}`).not.toContain('canary');
