@@ -253,8 +253,14 @@ export class KafkaReader implements Reader {
     const { topic, partition: number, fetchOffset: offset } = partition;
     let facts: Record<string, string | number> = { topic, partition: number, offset };
     try {
-      if (code === kafkaCode.offsetOutOfRange)
-        facts = { ...facts, ...(await this.#findRange({ topic, partition: number })) };
+      if (code === kafkaCode.offsetOutOfRange) {
+        // A broker that was frozen and does not know yet that another one leads has less than that one.
+        this.#cluster.forgetTopics([topic]);
+        const range = await this.#findRange({ topic, partition: number });
+        facts = { ...facts, ...range };
+        if (offset >= range.start && offset <= range.end)
+          throw new StreamError('LOG_UNAVAILABLE', 'a broker that leads no more has answered', { facts });
+      }
       this.#failed(partition, kafkaError(code, 'the partition cannot be read', facts));
     } catch (error) {
       this.#failed(partition, error);

@@ -75,8 +75,9 @@ try {
 process.exit(isClean ? 0 : 1);
 
 async function startBrokers(count: number) {
-  if (count > 1) return await startKafkaCluster(count);
-  const broker = await startKafka({ version: process.env['KAFKA_VERSION'] ?? soundVersion });
+  const version = process.env['KAFKA_VERSION'] ?? soundVersion;
+  if (count > 1) return await startKafkaCluster(count, { version });
+  const broker = await startKafka({ version });
   return 'skipped' in broker ? broker : { brokers: broker.brokers, nodes: [broker], stop: () => broker.stop() };
 }
 

@@ -99,7 +99,7 @@ export interface ReadRecord<K, V> {
 }
 
 /** For partitions that cannot be read at once. */
-const readPatienceMs = 15_000;
+const readPatienceMs = 30_000;
 
 /** Everything committed in a topic, from the start to the end as of the call. */
 export async function readAll<K, V>(
@@ -110,9 +110,10 @@ export async function readAll<K, V>(
   try {
     const left = await seekToStart(log, reader, topic.name);
     const records: ReadRecord<K, V>[] = [];
-    const deadline = systemClock.monotonicMs() + readPatienceMs;
+    let deadline = Infinity;
     while (left.size > 0) {
       const { batches, failures } = await reader.poll(1_000);
+      deadline = failures.length === 0 ? Infinity : Math.min(deadline, systemClock.monotonicMs() + readPatienceMs);
       // Where leaders move, a broker that does not know it yet may answer wrongly: the reader tries again.
       if (failures[0] !== undefined && systemClock.monotonicMs() > deadline) throw failures[0].error;
       for (const batch of batches) {

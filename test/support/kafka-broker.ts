@@ -17,8 +17,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 
 const defaultVersion = '4.3.1';
 /**
- * For one broker that is killed in the middle of transactions. In Kafka 4.3 (KAFKA-20734, seen on 4.3.1) a broker that comes up again skips the markers of decided
- * transactions while the only replica of their partitions counts as offline: committed records stay undecided, or aborted ones become visible with the next commit.
+ * For brokers that are killed in the middle of transactions. Kafka 4.3 (KAFKA-20734, seen on 4.3.1) skips the markers of decided transactions on partitions that
+ * have no leader at that moment, as when their only broker comes up again: committed records stay undecided, or aborted ones become visible with the next commit.
  */
 export const soundVersion = '4.1.1';
 const oldestJava = 17;

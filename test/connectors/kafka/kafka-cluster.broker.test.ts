@@ -7,7 +7,7 @@ import type { StreamInstance } from '../../../topology/runtime/stream-instance.t
 import { produce, readAll, testInstance, until } from '../../support/cluster.ts';
 import { expectEachCountOnce, sumOf } from '../../support/counted.ts';
 import { counting, type Counting } from '../../support/counting.ts';
-import { startKafkaCluster, type RunningCluster, type RunningKafka } from '../../support/kafka-broker.ts';
+import { soundVersion, startKafkaCluster, type RunningCluster, type RunningKafka } from '../../support/kafka-broker.ts';
 import { describeKafka } from '../../support/kafka.ts';
 
 const nodeCount = 3;
@@ -24,6 +24,7 @@ describeKafka('a Kafka cluster whose brokers fail one after the other', () => {
 
   beforeAll(async () => {
     const started = await startKafkaCluster(nodeCount, {
+      version: soundVersion,
       settings: {
         // A broker is missed sooner, and leads its partitions again as soon as it has caught up.
         'broker.session.timeout.ms': '4000',
