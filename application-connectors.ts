@@ -3,7 +3,7 @@ import type { SourceWatch } from './api/app/source-routes.ts';
 import { systemBSource } from './connectors/app/system-b-source.ts';
 import { postgresCapture } from './connectors/change-capture/postgres-capture.ts';
 import { createCircuitBreaker } from './connectors/circuit-breaker.ts';
-import type { Connector, Measure } from './connectors/connector.ts';
+import { measuresWith, type Connector, type Measure } from './connectors/connector.ts';
 import { createHttpSource } from './connectors/http-source.ts';
 import { createPoller } from './connectors/poller.ts';
 import { followSources, type SourceStatuses } from './connectors/source-status.ts';
@@ -66,35 +66,22 @@ function sourceFollower(
     close: () => statuses.close(),
     measures: () => [
       ...healthMeasures(watch),
-      {
-        name: 'sync_partial_results_total',
-        help: 'Answers given while a system was down or its last poll too old.',
-        type: 'counter',
-        labels: {},
-        value: degraded.answers,
-      },
+      measuresWith({})(
+        'sync_partial_results_total',
+        'Answers given while a system was down or its last poll too old.',
+        degraded.answers,
+      ),
     ],
   };
 }
 
 function healthMeasures(watch: SourceWatch): readonly Measure[] {
   return watch.health().flatMap(({ source, isUp, ageMs }) => {
-    const labels = { system: source };
-    const up: Measure = {
-      name: 'connector_up',
-      help: 'Whether the last poll of a system succeeded, whoever made it.',
-      type: 'gauge',
-      labels,
-      value: isUp ? 1 : 0,
-    };
-    const freshness: Measure = {
-      name: 'connector_freshness_seconds',
-      help: 'Time since the last complete poll of a system.',
-      type: 'gauge',
-      labels,
-      value: (ageMs ?? 0) / 1_000,
-    };
-    return ageMs === undefined ? [up] : [up, freshness];
+    const measure = measuresWith({ system: source });
+    const up = measure('connector_up', 'Whether the last poll of a system succeeded, whoever made it.', isUp ? 1 : 0);
+    if (ageMs === undefined) return [up];
+    const help = 'Time since the last complete poll of a system.';
+    return [up, measure('connector_freshness_seconds', help, ageMs / 1_000)];
   });
 }
 
@@ -128,14 +115,7 @@ function systemBPoller(systemB: PolledSystem, ports: ConnectorPorts): Connector 
     intervalMs: systemB.pollIntervalMs,
     sessionTimeoutMs: settings.sessionTimeoutMs,
   });
-  const labels = { system: 'system-b' };
-  const measure = (name: string, help: string, value: number): Measure => ({
-    name,
-    help,
-    type: name.endsWith('_total') ? 'counter' : 'gauge',
-    labels,
-    value,
-  });
+  const measure = measuresWith({ system: 'system-b' });
   return {
     name: 'system-b poller',
     start: () => poller.start(),

@@ -2,7 +2,7 @@
 import type { ConnectorPorts } from './connector-ports.ts';
 import { billingView, billingViewMigrations } from './connectors/app/billing-view.ts';
 import { customerView, customerViewMigrations } from './connectors/app/customer-view.ts';
-import type { Connector, Measure } from './connectors/connector.ts';
+import { measuresWith, type Connector, type Measure } from './connectors/connector.ts';
 import type { Database } from './connectors/database.ts';
 import { createTableSink, type TableSink, type TableSinkOptions } from './connectors/table-sink.ts';
 import { billingTopics } from './schemas/app/billing/topics.ts';
@@ -53,13 +53,7 @@ function connectorOf(
   sink: TableSink,
   more: (sink: TableSink) => readonly Measure[] = () => [],
 ): Connector {
-  const counter = (metric: string, help: string, value: number): Measure => ({
-    name: metric,
-    help,
-    type: 'counter',
-    labels: { sink: name },
-    value,
-  });
+  const measure = measuresWith({ sink: name });
   return {
     name,
     start: () => sink.start(),
@@ -67,14 +61,14 @@ function connectorOf(
     measures: () => {
       const { records, transactions, errors, deadLetters, isWaiting } = sink.counts;
       return [
-        counter('sink_records_total', 'Records shown by this process.', records),
-        counter('sink_transactions_total', 'Transactions of the database.', transactions),
-        counter('sink_errors_total', 'Attempts that the database, or the log, did not let succeed.', errors),
-        counter('sink_dead_letters_total', 'Records put aside because they cannot be shown.', deadLetters),
-        { ...counter('sink_waiting', 'Whether the sink waits for its database.', isWaiting ? 1 : 0), type: 'gauge' },
-        ...sink.lags().map(({ topic, partition, records: lag }): Measure => {
-          const labels = { sink: name, topic, partition: String(partition) };
-          return { name: 'sink_lag_records', help: 'Records not shown yet.', type: 'gauge', labels, value: lag };
+        measure('sink_records_total', 'Records shown by this process.', records),
+        measure('sink_transactions_total', 'Transactions of the database.', transactions),
+        measure('sink_errors_total', 'Attempts that the database, or the log, did not let succeed.', errors),
+        measure('sink_dead_letters_total', 'Records put aside because they cannot be shown.', deadLetters),
+        measure('sink_waiting', 'Whether the sink waits for its database.', isWaiting ? 1 : 0),
+        ...sink.lags().map(({ topic, partition, records: lag }) => {
+          const ofPartition = measuresWith({ sink: name, topic, partition: String(partition) });
+          return ofPartition('sink_lag_records', 'Records not shown yet.', lag);
         }),
         ...more(sink),
       ];
@@ -85,5 +79,5 @@ function connectorOf(
 function stalenessOf(sink: TableSink): readonly Measure[] {
   const help = 'How long the oldest change that the view does not show has waited, in the partitions of this process.';
   const value = Math.max(0, ...sink.lags().map(({ seconds }) => seconds));
-  return [{ name: 'mv_staleness_seconds', help, type: 'gauge', labels: {}, value }];
+  return [measuresWith({})('mv_staleness_seconds', help, value)];
 }

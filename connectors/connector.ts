@@ -9,6 +9,11 @@ export interface Measure {
   readonly value: number;
 }
 
+/** Makes measures that have these labels; what ends with `_total` only grows. */
+export function measuresWith(labels: Measure['labels']): (name: string, help: string, value: number) => Measure {
+  return (name, help, value) => ({ name, help, type: name.endsWith('_total') ? 'counter' : 'gauge', labels, value });
+}
+
 /** Runs from `start` to `close` and gets over whatever is away meanwhile, the log included. */
 export interface Connector {
   readonly name: string;

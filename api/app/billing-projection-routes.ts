@@ -3,23 +3,22 @@ import type { FastifyRequest } from 'fastify';
 import type { Clock } from '../../index.ts';
 import { formatAmount } from '../../schemas/app/billing/money.ts';
 import { entryKey, type Balance, type BalanceEntry, type DailyTotal } from '../../schemas/app/billing/projection.ts';
-import { isoFromMicros, microsFrom } from '../../schemas/app/customer/instant.ts';
+import { isoFromMicros } from '../../schemas/app/customer/instant.ts';
 import type { QueryContext } from '../placement.ts';
 import { limits } from '../limits.ts';
 import { Problem, unavailable } from '../problem.ts';
 import {
-  boundedInteger,
   contextOf,
   queryString,
   sendJson,
   sendTagged,
   waitParameter,
   writeProvenance,
-  type RouteDescription,
   type Routes,
   type RouteScope,
 } from '../routes.ts';
 import type { Provenance, StoreQueries, TypedAnswer, TypedRange, TypedStore } from '../store-queries.ts';
+import { idParams, instantOf, pagingParameters, queryProblems, rowsWanted, type Paging } from './billing-queries.ts';
 
 export interface BillingProjectionOptions {
   readonly balances: TypedStore<string, Balance>;
@@ -28,11 +27,6 @@ export interface BillingProjectionOptions {
   readonly clock: Clock;
 }
 
-interface Paging {
-  readonly wait?: string;
-  readonly limit?: string;
-  readonly cursor?: string;
-}
 type BalanceRequest = FastifyRequest<{
   Params: { readonly id: string };
   Querystring: {
@@ -45,28 +39,11 @@ type BalanceRequest = FastifyRequest<{
 type HistoryRequest = FastifyRequest<{ Params: { readonly id: string }; Querystring: Paging }>;
 type DailyRequest = FastifyRequest<{ Querystring: Paging & { readonly day: string } }>;
 
-const rowsMax = 500;
-const rowsInitial = 50;
 /** Of entries after an instant, to add them up. */
 const laterPagesMax = 10;
 
-const idParams = {
-  type: 'object',
-  required: ['id'],
-  properties: { id: { type: 'string', minLength: 1, maxLength: 80 } },
-};
-const pagingParameters = {
-  ...waitParameter,
-  limit: { type: 'string', pattern: '^\\d{1,4}$', description: `entries, 1 to ${rowsMax}; default ${rowsInitial}` },
-  cursor: { type: 'string', description: '`next` of the page before' },
-} as const;
-
-const problems: NonNullable<RouteDescription['problems']> = {
-  400: ['request_invalid', 'query_invalid'],
-  421: ['misdirected'],
-  503: ['store_not_ready', 'position_not_reached', 'peer_unavailable', 'too_many_scans'],
-};
-const withAccount = { ...problems, 404: ['account_not_found'] };
+const pagingOfEntries = pagingParameters('entries');
+const withAccount = { ...queryProblems, 404: ['account_not_found'] };
 const ofBalance = { ...withAccount, 422: ['history_too_long'] };
 
 export function billingProjectionRoutes(options: BillingProjectionOptions): Routes {
@@ -108,7 +85,7 @@ function balanceRoute({ app, queries }: RouteScope, options: BillingProjectionOp
       writeProvenance(reply, answer);
       if (at === undefined)
         return sendTagged(request, reply, `"${balance.version}"`, JSON.stringify(shownBalance(balance)));
-      const instant = microsOf(at);
+      const instant = instantOf(at, 'at must be an instant');
       const shown =
         basis === 'effective'
           ? await effectiveAt(asking, options.effective, { balance, instant })
@@ -210,7 +187,7 @@ function upTo(store: TypedStore<string, BalanceEntry>, accountId: string, instan
 
 function historyRoute({ app, queries }: RouteScope, { history }: BillingProjectionOptions): void {
   app.get('/accounts/:id/history', {
-    schema: { params: idParams, querystring: queryString(pagingParameters) },
+    schema: { params: idParams, querystring: queryString(pagingOfEntries) },
     config: {
       description: {
         summary: 'Every balance an account ever had, the latest first',
@@ -240,7 +217,7 @@ function dailyRoute({ app, queries }: RouteScope, dailyTotals: TypedStore<string
     schema: {
       querystring: {
         ...queryString({
-          ...pagingParameters,
+          ...pagingOfEntries,
           day: { type: 'string', pattern: '^\\d{4}-\\d{2}-\\d{2}$', description: 'UTC' },
         }),
         required: ['day'],
@@ -250,7 +227,7 @@ function dailyRoute({ app, queries }: RouteScope, dailyTotals: TypedStore<string
       description: {
         summary: 'What was moved on a day, by currency and type',
         success: 'totals, and the cursor of the next page',
-        problems,
+        problems: queryProblems,
         isQuery: true,
       },
     },
@@ -275,8 +252,7 @@ async function pageOf<V>(
   store: TypedStore<string, V>,
   { prefix, limit, cursor }: Paging & { readonly prefix: Uint8Array },
 ): Promise<PageOf<V>> {
-  const count = boundedInteger('limit', limit, { min: 1, max: rowsMax, initial: rowsInitial });
-  const page = await queries.page(store, { prefix, reverse: true, limit: count, cursor }, context);
+  const page = await queries.page(store, { prefix, reverse: true, limit: rowsWanted(limit), cursor }, context);
   return { items: page.rows.map(({ value }) => value), next: page.cursor ?? null, provenance: page };
 }
 
@@ -300,12 +276,6 @@ function shownEntry({ recordedAt, effectiveAt, balance, change, ...entry }: Bala
     asOf: isoFromMicros(recordedAt),
     effectiveAt: isoFromMicros(effectiveAt),
   };
-}
-
-function microsOf(text: string): number {
-  const micros = microsFrom(text);
-  if (micros !== undefined && micros >= 0) return micros;
-  throw new Problem(400, 'query_invalid', 'at must be an instant such as 2026-01-31T12:00:00Z');
 }
 
 function accountNotFound(): never {

@@ -2,7 +2,7 @@
 import pg from 'pg';
 import type { Clock, Logger } from '../../clock.ts';
 import { StreamError } from '../../errors.ts';
-import type { Connector, Measure } from '../connector.ts';
+import { measuresWith, type Connector, type Measure } from '../connector.ts';
 import type { Log, Producer } from '../log.ts';
 import { batchesOf, type OutgoingRecord } from '../outgoing-record.ts';
 import { recordsOf, type ChangeSource, type RowChange } from './envelope.ts';
@@ -67,14 +67,7 @@ class PostgresCapture implements Connector {
   }
 
   measures(): readonly Measure[] {
-    const labels = { system: this.name };
-    const measure = (name: string, help: string, value: number): Measure => ({
-      name,
-      help,
-      type: name.endsWith('_total') ? 'counter' : 'gauge',
-      labels,
-      value,
-    });
+    const measure = measuresWith({ system: this.name });
     return [
       measure('connector_events_total', 'Change events written by this process.', this.#eventCount),
       measure('connector_errors_total', 'Polls by this process that failed.', this.#failureCount),

@@ -109,7 +109,7 @@ export const faults: Readonly<Record<string, (scene: Scene) => Promise<void>>> =
   },
   'pause of a broker': async ({ brokers, random }) => {
     const broker = pick(brokers, random);
-    broker.kill('SIGSTOP');
+    await broker.freeze();
     await systemClock.sleep(brokerPauseMs);
     broker.kill('SIGCONT');
   },

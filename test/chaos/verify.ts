@@ -35,7 +35,8 @@ export async function verify(log: Log, workload: ChaosWorkload, urls: readonly s
   let aborted = 0;
   for (const { name } of written)
     aborted +=
-      (await rawBytesOf(log, name, 'read_uncommitted')).length - (await rawBytesOf(log, name, 'read_committed')).length;
+      (await rawBytesOf(log, name, { isolation: 'read_uncommitted' })).length -
+      (await rawBytesOf(log, name, { isolation: 'read_committed' })).length;
   return { ...findings, aborted };
 }
 
@@ -91,8 +92,8 @@ async function verifyMerged(log: Log, { customers }: ChaosWorkload, findings: Fi
 }
 
 async function changeRecords(log: Log, { changesA, changesB }: ChaosWorkload['customers']) {
-  const ofA = await rawBytesOf(log, changesA.name, 'read_committed');
-  const ofB = await rawBytesOf(log, changesB.name, 'read_committed');
+  const ofA = await rawBytesOf(log, changesA.name, { isolation: 'read_committed' });
+  const ofB = await rawBytesOf(log, changesB.name, { isolation: 'read_committed' });
   return [
     ...ofA.map((record) => ({ ...record, source: 'system_a' as const })),
     ...ofB.map((record) => ({ ...record, source: 'system_b' as const })),
@@ -119,7 +120,7 @@ async function comparePills(
   { lost, duplicated, wrong, checked }: Findings,
 ): Promise<void> {
   const seen = new Set<string>();
-  for (const { headers } of await rawBytesOf(log, topic, 'read_committed')) {
+  for (const { headers } of await rawBytesOf(log, topic, { isolation: 'read_committed' })) {
     const header = (name: string): string =>
       Buffer.from(headers.findLast(({ key }) => key === `__streams.errors.${name}`)?.value ?? []).toString();
     const place = `${header('topic')}/${header('partition')}@${header('offset')}`;

@@ -148,7 +148,7 @@ export function changeCaptureContract(name: string, { openLog, start }: CaptureU
 
     async function replayed(topics: CustomerTopics, prefix: string, capture: Capture): Promise<void> {
       const changes = async (): Promise<number> =>
-        (await rawBytesOf(log, topics.changesA.name, 'read_committed')).length;
+        (await rawBytesOf(log, topics.changesA.name, { isolation: 'read_committed' })).length;
       const outcome = async (): Promise<readonly unknown[]> =>
         [...(await readAll(log, topics.merged))].sort((a, b) => a.partition - b.partition || a.offset - b.offset);
       const [delivered, results] = [await changes(), await outcome()];

@@ -1,6 +1,6 @@
 /** Instances of a topology over one log in this process, for tests of the running engine. */
 import { silentLogger, systemClock, systemRandom } from '../../clock.ts';
-import type { FetchedBatch, Log, Reader } from '../../connectors/log.ts';
+import type { Log } from '../../connectors/log.ts';
 import { memoryStores } from '../../state-stores/memory.ts';
 import type { Stores } from '../../state-stores/store.ts';
 import { noHeaders } from '../../schemas/record.ts';
@@ -12,6 +12,7 @@ import type { Host } from '../../topology/runtime/host.ts';
 import type { InstanceOptions } from '../../topology/runtime/options.ts';
 import { createInstance } from '../../topology/runtime/stream-instance.ts';
 import type { StreamInstance } from '../../topology/runtime/stream-instance.ts';
+import { rawBytesOf } from './raw-read.ts';
 
 export function testHost(log: Log, stores: Stores = memoryStores(), more: Partial<Host> = {}): Host {
   return {
@@ -98,7 +99,7 @@ export interface ReadRecord<K, V> {
   readonly timestampMs: number;
 }
 
-/** For partitions that cannot be read at once. */
+/** For partitions that cannot be read at once: where leaders move, a broker that does not know it yet may answer wrongly. */
 const readPatienceMs = 30_000;
 
 /** Everything committed in a topic, from the start to the end as of the call. */
@@ -106,56 +107,14 @@ export async function readAll<K, V>(
   log: Log,
   topic: Pick<Topic<K, V>, 'name' | 'key' | 'value'>,
 ): Promise<readonly ReadRecord<K, V>[]> {
-  const reader = log.reader({ isolation: 'read_committed' });
-  try {
-    const left = await seekToStart(log, reader, topic.name);
-    const records: ReadRecord<K, V>[] = [];
-    let deadline = Infinity;
-    while (left.size > 0) {
-      const { batches, failures } = await reader.poll(1_000);
-      deadline = failures.length === 0 ? Infinity : Math.min(deadline, systemClock.monotonicMs() + readPatienceMs);
-      // Where leaders move, a broker that does not know it yet may answer wrongly: the reader tries again.
-      if (failures[0] !== undefined && systemClock.monotonicMs() > deadline) throw failures[0].error;
-      for (const batch of batches) {
-        records.push(...decode(topic, batch));
-        if (batch.nextOffset >= (left.get(batch.partition) ?? 0)) left.delete(batch.partition);
-      }
-    }
-    return records;
-  } finally {
-    await reader.close();
-  }
-}
-
-/** Seeks all partitions that hold something; returns where each ends. */
-async function seekToStart(log: Log, reader: Reader, topic: string): Promise<Map<number, number>> {
-  const described = await log.admin.describeTopics([topic]);
-  const count = described.get(topic)?.partitions ?? 0;
-  const partitions = Array.from({ length: count }, (_, partition) => ({ topic, partition }));
-  const left = new Map<number, number>();
-  for (const [index, { start, stable }] of (await log.admin.offsets(partitions)).entries()) {
-    if (start >= stable) continue;
-    reader.seek({ topic, partition: index }, start);
-    left.set(index, stable);
-  }
-  return left;
-}
-
-function decode<K, V>(topic: Pick<Topic<K, V>, 'key' | 'value'>, batch: FetchedBatch): readonly ReadRecord<K, V>[] {
-  const records: ReadRecord<K, V>[] = [];
-  const cursor = batch.cursor();
-  while (cursor.next()) {
-    const key = cursor.key();
-    const value = cursor.value();
-    records.push({
-      key: key === undefined ? null : topic.key.deserialize(key),
-      value: value === undefined ? null : topic.value.deserialize(value),
-      partition: batch.partition,
-      offset: cursor.offset,
-      timestampMs: cursor.timestampMs,
-    });
-  }
-  return records;
+  const how = { isolation: 'read_committed', patienceMs: readPatienceMs } as const;
+  return (await rawBytesOf(log, topic.name, how)).map(({ key, value, partition, offset, timestampMs }) => ({
+    key: key === undefined ? null : topic.key.deserialize(key),
+    value: value === undefined ? null : topic.value.deserialize(value),
+    partition,
+    offset,
+    timestampMs,
+  }));
 }
 
 /** The last value of each key. */

@@ -41,8 +41,10 @@ export interface RunningKafka {
   readonly brokers: string;
   /** Of the broker's process now; undefined if it belongs to someone else (`KAFKA_BROKERS`) or is down. */
   readonly pid: number | undefined;
-  /** Sends a signal to the broker's process, e.g. to crash (`SIGKILL`) or freeze (`SIGSTOP`, `SIGCONT`) it. */
+  /** Sends a signal to the broker's process, e.g. to crash it (`SIGKILL`) or to let it go on (`SIGCONT`). */
   kill(signal: NodeJS.Signals): void;
+  /** Stops the broker's process where it is; resolves once it stands still, which is a moment after the signal. */
+  freeze(): Promise<void>;
   /** Ends the process if it still runs and starts it on the same data and ports; resolves when it serves again. */
   restart(): Promise<void>;
   /** Ends the process and removes its data. May be called twice. Never touches a broker given by `KAFKA_BROKERS`. */
@@ -189,6 +191,12 @@ class Broker implements RunningKafka {
     this.#process?.kill(signal);
   }
 
+  async freeze(): Promise<void> {
+    this.kill('SIGSTOP');
+    for (let state = ''; !state.startsWith('T');)
+      state = (await run('ps', ['-o', 'state=', '-p', String(this.pid)])).stdout.trim();
+  }
+
   async restart(): Promise<void> {
     await this.#end();
     await this.start();
@@ -249,6 +257,7 @@ function foreignKafka(brokers: string): RunningKafka {
     brokers,
     pid: undefined,
     kill: notOurs,
+    freeze: notOurs,
     restart: () => Promise.reject(new Error('this broker was given by KAFKA_BROKERS and is not ours to restart')),
     stop: () => Promise.resolve(),
   };

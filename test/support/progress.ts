@@ -15,7 +15,7 @@ export async function isThrough(
   for (const topic of topics) {
     const all = await partitionsOf(log, topic);
     if (!(await isSettled(log, all))) return false;
-    const records = await rawBytesOf(log, topic, 'read_committed');
+    const records = await rawBytesOf(log, topic, { isolation: 'read_committed' });
     const committed = await log.admin.committed(applicationId, all, { requireStable: false });
     if (records.some(({ partition, offset }) => (committed[partition]?.offset ?? 0) <= offset)) return false;
   }

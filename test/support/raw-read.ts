@@ -1,4 +1,5 @@
 /** Everything in a topic as bytes, with or without what was aborted. */
+import { systemClock } from '../../clock.ts';
 import type { FetchedBatch, Isolation, Log, Reader } from '../../connectors/log.ts';
 import type { Header } from '../../schemas/record.ts';
 
@@ -12,20 +13,31 @@ export interface RawRead {
   readonly headers: readonly Header[];
 }
 
-export async function rawBytesOf(log: Log, topic: string, isolation: Isolation): Promise<readonly RawRead[]> {
+/** From the start to the last stable offset as of the call. A failure is waited out for so long as nothing else comes. */
+export async function rawBytesOf(
+  log: Log,
+  topic: string,
+  { isolation, patienceMs = 0 }: { readonly isolation: Isolation; readonly patienceMs?: number },
+): Promise<readonly RawRead[]> {
   const reader = log.reader({ isolation });
-  const left = await seekAll(log, reader, topic);
-  const records: RawRead[] = [];
-  while (left.size > 0) {
-    const { batches, failures } = await reader.poll(1_000);
-    if (failures[0] !== undefined) throw failures[0].error;
-    for (const batch of batches) {
-      records.push(...recordsOf(batch));
-      if (batch.nextOffset >= (left.get(batch.partition) ?? 0)) left.delete(batch.partition);
+  try {
+    const left = await seekAll(log, reader, topic);
+    const records: RawRead[] = [];
+    let deadline = Infinity;
+    while (left.size > 0) {
+      const { batches, failures } = await reader.poll(1_000);
+      const nowMs = systemClock.monotonicMs();
+      deadline = failures.length === 0 ? Infinity : Math.min(deadline, nowMs + patienceMs);
+      if (failures[0] !== undefined && nowMs >= deadline) throw failures[0].error;
+      for (const batch of batches) {
+        records.push(...recordsOf(batch));
+        if (batch.nextOffset >= (left.get(batch.partition) ?? 0)) left.delete(batch.partition);
+      }
     }
+    return records;
+  } finally {
+    await reader.close();
   }
-  await reader.close();
-  return records;
 }
 
 /** Seeks all partitions that hold something; returns where each ends. */

@@ -33,7 +33,7 @@ export async function prepare(options: ResolvedOptions, outputs: Outputs): Promi
   refuseUnknown(options, plan, existing);
   await createMissing(options, plan, existing);
   const described = await verify(admin, plan);
-  await readLimits(admin, plan, outputs);
+  await readLimits(admin, { plan, described }, outputs);
   const clusterId = await admin.clusterId();
   const changelogIds = new Map<string, string>();
   const globalTopics = plan.globals.flatMap(({ sourceTopics }) => sourceTopics);
@@ -42,7 +42,9 @@ export async function prepare(options: ResolvedOptions, outputs: Outputs): Promi
     if (topic !== undefined)
       changelogIds.set(name, `${clusterId}/${topic.topicId ?? name}/${String(topic.partitions)}`);
   const topics = await describeKnown(admin, plan);
-  const tombstonesMs = new Map([...described].map(([name, topic]) => [name, topic.tombstonesMs]));
+  const tombstonesMs = new Map(
+    [...described].map(([name, { configs }]) => [name, Number(configs.get('delete.retention.ms') ?? Infinity)]),
+  );
   return { plan, fingerprint: fingerprintOf(plan), changelogIds, tombstonesMs, clusterId, topics };
 }
 
@@ -122,7 +124,7 @@ async function refuseOrphans(options: ResolvedOptions, plan: Plan, missing: Read
 interface VerifiedTopic {
   readonly topicId: string | undefined;
   readonly partitions: number;
-  readonly tombstonesMs: number;
+  readonly configs: ReadonlyMap<string, string>;
 }
 
 async function verify(admin: Admin, plan: Plan): Promise<ReadonlyMap<string, VerifiedTopic>> {
@@ -145,8 +147,7 @@ async function verify(admin: Admin, plan: Plan): Promise<ReadonlyMap<string, Ver
       );
     const configs = await admin.topicConfigs(wanted.name);
     verifyPolicy(wanted, configs);
-    const tombstonesMs = Number(configs.get('delete.retention.ms') ?? Infinity);
-    verified.set(wanted.name, { ...topic, tombstonesMs });
+    verified.set(wanted.name, { ...topic, configs });
   }
   return verified;
 }
@@ -175,9 +176,14 @@ function samePolicy(a: string, b: string): boolean {
   return sorted(a) === sorted(b);
 }
 
-async function readLimits(admin: Admin, plan: Plan, outputs: Outputs): Promise<void> {
+async function readLimits(
+  admin: Admin,
+  { plan, described }: { readonly plan: Plan; readonly described: ReadonlyMap<string, VerifiedTopic> },
+  outputs: Outputs,
+): Promise<void> {
   for (const name of writtenTopics(plan)) {
-    const limit = Number((await admin.topicConfigs(name)).get('max.message.bytes'));
+    const configs = described.get(name)?.configs ?? (await admin.topicConfigs(name));
+    const limit = Number(configs.get('max.message.bytes'));
     if (Number.isSafeInteger(limit) && limit > 0) outputs.setMessageBytesMax(name, limit);
   }
 }

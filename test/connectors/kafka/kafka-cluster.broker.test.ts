@@ -84,7 +84,11 @@ describeKafka('a Kafka cluster whose brokers fail one after the other', () => {
     }
   }, 120_000);
 
-  const faults: readonly (readonly [string, (node: RunningKafka) => void, (node: RunningKafka) => Promise<void>])[] = [
+  const faults: readonly (readonly [
+    string,
+    (node: RunningKafka) => Promise<void> | void,
+    (node: RunningKafka) => Promise<void>,
+  ])[] = [
     [
       'is killed',
       (node) => {
@@ -104,9 +108,7 @@ describeKafka('a Kafka cluster whose brokers fail one after the other', () => {
     ],
     [
       'is frozen',
-      (node) => {
-        node.kill('SIGSTOP');
-      },
+      (node) => node.freeze(),
       (node) => {
         node.kill('SIGCONT');
         return Promise.resolve();
@@ -146,7 +148,7 @@ describeKafka('a Kafka cluster whose brokers fail one after the other', () => {
     for (const [index, [what, fail, mend]] of faults.entries()) {
       const node = cluster.nodes[index]!;
       await until('all replicas are in sync', isWhole, patienceMs);
-      fail(node);
+      await fail(node);
       await countMore().catch((error: unknown) => {
         throw new Error(`while a broker ${what}`, { cause: error });
       });

@@ -1,5 +1,3 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { silentLogger, systemClock, systemRandom } from '../../../clock.ts';
 import { kafkaLog, type KafkaOptions } from '../../../connectors/kafka/kafka-log.ts';
@@ -9,7 +7,6 @@ import { BatchBuilder } from '../../../schemas/record-batch.ts';
 import { soundVersion, startKafka, type RunningKafka } from '../../support/kafka-broker.ts';
 import { describeKafka } from '../../support/kafka.ts';
 
-const run = promisify(execFile);
 const unique = (name: string): string => `${name}-${systemRandom.uuid()}`;
 
 async function until(what: string, condition: () => boolean, limitMs = 60_000): Promise<void> {
@@ -25,13 +22,6 @@ function numbers(from: number, count: number): BatchBuilder {
   for (let number = from; number < from + count; number++)
     builder.append(1_700_000_000_000, undefined, Buffer.from(String(number)), []);
   return builder;
-}
-
-/** A signal takes effect a moment after it was sent. */
-async function freeze(kafka: RunningKafka): Promise<void> {
-  kafka.kill('SIGSTOP');
-  for (let state = ''; !state.startsWith('T');)
-    state = (await run('ps', ['-o', 'state=', '-p', String(kafka.pid)])).stdout.trim();
 }
 
 /** Tries again for as long as the log cannot be reached. */
@@ -173,7 +163,7 @@ describeKafka('a Kafka broker that fails', () => {
     closers.push(() => producer.close());
     producer.begin();
     await producer.send([{ topic, partition: 0, records: numbers(0, 3) }]);
-    await freeze(kafka);
+    await kafka.freeze();
     const outcome = await producer.commit().then(
       () => undefined,
       (error: unknown) => error,

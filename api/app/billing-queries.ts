@@ -1,0 +1,48 @@
+/** What queries of billing have in common: whose rows, how many of them, as of when, and what may go wrong. */
+import { microsFrom } from '../../schemas/app/customer/instant.ts';
+import { Problem } from '../problem.ts';
+import { boundedInteger, waitParameter, type RouteDescription } from '../routes.ts';
+
+export interface Paging {
+  readonly wait?: string;
+  readonly limit?: string;
+  readonly cursor?: string;
+}
+
+const rows = { min: 1, max: 500, initial: 50 };
+
+export const idParams = {
+  type: 'object',
+  required: ['id'],
+  properties: { id: { type: 'string', minLength: 1, maxLength: 80 } },
+};
+
+/** `counted`: what the limit is of. */
+export const pagingParameters = (counted: string) =>
+  ({
+    ...waitParameter,
+    limit: {
+      type: 'string',
+      pattern: '^\\d{1,4}$',
+      description: `${counted}, ${rows.min} to ${rows.max}; default ${rows.initial}`,
+    },
+    cursor: { type: 'string', description: '`next` of the page before' },
+  }) as const;
+
+export const queryProblems: NonNullable<RouteDescription['problems']> = {
+  400: ['request_invalid', 'query_invalid'],
+  421: ['misdirected'],
+  503: ['store_not_ready', 'position_not_reached', 'peer_unavailable', 'too_many_scans'],
+};
+
+/** Throws a `Problem` for a limit out of bounds. */
+export function rowsWanted(limit: string | undefined): number {
+  return boundedInteger('limit', limit, rows);
+}
+
+/** Microseconds of an instant in ISO 8601. Throws a `Problem` that begins with `what` for anything else. */
+export function instantOf(text: string, what: string): number {
+  const micros = microsFrom(text);
+  if (micros !== undefined && micros >= 0) return micros;
+  throw new Problem(400, 'query_invalid', `${what} such as 2026-01-31T12:00:00Z`);
+}
