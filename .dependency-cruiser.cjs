@@ -75,8 +75,7 @@ module.exports = {
       name: 'engine-knows-no-application',
       severity: 'error',
       from: {
-        pathNot:
-          '(^|/)app/|^(main|guide|applications|(application|table)-connectors|connector-ports|record-schemas)\\.ts$|^(test|bench)/',
+        pathNot: '(^|/)app/|^(main\\.ts$|program/|commands/|test/|bench/)',
       },
       to: { path: '(^|/)app/', pathNot: 'node_modules' },
     },

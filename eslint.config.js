@@ -44,7 +44,7 @@ const ambientModules = moduleGroup(
 );
 const fileModules = moduleGroup(
   'fs',
-  'Files belong to state-stores/level*.ts, connectors/embedded/, api/ and main.ts.',
+  'Files belong to state-stores/level*.ts, connectors/embedded/, api/, program/ and main.ts.',
 );
 const kafkaModules = { regex: '^kafkajs(/.*)?$', message: 'kafkajs belongs to connectors/kafka/ only.' };
 const randomCrypto = {
@@ -101,7 +101,7 @@ export default defineConfig(
   },
   { files, rules: noImports(kafkaModules, ambientModules, randomCrypto) },
   { files: kafka, rules: noImports(ambientModules, fileModules, randomCrypto) },
-  { files: ['api/**/*.ts', 'main.ts'], rules: noImports(kafkaModules) },
+  { files: ['api/**/*.ts', 'program/**/*.ts', 'commands/**/*.ts', 'main.ts'], rules: noImports(kafkaModules) },
   {
     files: ['test/**/*.ts', 'bench/**/*.ts'],
     rules: {

@@ -1,59 +1,43 @@
 /** Starts the application: the only file that chooses implementations. */
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
-import type { FastifyInstance } from 'fastify';
-import type { SourceWatch } from './api/app/source-routes.ts';
-import { applicationConnectors, noSources } from './application-connectors.ts';
-import type { Application } from './api/app/application.ts';
-import { applicationIdOf, applications, generationsOf } from './applications.ts';
+import { applicationConnectors } from './program/application-connectors.ts';
+import { applicationIdOf, applications, generationsOf } from './program/applications.ts';
 import { isLoopback } from './api/access.ts';
 import { checkStoreNames } from './api/placement.ts';
-import { createApi } from './api/server.ts';
 import { silentLogger, systemClock, systemRandom, type Logger } from './clock.ts';
-import type { Connector } from './connectors/connector.ts';
 import { lockDirectory } from './connectors/embedded/directory-lock.ts';
 import { embeddedLog } from './connectors/embedded/file-log.ts';
 import { kafkaLog, type KafkaOptions } from './connectors/kafka/kafka-log.ts';
-import type { Database } from './connectors/database.ts';
 import type { Log } from './connectors/log.ts';
 import { postgresDatabase } from './connectors/postgres/postgres-database.ts';
-import type { OutgoingRecord, WrittenRecord } from './connectors/outgoing-record.ts';
-import { openDataDirectory, type DataDirectory } from './data-directory.ts';
-import { dlqCommand, parseDlqArguments, type DlqConsole } from './dlq-command.ts';
-import { requestTo } from './api-client.ts';
-import type { Generations } from './generations.ts';
-import { projectionCommand } from './projection-command.ts';
+import { openDataDirectory, type DataDirectory } from './program/data-directory.ts';
+import { dlqCommand, parseDlqArguments, type DlqConsole } from './commands/dlq.ts';
+import { requestTo } from './commands/api-client.ts';
+import { projectionCommand } from './commands/projection.ts';
 import { StreamError } from './errors.ts';
-import { askerOf, createLogger, describeLog, printExamples, showFindings, version } from './guide.ts';
-import { instanceMaker } from './instance-maker.ts';
-import { createProgress } from './progress.ts';
-import { feedRecords } from './record-feed.ts';
-import { createRecordWriter, type RecordWriter } from './record-writer.ts';
-import { openSchemas, type Schemas } from './record-schemas.ts';
-import { jsonFormat, type RecordFormat } from './schemas/app/record-format.ts';
-import { describeSettings, readSettings, type KafkaSettings, type Settings } from './settings.ts';
-import { Shutdown, endOnBugs, endOnSignals } from './shutdown.ts';
+import { askerOf, createLogger, describeLog, printExamples, showFindings, version } from './program/guide.ts';
+import { instanceMaker } from './program/instance-maker.ts';
+import { closeApi, desksOf, openApi, type ApiParts } from './program/open-api.ts';
+import { prepareTopics, type Surroundings } from './program/prepare-topics.ts';
+import { createProgress } from './program/progress.ts';
+import { createRecordWriter, type RecordWriter } from './program/record-writer.ts';
+import { openSchemas, type Schemas } from './program/record-schemas.ts';
+import { jsonFormat } from './schemas/app/record-format.ts';
+import { describeSettings, readSettings, type KafkaSettings, type Settings } from './program/settings.ts';
+import { Shutdown, endOnBugs, endOnSignals } from './program/shutdown.ts';
 import { levelStores } from './state-stores/level.ts';
-import { createTerminal, type Terminal } from './terminal.ts';
-import { createDeadLetterDesk, type DeadLetterDesk } from './topology/runtime/dead-letter-desk.ts';
+import { createTerminal, type Terminal } from './program/terminal.ts';
 import type { StreamInstance } from './topology/runtime/stream-instance.ts';
-import { createTopics } from './user-topics.ts';
 
 const clock = systemClock;
 const random = systemRandom;
 
 /** From the first signal to the end of the process. */
 const shutdownMs = 10_000;
-/** Of that, for requests under way; and for all instances to commit and leave. */
-const apiCloseMs = 1_000;
+/** Of that, for all instances to commit and leave. */
 const instanceCloseMs = 8_000;
 const progressEveryMs = 500;
-
-interface Surroundings {
-  readonly logger: Logger;
-  readonly terminal: Terminal;
-  readonly shutdown: Shutdown;
-}
 
 async function main(): Promise<void> {
   // Whoever read our output may go away: that is no reason to stop.
@@ -192,111 +176,7 @@ function openConnectors(
   return { connectors, sources, view: database };
 }
 
-interface ApiParts {
-  readonly schemas: Schemas;
-  readonly writer: RecordWriter;
-  readonly chosen: readonly Application[];
-  readonly instances: readonly StreamInstance[];
-  readonly deadLetters: readonly DeadLetterDesk[];
-  readonly logger: Logger;
-  readonly connectors?: readonly Connector[];
-  readonly sources?: SourceWatch;
-  readonly view?: Database | undefined;
-  readonly generations?: ReadonlyMap<string, Generations>;
-  readonly log?: Log;
-}
-
-function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
-  const {
-    chosen,
-    instances,
-    deadLetters,
-    logger,
-    writer,
-    schemas,
-    connectors = [],
-    sources = noSources,
-    generations,
-    log,
-    view,
-  } = parts;
-  const { host, advertisedUrl, peerHosts, allowInsecure, rateLimitPerSecond, topicPrefix } = settings;
-  const write = (record: OutgoingRecord): Promise<WrittenRecord> => writer.write(record);
-  const { format } = schemas;
-  const ports = { write, topicPrefix, format, sources, log, instances, view };
-  return createApi({
-    instances,
-    clock,
-    logger,
-    host,
-    deadLetters,
-    measures: () => connectors.flatMap((connector) => connector.measures()),
-    routes: [
-      ...schemas.routes,
-      ...chosen.flatMap(({ name, routes }) => routes?.({ ...ports, rebuilding: generations?.get(name) }) ?? []),
-    ],
-    apiToken: settings.apiToken?.reveal(),
-    adminToken: settings.adminToken?.reveal(),
-    allowInsecure,
-    peerHosts: advertisedUrl === undefined ? peerHosts : [...peerHosts, new URL(advertisedUrl).hostname],
-    rateLimitPerSecond,
-    version: version(),
-  });
-}
-
-/** For the applications that put records aside. */
-function desksOf(
-  chosen: readonly Application[],
-  settings: Settings,
-  { log, format }: LogAndFormat,
-): readonly DeadLetterDesk[] {
-  return chosen
-    .map(({ name, topology }) => ({
-      applicationId: applicationIdOf(settings, name),
-      topology: topology(settings.topicPrefix, format),
-    }))
-    .filter(({ topology }) => topology.settings.deadLetterTopic !== undefined)
-    .map((application) => createDeadLetterDesk({ ...application, log, clock, random }));
-}
-
-interface LogAndFormat {
-  readonly log: Log;
-  readonly format: RecordFormat;
-}
-
 // ---- running --------------------------------------------------------------------------------------------------------
-
-/**
- * Creates the topics that are missing, and returns what writes samples to them: if it is told to, or if neither a source nor anybody else can have
- * written there.
- */
-async function prepareTopics(
-  settings: Settings,
-  chosen: readonly Application[],
-  { log, format }: LogAndFormat,
-  surroundings: Surroundings,
-): Promise<(() => Promise<void>) | undefined> {
-  const { topicPrefix, sampleFeed: wish, kafka } = settings;
-  const hasSource = settings.systemA !== undefined || settings.systemB !== undefined;
-  if (wish === 'false' && !hasSource) return undefined;
-  const named = chosen.flatMap((application) => application.topics(topicPrefix));
-  const topics = [...new Map(named.map((topic) => [topic.name, topic])).values()];
-  const { logger, terminal, shutdown } = surroundings;
-  const onWaiting = (reason: string): void => terminal.status(`waiting for the log: ${reason}`);
-  const created = await createTopics(log, topics, { clock, logger, signal: shutdown.signal, onWaiting });
-  const isOurs = !hasSource && (kafka === undefined || created.length === topics.length);
-  if (wish === 'false' || (wish === 'auto' && !isOurs)) return undefined;
-  const partitions = new Map(topics.map((topic) => [topic.name, topic.partitions]));
-  return async () => {
-    const samples = chosen.flatMap((application) => application.samples?.({ topicPrefix, format }) ?? []);
-    const feeds = samples.map((records) =>
-      feedRecords({ log, records, partitions, clock, logger, signal: shutdown.signal }),
-    );
-    const feeding = Promise.all(feeds);
-    shutdown.add('sample feed', () => feeding);
-    await feeding;
-  };
-}
 
 /** Shows progress until the end is asked for; rejects once an instance has failed for good: a supervisor may start the process anew. */
 async function watch(instances: readonly StreamInstance[], terminal: Terminal, signal: AbortSignal): Promise<void> {
@@ -313,13 +193,6 @@ async function watch(instances: readonly StreamInstance[], terminal: Terminal, s
 async function closeAll(instances: readonly StreamInstance[]): Promise<boolean> {
   const closed = await Promise.all(instances.map((instance) => instance.close({ timeoutMs: instanceCloseMs })));
   return closed.every((isClean) => isClean);
-}
-
-/** Lets answers that are under way go out, for a moment. */
-async function closeApi(api: FastifyInstance): Promise<void> {
-  const timer = clock.timer(apiCloseMs, () => api.server.closeAllConnections());
-  await api.close();
-  timer.cancel();
 }
 
 // ---- for people -----------------------------------------------------------------------------------------------------

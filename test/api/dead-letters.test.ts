@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { createApi } from '../../api/server.ts';
 import { silentLogger, systemClock, systemRandom } from '../../clock.ts';
 import type { Log } from '../../connectors/log.ts';
-import { dlqCommand, parseDlqArguments } from '../../dlq-command.ts';
+import { dlqCommand, parseDlqArguments } from '../../commands/dlq.ts';
 import { defineTopic, defineTopology, stringSerde, type StreamInstance } from '../../index.ts';
 import { memoryLog } from '../../connectors/embedded/embedded-log.ts';
 import { createDeadLetterDesk, type DeadLetterDesk } from '../../topology/runtime/dead-letter-desk.ts';

@@ -5,7 +5,7 @@ import type { Log } from '../../connectors/log.ts';
 import type { Migration } from '../../connectors/migrations.ts';
 import type { SinkTable } from '../../connectors/sink-table.ts';
 import { createTableSink, type TableSink } from '../../connectors/table-sink.ts';
-import { createRecordWriter } from '../../record-writer.ts';
+import { createRecordWriter } from '../../program/record-writer.ts';
 
 export interface TestSinkOptions {
   readonly log: Log;

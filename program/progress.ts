@@ -1,6 +1,6 @@
 /** Sums up running instances in one line. */
-import type { Clock } from './clock.ts';
-import type { InstanceView, TaskStatus } from './topology/runtime/view.ts';
+import type { Clock } from '../clock.ts';
+import type { InstanceView, TaskStatus } from '../topology/runtime/view.ts';
 
 /** Makes the function that tells how things are; it measures rates between its calls. */
 export function createProgress(instances: readonly InstanceView[], clock: Clock): () => string {

@@ -1,14 +1,14 @@
 /** The connectors that show topics as tables: customers and billing in PostgreSQL. */
 import type { ConnectorPorts } from './connector-ports.ts';
-import { billingView, billingViewMigrations } from './connectors/app/billing-view.ts';
-import { customerView, customerViewMigrations } from './connectors/app/customer-view.ts';
-import { measuresWith, type Connector, type Measure } from './connectors/connector.ts';
-import type { Database } from './connectors/database.ts';
-import { createTableSink, type TableSink, type TableSinkOptions } from './connectors/table-sink.ts';
-import { billingTopics } from './schemas/app/billing/topics.ts';
-import { customerTopics } from './schemas/app/customer/topics.ts';
-import { billingProjectionsName } from './topology/app/billing-projections.ts';
-import { customerMergeName } from './topology/app/customer-merge.ts';
+import { billingView, billingViewMigrations } from '../connectors/app/billing-view.ts';
+import { customerView, customerViewMigrations } from '../connectors/app/customer-view.ts';
+import { measuresWith, type Connector, type Measure } from '../connectors/connector.ts';
+import type { Database } from '../connectors/database.ts';
+import { createTableSink, type TableSink, type TableSinkOptions } from '../connectors/table-sink.ts';
+import { billingTopics } from '../schemas/app/billing/topics.ts';
+import { customerTopics } from '../schemas/app/customer/topics.ts';
+import { billingProjectionsName } from '../topology/app/billing-projections.ts';
+import { customerMergeName } from '../topology/app/customer-merge.ts';
 
 /** The sinks of the topologies that run here. */
 export function tableConnectors(ports: ConnectorPorts, database: Database): readonly Connector[] {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
-import { systemClock, type Clock } from '../clock.ts';
-import { Shutdown } from '../shutdown.ts';
+import { systemClock, type Clock } from '../../clock.ts';
+import { Shutdown } from '../../program/shutdown.ts';
 
 /** Time that passes at once. */
 const hurried: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(ms / 1_000, signal) };

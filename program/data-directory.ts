@@ -1,7 +1,7 @@
 /** The directory of one process: locked, readable for its owner only, and the place where the instance id is kept. */
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { hasCode, StreamError } from './errors.ts';
+import { hasCode, StreamError } from '../errors.ts';
 
 export interface DataDirectory {
   readonly path: string;

@@ -1,7 +1,7 @@
 /** `dlq list | show | replay | discard`: dead letters from the command line, through the same API that HTTP clients use. */
 import { parseArgs } from 'node:util';
 import type { Answer, Request } from './api-client.ts';
-import { isObject } from './api/peer-answer.ts';
+import { isObject } from '../api/peer-answer.ts';
 
 export interface DlqConsole {
   readonly request: Request;

@@ -1,21 +1,21 @@
 /** The applications that can run here: a topology each, with its topics, its routes and made-up input. */
-import { newTopics, type Application } from './api/app/application.ts';
-import { billingApplications } from './api/app/billing-application.ts';
-import { customerRoutes } from './api/app/customer-routes.ts';
-import { findCustomer } from './api/app/find-customer.ts';
-import { sourceRoutes } from './api/app/source-routes.ts';
-import { systemClock } from './clock.ts';
+import { newTopics, type Application } from '../api/app/application.ts';
+import { billingApplications } from '../api/app/billing-application.ts';
+import { customerRoutes } from '../api/app/customer-routes.ts';
+import { findCustomer } from '../api/app/find-customer.ts';
+import { sourceRoutes } from '../api/app/source-routes.ts';
+import { systemClock } from '../clock.ts';
 import { Generations, type GenerationsOptions } from './generations.ts';
-import { customerSamples } from './connectors/app/customer-samples.ts';
-import { customerStates } from './processors/app/customer/processors.ts';
-import { defaultPolicy } from './schemas/app/customer/policy.ts';
-import { connectorTopics } from './schemas/app/connector-topics.ts';
-import type { RecordFormat } from './schemas/app/record-format.ts';
-import { customerTopics } from './schemas/app/customer/topics.ts';
+import { customerSamples } from '../connectors/app/customer-samples.ts';
+import { customerStates } from '../processors/app/customer/processors.ts';
+import { defaultPolicy } from '../schemas/app/customer/policy.ts';
+import { connectorTopics } from '../schemas/app/connector-topics.ts';
+import type { RecordFormat } from '../schemas/app/record-format.ts';
+import { customerTopics } from '../schemas/app/customer/topics.ts';
 import type { Settings } from './settings.ts';
-import type { Topology } from './topology/graph.ts';
-import type { StreamInstance } from './topology/runtime/stream-instance.ts';
-import { customerMerge, customerMergeName } from './topology/app/customer-merge.ts';
+import type { Topology } from '../topology/graph.ts';
+import type { StreamInstance } from '../topology/runtime/stream-instance.ts';
+import { customerMerge, customerMergeName } from '../topology/app/customer-merge.ts';
 
 const nowMs = (): number => systemClock.nowMs();
 
@@ -44,7 +44,7 @@ export function applicationIdOf({ applicationId }: Pick<Settings, 'applicationId
   return applicationId === undefined ? name : `${applicationId}-${name}`;
 }
 
-export interface GenerationParts extends Omit<GenerationsOptions, 'name' | 'topic' | 'inputs' | 'create' | 'serve'> {
+interface GenerationParts extends Omit<GenerationsOptions, 'name' | 'topic' | 'inputs' | 'create' | 'serve'> {
   readonly format: RecordFormat;
   readonly make: (applicationId: string, topology: Topology) => StreamInstance;
   /** Those that answer: one that takes the place of another is put there at once. */

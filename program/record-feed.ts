@@ -1,8 +1,8 @@
 /** Writes made-up records to topics, first quickly, then slowly for ever: something to look at. */
-import type { Clock, Logger } from './clock.ts';
-import type { Log, OutgoingBatch, Producer } from './connectors/log.ts';
-import { batchesOf, type OutgoingRecord } from './connectors/outgoing-record.ts';
-import { StreamError } from './errors.ts';
+import type { Clock, Logger } from '../clock.ts';
+import type { Log, OutgoingBatch, Producer } from '../connectors/log.ts';
+import { batchesOf, type OutgoingRecord } from '../connectors/outgoing-record.ts';
+import { StreamError } from '../errors.ts';
 
 export interface RecordFeedOptions {
   readonly log: Log;

@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
-import type { Application, Ask } from './api/app/application.ts';
-import type { Clock, Logger } from './clock.ts';
-import { createJsonLogger } from './json-logger.ts';
+import type { Application, Ask } from '../api/app/application.ts';
+import type { Clock, Logger } from '../clock.ts';
+import { createJsonLogger } from '../json-logger.ts';
 import type { Settings } from './settings.ts';
 import type { Terminal } from './terminal.ts';
 

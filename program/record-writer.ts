@@ -1,8 +1,8 @@
 /** Writes single records to topics, as many at once as there are: for those who cannot go on before their record is in the log. */
-import type { Log, Producer } from './connectors/log.ts';
-import { StreamError } from './errors.ts';
-import { batchesOf, partitionOf, type OutgoingRecord, type WrittenRecord } from './connectors/outgoing-record.ts';
-import { partitionId } from './schemas/record.ts';
+import type { Log, Producer } from '../connectors/log.ts';
+import { StreamError } from '../errors.ts';
+import { batchesOf, partitionOf, type OutgoingRecord, type WrittenRecord } from '../connectors/outgoing-record.ts';
+import { partitionId } from '../schemas/record.ts';
 
 export interface RecordWriter {
   /** Resolves to where the record lies once it is acknowledged; rejects with `LOG_UNAVAILABLE` (it may be there all the same), or what the log says of the record. */

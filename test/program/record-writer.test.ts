@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
-import { memoryLog } from '../connectors/embedded/embedded-log.ts';
-import { createRecordWriter } from '../record-writer.ts';
-import type { OutgoingRecord } from '../connectors/outgoing-record.ts';
+import { memoryLog } from '../../connectors/embedded/embedded-log.ts';
+import { createRecordWriter } from '../../program/record-writer.ts';
+import type { OutgoingRecord } from '../../connectors/outgoing-record.ts';
 
 const record = (topic: string, key: string): OutgoingRecord => ({
   topic,

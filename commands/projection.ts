@@ -1,7 +1,7 @@
 /** `projection rebuild | verify NAME`: makes a projection of running instances anew, or compares it with its events. */
 import type { Request } from './api-client.ts';
-import { isObject } from './api/peer-answer.ts';
-import type { Clock } from './clock.ts';
+import { isObject } from '../api/peer-answer.ts';
+import type { Clock } from '../clock.ts';
 
 export interface ProjectionConsole {
   /** Of a running instance; takes URLs of others as well. */

@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { describe, expect, test } from '@jest/globals';
-import { StreamError } from '../errors.ts';
-import { isLoopback } from '../api/access.ts';
-import { describeSettings, readSettings, variables, type Settings } from '../settings.ts';
+import { StreamError } from '../../errors.ts';
+import { isLoopback } from '../../api/access.ts';
+import { describeSettings, readSettings, variables, type Settings } from '../../program/settings.ts';
 
 type Env = Readonly<Record<string, string>>;
 
@@ -228,7 +228,7 @@ describe('settings', () => {
 });
 
 describe('docs/settings.md', () => {
-  const text = readFileSync(fileURLToPath(new URL('../docs/settings.md', import.meta.url)), 'utf8');
+  const text = readFileSync(fileURLToPath(new URL('../../docs/settings.md', import.meta.url)), 'utf8');
   const rows = [...text.matchAll(/^\| `([A-Z_]+)` *\| +(?:`([^`]*)` *)?\| /gm)].map(([, name, initial]) => [
     name,
     initial ?? '',

@@ -2,13 +2,13 @@
  * Runs an application that only derives state, and makes that state anew beside what answers: each generation is an application of its own, under
  * `<name>-g<number>`. Which one answers is one record of a compacted topic, so that the change is one for all processes.
  */
-import type { Clock, Logger } from './clock.ts';
-import type { Log, Reader } from './connectors/log.ts';
-import { StreamError, hasCode } from './errors.ts';
-import { noHeaders, type TopicPartition } from './schemas/record.ts';
-import { BatchBuilder } from './schemas/record-batch.ts';
-import type { Stores } from './state-stores/store.ts';
-import type { StreamInstance } from './topology/runtime/stream-instance.ts';
+import type { Clock, Logger } from '../clock.ts';
+import type { Log, Reader } from '../connectors/log.ts';
+import { StreamError, hasCode } from '../errors.ts';
+import { noHeaders, type TopicPartition } from '../schemas/record.ts';
+import { BatchBuilder } from '../schemas/record-batch.ts';
+import type { Stores } from '../state-stores/store.ts';
+import type { StreamInstance } from '../topology/runtime/stream-instance.ts';
 
 export interface GenerationsOptions {
   /** Of the application, without a generation. */

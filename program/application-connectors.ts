@@ -1,18 +1,18 @@
 /** What runs beside the topologies: who captures system A, who polls system B, and what every process knows of the systems. */
-import type { SourceWatch } from './api/app/source-routes.ts';
-import { systemBSource } from './connectors/app/system-b-source.ts';
-import { postgresCapture } from './connectors/change-capture/postgres-capture.ts';
-import { createCircuitBreaker } from './connectors/circuit-breaker.ts';
-import { measuresWith, type Connector, type Measure } from './connectors/connector.ts';
-import { createHttpSource } from './connectors/http-source.ts';
-import { createPoller } from './connectors/poller.ts';
-import { followSources, type SourceStatuses } from './connectors/source-status.ts';
-import { connectorTopics } from './schemas/app/connector-topics.ts';
-import { customerTopics } from './schemas/app/customer/topics.ts';
+import type { SourceWatch } from '../api/app/source-routes.ts';
+import { systemBSource } from '../connectors/app/system-b-source.ts';
+import { postgresCapture } from '../connectors/change-capture/postgres-capture.ts';
+import { createCircuitBreaker } from '../connectors/circuit-breaker.ts';
+import { measuresWith, type Connector, type Measure } from '../connectors/connector.ts';
+import { createHttpSource } from '../connectors/http-source.ts';
+import { createPoller } from '../connectors/poller.ts';
+import { followSources, type SourceStatuses } from '../connectors/source-status.ts';
+import { connectorTopics } from '../schemas/app/connector-topics.ts';
+import { customerTopics } from '../schemas/app/customer/topics.ts';
 import type { PolledSystem } from './settings.ts';
 import type { ConnectorPorts } from './connector-ports.ts';
 import { tableConnectors } from './table-connectors.ts';
-import { customerMergeName } from './topology/app/customer-merge.ts';
+import { customerMergeName } from '../topology/app/customer-merge.ts';
 
 export interface ApplicationConnectors {
   readonly connectors: readonly Connector[];

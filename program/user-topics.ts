@@ -1,7 +1,7 @@
 /** Creates the topics an application names; the engine itself never does. */
-import type { Clock, Logger } from './clock.ts';
-import type { Log, NewTopic } from './connectors/log.ts';
-import { StreamError } from './errors.ts';
+import type { Clock, Logger } from '../clock.ts';
+import type { Log, NewTopic } from '../connectors/log.ts';
+import { StreamError } from '../errors.ts';
 
 export interface CreateTopicsOptions {
   readonly clock: Clock;

@@ -1,16 +1,16 @@
 /** How records are written in this process, and, if by schemas, which registry has them. */
-import { registryRoutes } from './api/registry-routes.ts';
-import type { Routes } from './api/routes.ts';
-import type { Clock, Logger } from './clock.ts';
-import type { Log } from './connectors/log.ts';
-import { confluentRegistry } from './connectors/registry/confluent-registry.ts';
-import { openEmbeddedRegistry } from './connectors/registry/embedded-registry.ts';
-import { StreamError } from './errors.ts';
-import { billingTopics } from './schemas/app/billing/topics.ts';
-import { customerTopics } from './schemas/app/customer/topics.ts';
-import { avroFormat, jsonFormat, type RecordFormat } from './schemas/app/record-format.ts';
-import { createAvroSerdes } from './schemas/avro/avro-serde.ts';
-import type { SchemaRegistry } from './schemas/schema-registry.ts';
+import { registryRoutes } from '../api/registry-routes.ts';
+import type { Routes } from '../api/routes.ts';
+import type { Clock, Logger } from '../clock.ts';
+import type { Log } from '../connectors/log.ts';
+import { confluentRegistry } from '../connectors/registry/confluent-registry.ts';
+import { openEmbeddedRegistry } from '../connectors/registry/embedded-registry.ts';
+import { StreamError } from '../errors.ts';
+import { billingTopics } from '../schemas/app/billing/topics.ts';
+import { customerTopics } from '../schemas/app/customer/topics.ts';
+import { avroFormat, jsonFormat, type RecordFormat } from '../schemas/app/record-format.ts';
+import { createAvroSerdes } from '../schemas/avro/avro-serde.ts';
+import type { SchemaRegistry } from '../schemas/schema-registry.ts';
 import type { Settings } from './settings.ts';
 import type { Shutdown } from './shutdown.ts';
 import type { Terminal } from './terminal.ts';

@@ -1,10 +1,10 @@
 /** Makes instances the way the settings want them. */
-import type { Clock, Logger, Random } from './clock.ts';
-import type { Log } from './connectors/log.ts';
+import type { Clock, Logger, Random } from '../clock.ts';
+import type { Log } from '../connectors/log.ts';
 import type { Settings } from './settings.ts';
-import type { Stores } from './state-stores/store.ts';
-import type { Topology } from './topology/graph.ts';
-import { createInstance, type StreamInstance } from './topology/runtime/stream-instance.ts';
+import type { Stores } from '../state-stores/store.ts';
+import type { Topology } from '../topology/graph.ts';
+import { createInstance, type StreamInstance } from '../topology/runtime/stream-instance.ts';
 
 export interface InstanceParts {
   readonly instanceId: string;

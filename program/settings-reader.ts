@@ -1,7 +1,7 @@
 /** Parses environment variables one by one, and collects what is wrong with them. */
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { StreamError } from './errors.ts';
+import { StreamError } from '../errors.ts';
 
 /** A credential: shows as `***` wherever it is printed, logged or turned into JSON. */
 export interface Secret {

@@ -1,5 +1,5 @@
 /** How a process ends: once, in reverse order of its start, within a bounded time. */
-import type { Clock } from './clock.ts';
+import type { Clock } from '../clock.ts';
 
 export interface ShutdownOptions {
   readonly clock: Clock;

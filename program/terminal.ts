@@ -1,5 +1,5 @@
 /** What people see of a running application: lines, and on a terminal one line at the bottom that is rewritten. */
-import type { Clock } from './clock.ts';
+import type { Clock } from '../clock.ts';
 
 /** The part of a stream that is needed; `process.stdout` is one. */
 export interface TextOutput {

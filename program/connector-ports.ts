@@ -1,9 +1,9 @@
 /** What connectors are given by the process they run in. */
-import type { Clock, Logger, Random } from './clock.ts';
-import type { Database } from './connectors/database.ts';
-import type { Log } from './connectors/log.ts';
-import type { OutgoingRecord } from './connectors/outgoing-record.ts';
-import type { RecordFormat } from './schemas/app/record-format.ts';
+import type { Clock, Logger, Random } from '../clock.ts';
+import type { Database } from '../connectors/database.ts';
+import type { Log } from '../connectors/log.ts';
+import type { OutgoingRecord } from '../connectors/outgoing-record.ts';
+import type { RecordFormat } from '../schemas/app/record-format.ts';
 import type { Settings } from './settings.ts';
 
 export interface ConnectorPorts {

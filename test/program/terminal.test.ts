@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
-import { systemClock, type Clock } from '../clock.ts';
-import { createProgress } from '../progress.ts';
-import { createTerminal } from '../terminal.ts';
-import type { InstanceView, MetricSample, TaskStatus } from '../topology/runtime/view.ts';
-import { FakeCluster, FakeInstance } from './api/fake-instance.ts';
+import { systemClock, type Clock } from '../../clock.ts';
+import { createProgress } from '../../program/progress.ts';
+import { createTerminal } from '../../program/terminal.ts';
+import type { InstanceView, MetricSample, TaskStatus } from '../../topology/runtime/view.ts';
+import { FakeCluster, FakeInstance } from '../api/fake-instance.ts';
 
 let nowMs = 0;
 const clock: Clock = { ...systemClock, monotonicMs: () => nowMs };

@@ -1,16 +1,16 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { verifyBalances } from '../api/app/balance-verification.ts';
-import { silentLogger, systemClock, systemRandom } from '../clock.ts';
-import { memoryLog, type EmbeddedLog } from '../connectors/embedded/embedded-log.ts';
-import { Generations } from '../generations.ts';
-import { accountBalances, balanceHistory, effectiveHistory } from '../processors/app/billing/projections.ts';
-import type { AccountEvent } from '../schemas/app/billing/account-event.ts';
-import { billingTopics } from '../schemas/app/billing/topics.ts';
-import { memoryStores } from '../state-stores/memory.ts';
-import { billingBalances } from '../topology/app/billing-balances.ts';
-import type { StreamInstance } from '../topology/runtime/stream-instance.ts';
-import { BillingBench } from './support/billing/bench.ts';
-import { produce, testInstance, until } from './support/cluster.ts';
+import { verifyBalances } from '../../api/app/balance-verification.ts';
+import { silentLogger, systemClock, systemRandom } from '../../clock.ts';
+import { memoryLog, type EmbeddedLog } from '../../connectors/embedded/embedded-log.ts';
+import { Generations } from '../../program/generations.ts';
+import { accountBalances, balanceHistory, effectiveHistory } from '../../processors/app/billing/projections.ts';
+import type { AccountEvent } from '../../schemas/app/billing/account-event.ts';
+import { billingTopics } from '../../schemas/app/billing/topics.ts';
+import { memoryStores } from '../../state-stores/memory.ts';
+import { billingBalances } from '../../topology/app/billing-balances.ts';
+import type { StreamInstance } from '../../topology/runtime/stream-instance.ts';
+import { BillingBench } from '../support/billing/bench.ts';
+import { produce, testInstance, until } from '../support/cluster.ts';
 
 const { accountEvents, generations } = billingTopics();
 const partitions = 3;

@@ -1,6 +1,6 @@
 /** The settings of the application: read from the environment once, at start, and refused with the name of the variable when they make no sense. */
-import { isLoopback } from './api/access.ts';
-import type { LogLevel } from './clock.ts';
+import { isLoopback } from '../api/access.ts';
+import type { LogLevel } from '../clock.ts';
 import { SettingsReader, secret, type Secret, type Variable } from './settings-reader.ts';
 
 export interface KafkaSettings {

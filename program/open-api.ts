@@ -1,0 +1,102 @@
+/** The API of this program: the engine's routes, and those of the applications that run. */
+import type { FastifyInstance } from 'fastify';
+import type { Application } from '../api/app/application.ts';
+import type { SourceWatch } from '../api/app/source-routes.ts';
+import { createApi } from '../api/server.ts';
+import { systemClock as clock, systemRandom as random, type Logger } from '../clock.ts';
+import type { Connector } from '../connectors/connector.ts';
+import type { Database } from '../connectors/database.ts';
+import type { Log } from '../connectors/log.ts';
+import type { OutgoingRecord, WrittenRecord } from '../connectors/outgoing-record.ts';
+import type { RecordFormat } from '../schemas/app/record-format.ts';
+import { createDeadLetterDesk, type DeadLetterDesk } from '../topology/runtime/dead-letter-desk.ts';
+import type { StreamInstance } from '../topology/runtime/stream-instance.ts';
+import { noSources } from './application-connectors.ts';
+import { applicationIdOf } from './applications.ts';
+import type { Generations } from './generations.ts';
+import { version } from './guide.ts';
+import type { Schemas } from './record-schemas.ts';
+import type { RecordWriter } from './record-writer.ts';
+import type { Settings } from './settings.ts';
+
+/** For requests under way when it closes. */
+const apiCloseMs = 1_000;
+
+export interface ApiParts {
+  readonly schemas: Schemas;
+  readonly writer: RecordWriter;
+  readonly chosen: readonly Application[];
+  readonly instances: readonly StreamInstance[];
+  readonly deadLetters: readonly DeadLetterDesk[];
+  readonly logger: Logger;
+  readonly connectors?: readonly Connector[];
+  readonly sources?: SourceWatch;
+  readonly view?: Database | undefined;
+  readonly generations?: ReadonlyMap<string, Generations>;
+  readonly log?: Log;
+}
+
+export function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
+  const {
+    chosen,
+    instances,
+    deadLetters,
+    logger,
+    writer,
+    schemas,
+    connectors = [],
+    sources = noSources,
+    generations,
+    log,
+    view,
+  } = parts;
+  const { host, advertisedUrl, peerHosts, allowInsecure, rateLimitPerSecond, topicPrefix } = settings;
+  const write = (record: OutgoingRecord): Promise<WrittenRecord> => writer.write(record);
+  const { format } = schemas;
+  const ports = { write, topicPrefix, format, sources, log, instances, view };
+  return createApi({
+    instances,
+    clock,
+    logger,
+    host,
+    deadLetters,
+    measures: () => connectors.flatMap((connector) => connector.measures()),
+    routes: [
+      ...schemas.routes,
+      ...chosen.flatMap(({ name, routes }) => routes?.({ ...ports, rebuilding: generations?.get(name) }) ?? []),
+    ],
+    apiToken: settings.apiToken?.reveal(),
+    adminToken: settings.adminToken?.reveal(),
+    allowInsecure,
+    peerHosts: advertisedUrl === undefined ? peerHosts : [...peerHosts, new URL(advertisedUrl).hostname],
+    rateLimitPerSecond,
+    version: version(),
+  });
+}
+
+/** For the applications that put records aside. */
+export function desksOf(
+  chosen: readonly Application[],
+  settings: Settings,
+  { log, format }: LogAndFormat,
+): readonly DeadLetterDesk[] {
+  return chosen
+    .map(({ name, topology }) => ({
+      applicationId: applicationIdOf(settings, name),
+      topology: topology(settings.topicPrefix, format),
+    }))
+    .filter(({ topology }) => topology.settings.deadLetterTopic !== undefined)
+    .map((application) => createDeadLetterDesk({ ...application, log, clock, random }));
+}
+
+export interface LogAndFormat {
+  readonly log: Log;
+  readonly format: RecordFormat;
+}
+
+/** Lets answers that are under way go out, for a moment. */
+export async function closeApi(api: FastifyInstance): Promise<void> {
+  const timer = clock.timer(apiCloseMs, () => api.server.closeAllConnections());
+  await api.close();
+  timer.cancel();
+}
