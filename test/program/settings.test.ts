@@ -245,7 +245,7 @@ describe('docs/settings.md', () => {
 
 describe('files with settings', () => {
   const known = variables.flatMap(({ name, isSecret }) => (isSecret === true ? [name, `${name}_FILE`] : [name]));
-  const textOf = (path: string): string => readFileSync(fileURLToPath(new URL(`../${path}`, import.meta.url)), 'utf8');
+  const textOf = (path: string): string => readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), 'utf8');
   const pairsOf = (text: string, pattern: RegExp): readonly (readonly [name: string, value: string])[] =>
     [...text.matchAll(pattern)].map(([, name = '', value = '']) => [name, value]);
 
