@@ -1,4 +1,4 @@
-/** From a table of system A to merged customers, whatever carries the changes over. */
+/** From a table of system A to merged customers in the topic, the API and the view, whatever carries the changes over. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -6,11 +6,9 @@ import pg from 'pg';
 import { systemRandom } from '../../clock.ts';
 import type { Log } from '../../connectors/log.ts';
 import { customerTopics, type CustomerTopics } from '../../schemas/app/customer/topics.ts';
-import type { CustomerMerged } from '../../schemas/app/customer/merged.ts';
 import type { Topic } from '../../schemas/topic.ts';
-import { customerMerge } from '../../topology/app/customer-merge.ts';
-import type { StreamInstance } from '../../topology/runtime/stream-instance.ts';
-import { latest, readAll, testInstance, until } from '../support/cluster.ts';
+import { readAll, until } from '../support/cluster.ts';
+import { MergedPlaces, type Shown } from '../support/customer/merged-places.ts';
 import { startPostgres, type RunningPostgres } from '../support/postgres.ts';
 import { isThrough } from '../support/progress.ts';
 import { rawBytesOf } from '../support/raw-read.ts';
@@ -91,62 +89,51 @@ export function changeCaptureContract(name: string, { openLog, start }: CaptureU
 
       const target = { log, database: new URL(url), password, topic: topics.changesA.name, name: prefix.slice(0, -1) };
       const capture = await start(target);
-      const instance = await merging(prefix);
+      const viewUrl = await postgres.createDatabase('unified');
+      const places = new MergedPlaces({ log, prefix, viewUrl });
+      await places.start();
       try {
-        await followed(topics);
-        await replayed(topics, prefix, capture);
+        await followed(places);
+        await replayed(places, { topics, prefix, capture });
       } finally {
-        await instance.close();
+        await places.close();
         await capture.stop();
       }
       expect(await readAll(log, topics.dlq)).toEqual([]);
     }, 600_000);
 
-    async function merging(prefix: string): Promise<StreamInstance> {
-      const instance = testInstance(log, customerMerge(prefix), { applicationId: `${prefix}customer-merge` });
-      await instance.start();
-      return instance;
+    /** Waits until there are these customers, and no others, everywhere. */
+    async function become(places: MergedPlaces, what: string, expected: Shown): Promise<void> {
+      await until(what, () => places.show(expected), waitMs);
     }
 
-    async function merged(topics: CustomerTopics): Promise<Record<string, CustomerMerged>> {
-      const found = [...latest(await readAll(log, topics.merged))].filter(([, customer]) => customer !== null);
-      return Object.fromEntries(found) as Record<string, CustomerMerged>;
-    }
-
-    /** Waits until there are these customers, by address and name. */
-    async function become(
-      topics: CustomerTopics,
-      what: string,
-      expected: Readonly<Record<string, string>>,
-    ): Promise<void> {
-      const names = async (): Promise<unknown> =>
-        Object.fromEntries(Object.entries(await merged(topics)).map(([email, { name: found }]) => [email, found]));
-      const wanted = JSON.stringify(Object.entries(expected).sort());
-      const isSo = async (): Promise<boolean> =>
-        JSON.stringify(Object.entries((await names()) as object).sort()) === wanted;
-      await until(what, isSo, waitMs);
-    }
-
-    async function followed(topics: CustomerTopics): Promise<void> {
-      await become(topics, 'the snapshot', { 'ann@x.test': 'Ann', 'bob@x.test': 'Bob' });
-      const { 'ann@x.test': ann } = await merged(topics);
+    async function followed(places: MergedPlaces): Promise<void> {
+      await become(places, 'the snapshot', { 'ann@x.test': 'Ann 1', 'bob@x.test': 'Bob 2' });
+      const { 'ann@x.test': ann } = await places.merged();
       expect(ann).toMatchObject({ systemAId: '1', address: 'Elm 1', contractStart: '2026-02-03', isPartial: true });
       expect(ann?.contractType).toBeUndefined();
 
       await run(insert(3, 'cid@x.test', 'Cid'));
-      await become(topics, 'an insertion', { 'ann@x.test': 'Ann', 'bob@x.test': 'Bob', 'cid@x.test': 'Cid' });
+      await become(places, 'an insertion', { 'ann@x.test': 'Ann 1', 'bob@x.test': 'Bob 2', 'cid@x.test': 'Cid 3' });
       await run(`UPDATE public.customers_a SET name = 'Bea' WHERE id = 2`);
-      await become(topics, 'an update', { 'ann@x.test': 'Ann', 'bob@x.test': 'Bea', 'cid@x.test': 'Cid' });
+      await become(places, 'an update', { 'ann@x.test': 'Ann 1', 'bob@x.test': 'Bea 2', 'cid@x.test': 'Cid 3' });
       await run(`DELETE FROM public.customers_a WHERE id = 2`);
-      await become(topics, 'a deletion', { 'ann@x.test': 'Ann', 'cid@x.test': 'Cid' });
+      await become(places, 'a deletion', { 'ann@x.test': 'Ann 1', 'cid@x.test': 'Cid 3' });
       await run(`UPDATE public.customers_a SET id = 30 WHERE id = 3`);
-      await until('a new key', async () => (await merged(topics))['cid@x.test']?.systemAId === '30', waitMs);
+      await become(places, 'a new key', { 'ann@x.test': 'Ann 1', 'cid@x.test': 'Cid 30' });
       await run('BEGIN', insert(9, 'no@x.test', 'Nobody'), 'ROLLBACK');
       await run(`UPDATE public.customers_a SET email = 'ann@y.test' WHERE id = 1`);
-      await become(topics, 'another address', { 'ann@y.test': 'Ann', 'cid@x.test': 'Cid' });
+      await become(places, 'another address', { 'ann@y.test': 'Ann 1', 'cid@x.test': 'Cid 30' });
     }
 
-    async function replayed(topics: CustomerTopics, prefix: string, capture: Capture): Promise<void> {
+    async function replayed(
+      places: MergedPlaces,
+      {
+        topics,
+        prefix,
+        capture,
+      }: { readonly topics: CustomerTopics; readonly prefix: string; readonly capture: Capture },
+    ): Promise<void> {
       const changes = async (): Promise<number> =>
         (await rawBytesOf(log, topics.changesA.name, { isolation: 'read_committed' })).length;
       const outcome = async (): Promise<readonly unknown[]> =>
@@ -160,7 +147,11 @@ export function changeCaptureContract(name: string, { openLog, start }: CaptureU
       await until('it is through', () => isThrough(log, `${prefix}customer-merge`, passed), waitMs);
       expect(await outcome()).toEqual(results);
       await run(insert(4, 'dan@x.test', 'Dan'));
-      await become(topics, 'what comes after', { 'ann@y.test': 'Ann', 'cid@x.test': 'Cid', 'dan@x.test': 'Dan' });
+      await become(places, 'what comes after', {
+        'ann@y.test': 'Ann 1',
+        'cid@x.test': 'Cid 30',
+        'dan@x.test': 'Dan 4',
+      });
     }
   });
 }
