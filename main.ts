@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { applicationConnectors } from './program/application-connectors.ts';
 import { applicationIdOf, applications, generationsOf } from './program/applications.ts';
 import { isLoopback } from './api/access.ts';
+import type { Application } from './api/app/application.ts';
 import { checkStoreNames } from './api/placement.ts';
 import { silentLogger, systemClock, systemRandom, type Logger } from './clock.ts';
 import { lockDirectory } from './connectors/embedded/directory-lock.ts';
@@ -15,11 +16,12 @@ import { openDataDirectory, type DataDirectory } from './program/data-directory.
 import { dlqCommand, parseDlqArguments, type DlqConsole } from './commands/dlq.ts';
 import { requestTo } from './commands/api-client.ts';
 import { projectionCommand } from './commands/projection.ts';
+import { topicsCommand, type OpenedTopics } from './commands/topics.ts';
 import { StreamError } from './errors.ts';
 import { askerOf, createLogger, describeLog, printExamples, showFindings, version } from './program/guide.ts';
 import { instanceMaker } from './program/instance-maker.ts';
 import { closeApi, desksOf, openApi, type ApiParts } from './program/open-api.ts';
-import { prepareTopics, type Surroundings } from './program/prepare-topics.ts';
+import { declaredTopics, prepareTopics, type Surroundings } from './program/prepare-topics.ts';
 import { createProgress } from './program/progress.ts';
 import { createRecordWriter, type RecordWriter } from './program/record-writer.ts';
 import { openSchemas, type Schemas } from './program/record-schemas.ts';
@@ -69,16 +71,12 @@ async function main(): Promise<void> {
 async function run(settings: Settings, surroundings: Surroundings): Promise<void> {
   const { logger, terminal, shutdown } = surroundings;
   logger.info('starting', { version: version(), settings: describeSettings(process.env) });
-  const directory = await openDataDirectory(settings.dataDir, {
-    lock: lockDirectory,
-    uuid: () => random.uuid(),
-    instanceId: settings.instanceId,
-  });
+  const directory = await openDirectory(settings);
   shutdown.add('data directory', () => directory.release());
   const log = await openLog(settings, directory, logger);
   shutdown.add('log', () => log.close());
 
-  const chosen = applications.filter(({ name }) => settings.topologies.includes(name));
+  const chosen = chosenBy(settings);
   const schemas = await openSchemas(settings, { log, clock, ...surroundings });
   const instances: StreamInstance[] = [];
   shutdown.add('instances', () => closeAll(instances));
@@ -119,13 +117,25 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
 
 // ---- parts ----------------------------------------------------------------------------------------------------------
 
+function chosenBy({ topologies }: Settings): readonly Application[] {
+  return applications.filter(({ name }) => topologies.includes(name));
+}
+
+function openDirectory({ dataDir, instanceId }: Settings): Promise<DataDirectory> {
+  return openDataDirectory(dataDir, { lock: lockDirectory, uuid: () => random.uuid(), instanceId });
+}
+
 async function openLog(settings: Settings, directory: DataDirectory, logger: Logger): Promise<Log> {
   if (settings.kafka === undefined)
     return embeddedLog({ directory: join(directory.path, 'log'), clock, random, logger });
   const { kafka } = settings;
   if (kafka.tls === undefined && !kafka.brokers.every(isLocalBroker))
     logger.warn('records and credentials travel to Kafka in plain text: see KAFKA_SSL');
-  return kafkaLog({ clientId: directory.instanceId, ...kafkaOptions(kafka) }, { clock, random, logger });
+  return kafkaAs(directory.instanceId, kafka, logger);
+}
+
+function kafkaAs(clientId: string, kafka: KafkaSettings, logger: Logger): Log {
+  return kafkaLog({ clientId, ...kafkaOptions(kafka) }, { clock, random, logger });
 }
 
 function isLocalBroker(broker: string): boolean {
@@ -217,11 +227,8 @@ async function dlq(args: readonly string[]): Promise<number> {
   const headers = adminHeaders(settings);
   if (url !== undefined) return await dlqCommand(parsed, { ...screen, request: requestTo(url, headers) });
   const { kafka } = settings;
-  const log = kafkaLog(
-    { clientId: 'dlq', ...kafkaOptions(kafka ?? { brokers: [], tls: undefined, sasl: undefined }) },
-    { clock, random, logger: silentLogger },
-  );
-  const chosen = applications.filter(({ name }) => settings.topologies.includes(name));
+  const log = kafkaAs('dlq', kafka ?? { brokers: [], tls: undefined, sasl: undefined }, silentLogger);
+  const chosen = chosenBy(settings);
   const writer = createRecordWriter(log);
   // Dead letters are bytes: nobody writes values here.
   const schemas = { format: jsonFormat, routes: [] };
@@ -253,12 +260,26 @@ async function projection(args: readonly string[]): Promise<number> {
   return await projectionCommand(args, { request: requestTo(url, adminHeaders(settings)), print, clock });
 }
 
+/** Of the log itself: on Kafka beside whatever runs, on the embedded log while nothing does. */
+async function topics(args: readonly string[]): Promise<number> {
+  const settings = settingsOrExit(createTerminal(process.stdout, clock));
+  const { kafka } = settings;
+  const open = async (): Promise<OpenedTopics> => {
+    if (kafka !== undefined) return kafkaAs('topics', kafka, silentLogger);
+    const directory = await openDirectory(settings);
+    const log = await openLog(settings, directory, silentLogger);
+    return { admin: log.admin, close: () => log.close().then(() => directory.release()) };
+  };
+  const declared = declaredTopics(chosenBy(settings), settings.topicPrefix);
+  return await topicsCommand(args, { open, declared, print: (line) => process.stdout.write(`${line}\n`) });
+}
+
 function adminHeaders({ adminToken, apiToken }: Settings): Readonly<Record<string, string>> {
   const token = adminToken ?? apiToken;
   return token === undefined ? {} : { authorization: `Bearer ${token.reveal()}` };
 }
 
-const commands: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = { dlq, projection };
+const commands: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = { dlq, projection, topics };
 
 const command = commands[process.argv[2] ?? ''];
 if (command !== undefined) process.exit(await command(process.argv.slice(3)));

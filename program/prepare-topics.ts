@@ -1,6 +1,7 @@
 /** What must be in the log before the applications start: their topics, and made-up input where nobody else writes. */
 import type { Application } from '../api/app/application.ts';
 import { systemClock as clock, type Logger } from '../clock.ts';
+import type { NewTopic } from '../connectors/log.ts';
 import type { LogAndFormat } from './open-api.ts';
 import { feedRecords } from './record-feed.ts';
 import type { Settings } from './settings.ts';
@@ -27,8 +28,7 @@ export async function prepareTopics(
   const { topicPrefix, sampleFeed: wish, kafka } = settings;
   const hasSource = settings.systemA !== undefined || settings.systemB !== undefined;
   if (wish === 'false' && !hasSource) return undefined;
-  const named = chosen.flatMap((application) => application.topics(topicPrefix));
-  const topics = [...new Map(named.map((topic) => [topic.name, topic])).values()];
+  const topics = declaredTopics(chosen, topicPrefix);
   const { logger, terminal, shutdown } = surroundings;
   const onWaiting = (reason: string): void => terminal.status(`waiting for the log: ${reason}`);
   const created = await createTopics(log, topics, { clock, logger, signal: shutdown.signal, onWaiting });
@@ -44,4 +44,10 @@ export async function prepareTopics(
     shutdown.add('sample feed', () => feeding);
     await feeding;
   };
+}
+
+/** The topics of these applications, each once. */
+export function declaredTopics(chosen: readonly Application[], topicPrefix: string): readonly NewTopic[] {
+  const named = chosen.flatMap((application) => application.topics(topicPrefix));
+  return [...new Map(named.map((topic) => [topic.name, topic])).values()];
 }
