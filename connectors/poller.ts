@@ -1,13 +1,12 @@
 /** Runs a source that has to be asked: polls it, writes what it tells and what it remembers in one transaction, and says how it goes. */
 import type { Clock, Logger, Random } from '../clock.ts';
 import { StreamError, hasCode } from '../errors.ts';
-import { noHeaders } from '../schemas/record.ts';
 import { checkpointRecords, readCheckpoint } from './checkpoints.ts';
 import type { Log, Producer } from './log.ts';
 import { batchesOf, type OutgoingRecord } from './outgoing-record.ts';
 import type { PollPage, PollSource } from './poll-source.ts';
 import { SharedWork } from './shared-work.ts';
-import { encodeStatus, type SourceStatus } from './source-status.ts';
+import { statusRecord, type SourceOutcome, type SourceStatus } from './source-status.ts';
 
 export interface PollerOptions {
   readonly source: PollSource;
@@ -178,15 +177,13 @@ class Turn {
   }
 
   /** Tells all processes how the source is. */
-  async #tell(producer: Producer, outcome: { readonly isUp: boolean; readonly code?: string }): Promise<void> {
+  async #tell(producer: Producer, outcome: SourceOutcome): Promise<void> {
     const { source, clock, intervalMs, statusTopic: topic } = this.#options;
     const nowMs = clock.nowMs();
     const polledAtMs = outcome.isUp ? nowMs : (this.#status?.polledAtMs ?? this.#lastPolledMs());
     this.#status = { source: source.name, ...outcome, polledAtMs, toldAtMs: nowMs, intervalMs };
-    const { key, value } = encodeStatus(this.#status);
-    const records = [{ topic, key, value, headers: noHeaders, timestampMs: nowMs }];
     await this.#commit(producer, {
-      records,
+      records: [statusRecord(topic, this.#status)],
       state: outcome.isUp ? new Map([['polled-at', String(nowMs)]]) : new Map(),
     });
   }

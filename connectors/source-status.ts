@@ -1,16 +1,22 @@
 /** How the systems are that are polled, as every process knows it from one small compacted topic. */
 import type { Clock, Logger } from '../clock.ts';
 import { StreamError } from '../errors.ts';
+import { noHeaders } from '../schemas/record.ts';
 import { stringSerde } from '../schemas/serde.ts';
 import type { Log, Reader } from './log.ts';
+import type { OutgoingRecord } from './outgoing-record.ts';
 
-/** Of one source, as told by the process that polls it. Epoch milliseconds. */
-export interface SourceStatus {
-  readonly source: string;
+/** How it went to ask a source. */
+export interface SourceOutcome {
   /** The last poll succeeded. */
   readonly isUp: boolean;
   /** Why not. */
   readonly code?: string;
+}
+
+/** Of one source, as told by the process that polls it. Epoch milliseconds. */
+export interface SourceStatus extends SourceOutcome {
+  readonly source: string;
   /** End of the last complete poll; `undefined` if there was none yet. */
   readonly polledAtMs: number | undefined;
   readonly toldAtMs: number;
@@ -37,8 +43,10 @@ const staleAfterIntervals = 2;
 const pollMs = 1_000;
 const retryMs = 2_000;
 
-export function encodeStatus(status: SourceStatus): { readonly key: Uint8Array; readonly value: Uint8Array } {
-  return { key: stringSerde.serialize(status.source), value: stringSerde.serialize(JSON.stringify(status)) };
+/** The record that tells all processes. */
+export function statusRecord(topic: string, status: SourceStatus): OutgoingRecord {
+  const [key, value] = [status.source, JSON.stringify(status)].map((text) => stringSerde.serialize(text));
+  return { topic, key, value, headers: noHeaders, timestampMs: status.toldAtMs };
 }
 
 function decodeStatus(value: Uint8Array): SourceStatus | undefined {

@@ -1,12 +1,13 @@
 /** What runs beside the topologies: who captures system A, who polls system B, and what every process knows of the systems. */
 import type { SourceWatch } from '../api/app/source-routes.ts';
 import { systemBSource } from '../connectors/app/system-b-source.ts';
-import { postgresCapture } from '../connectors/change-capture/postgres-capture.ts';
+import { captureHealthMs, postgresCapture } from '../connectors/change-capture/postgres-capture.ts';
 import { createCircuitBreaker } from '../connectors/circuit-breaker.ts';
 import { measuresWith, type Connector, type Measure } from '../connectors/connector.ts';
 import { createHttpSource } from '../connectors/http-source.ts';
+import type { OutgoingRecord } from '../connectors/outgoing-record.ts';
 import { createPoller } from '../connectors/poller.ts';
-import { followSources, type SourceStatuses } from '../connectors/source-status.ts';
+import { followSources, statusRecord, type SourceOutcome, type SourceStatuses } from '../connectors/source-status.ts';
 import { connectorTopics } from '../schemas/app/connector-topics.ts';
 import { customerTopics } from '../schemas/app/customer/topics.ts';
 import type { PolledSystem } from './settings.ts';
@@ -37,21 +38,44 @@ export function applicationConnectors(ports: ConnectorPorts): ApplicationConnect
   };
   const follower = sourceFollower(statuses, watch, degraded);
   const pollers = settings.systemB === undefined ? [] : [systemBPoller(settings.systemB, ports)];
-  const captures = settings.systemA === undefined ? [] : [systemACapture(settings.systemA.reveal(), ports)];
+  const captures = settings.systemA === undefined ? [] : [systemACapture(settings.systemA.reveal(), ports, statuses)];
   return { watch, connectors: [follower, ...captures, ...pollers, ...tables] };
 }
 
 /** The same publication and the same slot as the shipped configuration of Debezium: one of both can be in use. */
-function systemACapture(connectionString: string, { log, clock, logger, settings }: ConnectorPorts): Connector {
+function systemACapture(connectionString: string, ports: ConnectorPorts, statuses: SourceStatuses): Connector {
+  const { log, clock, logger, settings } = ports;
+  const name = 'system-a';
   return postgresCapture({
-    name: 'system-a',
+    name,
     connectionString,
     publication: 'system_a_publication',
     slot: 'system_a_cdc_slot',
     topic: customerTopics(settings.topicPrefix).changesA.name,
+    onHealth: (outcome) => ports.write(captureStatus(outcome, { name, ports, statuses })),
     log,
     clock,
     logger,
+  });
+}
+
+/** Whoever finds the database away may never have reached it: its age is what all know. */
+function captureStatus(
+  outcome: SourceOutcome,
+  {
+    name: source,
+    ports: { clock, settings },
+    statuses,
+  }: { readonly name: string; readonly ports: ConnectorPorts; readonly statuses: SourceStatuses },
+): OutgoingRecord {
+  const nowMs = clock.nowMs();
+  const known = statuses.health().find((health) => health.source === source);
+  return statusRecord(connectorTopics(settings.topicPrefix).status.name, {
+    source,
+    ...outcome,
+    polledAtMs: outcome.isUp ? nowMs : known?.polledAtMs,
+    toldAtMs: nowMs,
+    intervalMs: captureHealthMs,
   });
 }
 

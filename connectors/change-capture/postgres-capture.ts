@@ -5,6 +5,7 @@ import { StreamError } from '../../errors.ts';
 import { measuresWith, type Connector, type Measure } from '../connector.ts';
 import type { Log, Producer } from '../log.ts';
 import { batchesOf, type OutgoingRecord } from '../outgoing-record.ts';
+import type { SourceOutcome } from '../source-status.ts';
 import { recordsOf, type ChangeSource, type RowChange } from './envelope.ts';
 import type { Relation, ReplicationMessage } from './pgoutput.ts';
 import { ReplicationStream, captureClient, type PositionedMessage } from './replication-stream.ts';
@@ -19,6 +20,8 @@ export interface PostgresCaptureOptions {
   /** Made with a snapshot if it is not there. One capture at a time has it; others wait until it is free. */
   readonly slot: string;
   readonly topic: string;
+  /** Told every ten seconds while all changes so far are in the log, and when the database turns out to be away. */
+  readonly onHealth?: (outcome: SourceOutcome) => Promise<unknown>;
   readonly log: Log;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -26,6 +29,10 @@ export interface PostgresCaptureOptions {
 
 /** A transaction with more changes is sent in pieces; it is acknowledged as a whole. */
 const recordsPerSendMax = 2_000;
+/** Between two questions to the database whether there is more. */
+export const captureHealthMs = 10_000;
+/** Another process has the slot. */
+const slotInUse = '55006';
 const retry = { firstMs: 200, maxMs: 10_000 } as const;
 const noTransaction: Pick<ChangeSource, 'transactionId' | 'commitMicros'> = { transactionId: 0, commitMicros: 0 };
 
@@ -49,6 +56,11 @@ class PostgresCapture implements Connector {
   #eventCount = 0;
   #failureCount = 0;
   #isUp = false;
+  /** From the commit of the last transaction to its being in the log. */
+  #lagSeconds = 0;
+  /** Monotonic; when it was last told that all is well. */
+  #toldMs = -Infinity;
+  #telling: Promise<void> | undefined;
 
   constructor(options: PostgresCaptureOptions) {
     this.name = options.name;
@@ -70,11 +82,16 @@ class PostgresCapture implements Connector {
     const measure = measuresWith({ system: this.name });
     return [
       measure('connector_events_total', 'Change events written by this process.', this.#eventCount),
-      measure('connector_errors_total', 'Polls by this process that failed.', this.#failureCount),
+      measure('connector_errors_total', 'Interruptions of the capture by this process.', this.#failureCount),
       measure(
         'connector_is_streaming',
         'Whether this process is the one that follows the changes.',
         this.#isUp ? 1 : 0,
+      ),
+      measure(
+        'connector_capture_lag_seconds',
+        'From the commit of the last transaction to its being in the log.',
+        this.#lagSeconds,
       ),
     ];
   }
@@ -95,6 +112,7 @@ class PostgresCapture implements Connector {
         this.#failureCount += 1;
         if (this.#eventCount > before) attempt = 0;
         logger.warn('change capture is interrupted', { source: this.name, error });
+        await this.#failed(error);
         await clock.sleep(Math.min(retry.maxMs, retry.firstMs * 2 ** Math.min(attempt, 10)), signal);
       } finally {
         await this.#letGo();
@@ -102,8 +120,31 @@ class PostgresCapture implements Connector {
     }
   }
 
+  /** That another process has the slot says nothing about the database. */
+  async #failed(error: unknown): Promise<void> {
+    const reason: unknown = error instanceof StreamError && error.cause !== undefined ? error.cause : error;
+    if (reason instanceof pg.DatabaseError && reason.code === slotInUse) return;
+    const code = error instanceof StreamError ? error.code : 'DEPENDENCY_UNAVAILABLE';
+    if (code === 'DEPENDENCY_UNAVAILABLE') await this.#tell({ isUp: false, code });
+  }
+
+  /** The server answers whenever it likes, which is too often to tell. */
+  #caughtUp(): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (nowMs - this.#toldMs < captureHealthMs / 2) return;
+    this.#toldMs = nowMs;
+    this.#telling = this.#tell({ isUp: true });
+  }
+
+  /** A log that is away is met by what comes next. */
+  async #tell(outcome: SourceOutcome): Promise<void> {
+    await this.#options.onHealth?.(outcome).catch(() => undefined);
+  }
+
   async #letGo(): Promise<void> {
     this.#isUp = false;
+    this.#toldMs = -Infinity;
+    await this.#telling;
     this.#records = [];
     const [stream, producer] = [this.#stream, this.#producer];
     this.#stream = undefined;
@@ -121,13 +162,27 @@ class PostgresCapture implements Connector {
     if (!(await hasSlot(connectionString, slot))) await this.#snapshot();
     const client = captureClient(connectionString, 'database');
     await client.connect();
-    const stream = new ReplicationStream(client);
+    const ended = new AbortController();
+    const stream = new ReplicationStream(client, () => this.#caughtUp());
     this.#stream = stream;
     if (this.#isClosing()) return;
     stream.start(slot, publication);
     this.#isUp = true;
-    for (let next = await stream.next(); next !== undefined; next = await stream.next())
-      await this.#follow(stream, next);
+    const asking = this.#keepAsking(stream, ended.signal);
+    try {
+      for (let next = await stream.next(); next !== undefined; next = await stream.next())
+        await this.#follow(stream, next);
+    } finally {
+      ended.abort();
+      await asking;
+    }
+  }
+
+  async #keepAsking(stream: ReplicationStream, ended: AbortSignal): Promise<void> {
+    while (!ended.aborted) {
+      stream.ask();
+      await this.#options.clock.sleep(captureHealthMs, ended);
+    }
   }
 
   /**
@@ -163,6 +218,7 @@ class PostgresCapture implements Connector {
     else if (message.kind === 'relation') this.#relations.set(message.relation.id, message.relation);
     else if (message.kind === 'commit') {
       await this.#send();
+      this.#lagSeconds = Math.max(0, this.#options.clock.nowMs() - this.#transaction.commitMicros / 1_000) / 1_000;
       stream.acknowledge(message.endLsn);
     } else await this.#change(message, lsn);
   }

@@ -46,10 +46,14 @@ export class ReplicationStream {
   #durable = 0n;
   /** The end of what was handed over; once it is durable, so is the log up to where the server stands. */
   #taken = 0n;
+  /** Where the server stood when it last answered, until all before it is durable. */
+  #answered: bigint | undefined;
+  readonly #onCaughtUp: () => void;
 
-  /** `client` is connected, and belongs to the stream from now on. */
-  constructor(client: pg.Client) {
+  /** `client` is connected, and belongs to the stream from now on. `onCaughtUp` is called once all is durable that the server had when it last answered. */
+  constructor(client: pg.Client, onCaughtUp: () => void) {
     this.#client = client;
+    this.#onCaughtUp = onCaughtUp;
     this.#connection = (client as unknown as { readonly connection: CopyConnection }).connection;
   }
 
@@ -96,6 +100,12 @@ export class ReplicationStream {
     this.#durable = lsn;
     this.#taken = lsn;
     this.#report();
+    this.#noteDurable();
+  }
+
+  /** Has the server say where it stands. */
+  ask(): void {
+    this.#report(true);
   }
 
   async close(): Promise<void> {
@@ -135,17 +145,26 @@ export class ReplicationStream {
   /** The server asks for an answer before it gives the connection up. What other tables wrote can be forgotten when nothing of ours is open. */
   #receiveKeepalive(chunk: Buffer): void {
     const serverEnd = chunk.readBigInt64BE(1);
+    this.#answered = serverEnd;
     if (this.#waiting.length === 0 && this.#taken <= this.#durable && serverEnd > this.#durable)
       this.acknowledge(serverEnd);
     else if (chunk[17] === 1) this.#report();
+    this.#noteDurable();
+  }
+
+  #noteDurable(): void {
+    if (this.#answered === undefined || this.#durable < this.#answered) return;
+    this.#answered = undefined;
+    this.#onCaughtUp();
   }
 
   /** A standby status update: written, flushed and applied up to what is durable. */
-  #report(): void {
+  #report(asksForAnswer = false): void {
     if (this.#failure !== undefined || this.#isClosed) return;
     const status = Buffer.alloc(34);
     status.write('r', 'latin1');
     for (const at of [1, 9, 17]) status.writeBigInt64BE(this.#durable, at);
+    status[33] = asksForAnswer ? 1 : 0;
     this.#connection.sendCopyFromChunk(status);
   }
 

@@ -1,23 +1,19 @@
 /** From a table of system A to merged customers in the topic, the API and the view, whatever carries the changes over. */
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import pg from 'pg';
 import { systemRandom } from '../../clock.ts';
 import type { Log } from '../../connectors/log.ts';
 import { customerTopics, type CustomerTopics } from '../../schemas/app/customer/topics.ts';
 import type { Topic } from '../../schemas/topic.ts';
 import { readAll, until } from '../support/cluster.ts';
 import { MergedPlaces, type Shown } from '../support/customer/merged-places.ts';
+import { SystemADatabase, insertA } from '../support/customer/system-a-database.ts';
 import { startPostgres, type RunningPostgres } from '../support/postgres.ts';
 import { isThrough } from '../support/progress.ts';
 import { rawBytesOf } from '../support/raw-read.ts';
 
 export interface CaptureTarget {
   readonly log: Log;
-  /** `postgresql://…` of the database, without a user; and who may read its changes. */
-  readonly database: URL;
-  readonly password: string;
+  readonly systemA: SystemADatabase;
   /** Where changes go. */
   readonly topic: string;
   /** Unique to the test. */
@@ -35,45 +31,25 @@ export interface CaptureUnderTest {
   readonly start: (target: CaptureTarget) => Promise<Capture>;
 }
 
-const password = 'capture';
-const script = readFileSync(fileURLToPath(new URL('../../connectors/system-a-cdc.sql', import.meta.url)), 'utf8');
 /** A connector starts in seconds on an idle machine. */
 const waitMs = 120_000;
-
-const table = `CREATE TABLE public.customers_a (
-  id bigint PRIMARY KEY, email text, name text NOT NULL, address text, vip boolean DEFAULT false,
-  balance numeric(12, 2) NOT NULL DEFAULT 0, contract_start date, contract_type text DEFAULT 'basic',
-  last_updated timestamptz(3) NOT NULL DEFAULT now())`;
-
-const insert = (id: number, email: string, name: string): string =>
-  `INSERT INTO public.customers_a (id, email, name, address, contract_start, contract_type)
-   VALUES (${String(id)}, '${email}', '${name}', 'Elm 1', '2026-02-03', NULL)`;
 
 export function changeCaptureContract(name: string, { openLog, start }: CaptureUnderTest): void {
   describe(`change capture contract: ${name}`, () => {
     let postgres: RunningPostgres;
-    let database: pg.Client;
-    let url: string;
+    let systemA: SystemADatabase;
     let log: Log;
 
     beforeAll(async () => {
       postgres = await startPostgres();
-      url = await postgres.createDatabase('system_a');
-      database = new pg.Client({ connectionString: url });
-      await database.connect();
-      await database.query(table);
-      await database.query(script.replace(":'password'", pg.escapeLiteral(password)));
+      systemA = await SystemADatabase.create(postgres);
       log = openLog();
     }, 300_000);
     afterAll(async () => {
-      await database.end();
+      await systemA.close();
       await postgres.stop();
       await log.close();
     });
-
-    const run = async (...statements: readonly string[]): Promise<void> => {
-      for (const statement of statements) await database.query(statement);
-    };
 
     test('rows that are there, inserted, updated, deleted and re-keyed are merged customers; delivered again they change nothing', async () => {
       const prefix = `cdc-${systemRandom.uuid().slice(0, 8)}.`;
@@ -85,9 +61,9 @@ export function changeCaptureContract(name: string, { openLog, start }: CaptureU
           ...create,
         })),
       );
-      await run(insert(1, 'Ann@x.test', 'Ann'), insert(2, 'bob@x.test', 'Bob'));
+      await systemA.run(insertA(1, 'Ann@x.test', 'Ann'), insertA(2, 'bob@x.test', 'Bob'));
 
-      const target = { log, database: new URL(url), password, topic: topics.changesA.name, name: prefix.slice(0, -1) };
+      const target = { log, systemA, topic: topics.changesA.name, name: prefix.slice(0, -1) };
       const capture = await start(target);
       const viewUrl = await postgres.createDatabase('unified');
       const places = new MergedPlaces({ log, prefix, viewUrl });
@@ -113,16 +89,16 @@ export function changeCaptureContract(name: string, { openLog, start }: CaptureU
       expect(ann).toMatchObject({ systemAId: '1', address: 'Elm 1', contractStart: '2026-02-03', isPartial: true });
       expect(ann?.contractType).toBeUndefined();
 
-      await run(insert(3, 'cid@x.test', 'Cid'));
+      await systemA.run(insertA(3, 'cid@x.test', 'Cid'));
       await become(places, 'an insertion', { 'ann@x.test': 'Ann 1', 'bob@x.test': 'Bob 2', 'cid@x.test': 'Cid 3' });
-      await run(`UPDATE public.customers_a SET name = 'Bea' WHERE id = 2`);
+      await systemA.run(`UPDATE public.customers_a SET name = 'Bea' WHERE id = 2`);
       await become(places, 'an update', { 'ann@x.test': 'Ann 1', 'bob@x.test': 'Bea 2', 'cid@x.test': 'Cid 3' });
-      await run(`DELETE FROM public.customers_a WHERE id = 2`);
+      await systemA.run(`DELETE FROM public.customers_a WHERE id = 2`);
       await become(places, 'a deletion', { 'ann@x.test': 'Ann 1', 'cid@x.test': 'Cid 3' });
-      await run(`UPDATE public.customers_a SET id = 30 WHERE id = 3`);
+      await systemA.run(`UPDATE public.customers_a SET id = 30 WHERE id = 3`);
       await become(places, 'a new key', { 'ann@x.test': 'Ann 1', 'cid@x.test': 'Cid 30' });
-      await run('BEGIN', insert(9, 'no@x.test', 'Nobody'), 'ROLLBACK');
-      await run(`UPDATE public.customers_a SET email = 'ann@y.test' WHERE id = 1`);
+      await systemA.run('BEGIN', insertA(9, 'no@x.test', 'Nobody'), 'ROLLBACK');
+      await systemA.run(`UPDATE public.customers_a SET email = 'ann@y.test' WHERE id = 1`);
       await become(places, 'another address', { 'ann@y.test': 'Ann 1', 'cid@x.test': 'Cid 30' });
     }
 
@@ -146,7 +122,7 @@ export function changeCaptureContract(name: string, { openLog, start }: CaptureU
       const passed = { topics: [topics.changesA.name, ...internal], outputs: [topics.merged.name] };
       await until('it is through', () => isThrough(log, `${prefix}customer-merge`, passed), waitMs);
       expect(await outcome()).toEqual(results);
-      await run(insert(4, 'dan@x.test', 'Dan'));
+      await systemA.run(insertA(4, 'dan@x.test', 'Dan'));
       await become(places, 'what comes after', {
         'ann@y.test': 'Ann 1',
         'cid@x.test': 'Cid 30',

@@ -4,6 +4,7 @@ import { silentLogger, systemClock, systemRandom } from '../../../clock.ts';
 import { kafkaLog } from '../../../connectors/kafka/kafka-log.ts';
 import { changeCaptureContract, type Capture, type CaptureTarget } from '../../contracts/change-capture-contract.ts';
 import { ConnectWorker } from '../../support/connect/connect-worker.ts';
+import { SystemADatabase } from '../../support/customer/system-a-database.ts';
 import { describeKafka } from '../../support/kafka.ts';
 
 interface ShippedConnector {
@@ -15,7 +16,8 @@ const file = fileURLToPath(new URL('../../../connectors/system-a-cdc.json', impo
 const shipped = JSON.parse(readFileSync(file, 'utf8')) as ShippedConnector;
 
 /** The shipped configuration, as it is but for where things are; and without letting go of the log behind it, so that it can be sent back. */
-function configFor({ database, topic }: CaptureTarget): Record<string, string> {
+function configFor({ systemA, topic }: CaptureTarget): Record<string, string> {
+  const database = new URL(systemA.url);
   return {
     ...shipped.config,
     'database.hostname': database.hostname,
@@ -32,7 +34,7 @@ describeKafka('Debezium on Kafka Connect', (brokers) => {
     openLog: () =>
       kafkaLog({ brokers, clientId: 'cdc-test' }, { clock: systemClock, random: systemRandom, logger: silentLogger }),
     start: async (target): Promise<Capture> => {
-      const env = { DEBEZIUM_PASSWORD: target.password };
+      const env = { DEBEZIUM_PASSWORD: SystemADatabase.password };
       const worker = await ConnectWorker.start({ brokers, name: target.name, env });
       await worker.configure(shipped.name, configFor(target));
       const snapshotted = await worker.offsetsOnceKnown(shipped.name);

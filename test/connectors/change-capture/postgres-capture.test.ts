@@ -1,4 +1,3 @@
-import pg from 'pg';
 import { silentLogger, systemClock, systemRandom } from '../../../clock.ts';
 import { postgresCapture } from '../../../connectors/change-capture/postgres-capture.ts';
 import type { Connector } from '../../../connectors/connector.ts';
@@ -8,16 +7,11 @@ import { until } from '../../support/cluster.ts';
 
 changeCaptureContract('embedded', {
   openLog: () => memoryLog({ clock: systemClock, random: systemRandom }),
-  start: async ({ log, database, password, topic }): Promise<Capture> => {
-    const admin = new pg.Client({ connectionString: database.href });
-    await admin.connect();
-    const user = new URL(database);
-    user.username = 'debezium';
-    user.password = password;
+  start: async ({ log, systemA, topic }): Promise<Capture> => {
     const begin = (slot: string): Connector => {
       const capture = postgresCapture({
         name: 'system-a',
-        connectionString: user.href,
+        connectionString: systemA.captureUrl,
         publication: 'system_a_publication',
         slot,
         topic,
@@ -30,20 +24,15 @@ changeCaptureContract('embedded', {
     };
     let running = begin('system_a');
     const slots = async (): Promise<readonly string[]> =>
-      (await admin.query<{ slot_name: string }>('SELECT slot_name FROM pg_replication_slots')).rows.map(
-        (row) => row.slot_name,
-      );
+      (await systemA.query('SELECT slot_name FROM pg_replication_slots')).map((row) => String(row['slot_name']));
     await until('the snapshot is in the log', async () => (await slots()).includes('system_a'), 60_000);
-    await admin.query(`SELECT pg_copy_logical_replication_slot('system_a', 'system_a_again', false)`);
+    await systemA.run(`SELECT pg_copy_logical_replication_slot('system_a', 'system_a_again', false)`);
     return {
       replay: async () => {
         await running.close();
         running = begin('system_a_again');
       },
-      stop: async () => {
-        await running.close();
-        await admin.end();
-      },
+      stop: () => running.close(),
     };
   },
 });
