@@ -121,9 +121,10 @@ function summaryOf({
   attempts,
   failedAtMs,
   origin,
+  parksKey,
   decision,
 }: ListedDeadLetter): object {
-  return { id, state, code, node, message, attempts, failedAtMs, origin, decision: decision ?? null };
+  return { id, state, code, node, message, attempts, failedAtMs, origin, parksKey, decision: decision ?? null };
 }
 
 function detailsOf(letter: ListedDeadLetter): object {

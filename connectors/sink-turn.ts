@@ -203,6 +203,7 @@ export class SinkTurn {
       error,
       failedAtMs,
       attempts: 1,
+      parksKey: false,
     };
     const headers = deadLetterHeaders(record.headers, cause);
     const { key, value } = record;

@@ -1,6 +1,6 @@
 /** What a dead letter says in its headers: where the record came from and why it failed. */
 import { StreamError } from '../errors.ts';
-import type { Header } from './record.ts';
+import type { Header, RecordMetadata } from './record.ts';
 
 /** Longest message or stack kept in a header, in UTF-16 units; and where the record hardly fits by itself. */
 export const deadLetterTextMax = { usual: 4_000, tight: 200 } as const;
@@ -17,6 +17,20 @@ export interface DeadLetterCause {
   readonly failedAtMs: number;
   /** How often the record was tried. */
   readonly attempts: number;
+  /** Records of its key that come later wait until it was decided on. */
+  readonly parksKey: boolean;
+}
+
+/** On a dead letter of the policy `park-key`. */
+export const parksKeyHeader = 'rivulet.dlq.parks-key';
+/** On a record that is processed again: the `rivulet.dlq.id` of what it was. */
+export const replayOfHeader = 'rivulet.dlq.replay-of';
+/** Beside `replayOfHeader`, on a record that will never be processed: those that wait for it need not wait any more. */
+export const discardedHeader = 'rivulet.dlq.discarded';
+
+/** The same however often the record at that place fails. */
+export function deadLetterId(applicationId: string, { topic, partition, offset }: RecordMetadata): string {
+  return [applicationId, topic, partition, offset].join('|');
 }
 
 /**
@@ -43,7 +57,7 @@ export function deadLetterHeaders(
     text('__streams.errors.topic', cause.topic),
     text('__streams.errors.partition', String(cause.partition)),
     text('__streams.errors.offset', String(cause.offset)),
-    text('rivulet.dlq.id', [cause.applicationId, cause.topic, cause.partition, cause.offset].join('|')),
+    text('rivulet.dlq.id', deadLetterId(cause.applicationId, cause)),
     text('rivulet.dlq.application', cause.applicationId),
     text('rivulet.dlq.task', cause.taskId),
     text('rivulet.dlq.node', cause.node),
@@ -51,6 +65,7 @@ export function deadLetterHeaders(
     text('rivulet.dlq.timestamp', String(cause.timestampMs)),
     text('rivulet.dlq.failed-at', String(cause.failedAtMs)),
     text('rivulet.dlq.attempts', String(cause.attempts)),
+    ...(cause.parksKey ? [text(parksKeyHeader, 'true')] : []),
   ];
 }
 

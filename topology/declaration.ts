@@ -17,6 +17,7 @@ import type {
   TopologySettings,
 } from './graph.ts';
 import { stepsBefore } from './null-keys.ts';
+import { parkedStores } from './parked-store.ts';
 
 /** What a processor node is made of. */
 export interface Step {
@@ -162,6 +163,8 @@ export class Declaration {
     this.#isOpen = false;
     if (this.#nodes.length === 0 && this.#globals.size === 0) throw this.#invalid('declares nothing');
     this.#checkPolicies(settings);
+    const parked = parkedStores(this.#nodes, settings);
+    for (const [source, spec] of parked) this.attach(source, spec);
     const nodes = Object.freeze(this.#nodes.map((node) => Object.freeze(finished(node, settings))));
     this.#beforeNullKeys = stepsBefore(nodes, this.#takingNullKeys);
     return Object.freeze({
@@ -187,8 +190,8 @@ export class Declaration {
       if (policy === undefined) continue;
       const problem = policyProblem(policy);
       if (problem !== undefined) throw this.#invalid(`the error policy of ${where} is none: ${problem}`);
-      if (finalPolicy(policy) === 'dead-letter' && deadLetterTopic === undefined)
-        throw this.#invalid('an error policy is dead-letter, but the settings name no deadLetterTopic');
+      if (['dead-letter', 'park-key'].includes(finalPolicy(policy)) && deadLetterTopic === undefined)
+        throw this.#invalid(`an error policy is ${finalPolicy(policy)}, but the settings name no deadLetterTopic`);
     }
   }
 

@@ -7,8 +7,10 @@
  * - `stop`: its task holds there, before the record; other tasks go on. The record is tried again when the task is opened anew.
  * - `skip`: it is counted and passed over.
  * - `dead-letter`: it goes to the dead-letter topic of the settings, in the same transaction as the offset that passes over it.
+ * - `park-key`: as `dead-letter`; and records that have its key and come after it from its topic wait, put aside, until it was replayed or discarded.
+ *   Then they are processed in their order. For steps to which the order of records matters. A record without a key keeps none waiting.
  */
-export type FinalPolicy = 'fail' | 'stop' | 'skip' | 'dead-letter';
+export type FinalPolicy = 'fail' | 'stop' | 'skip' | 'dead-letter' | 'park-key';
 
 /** When a failed record is tried again. Its task waits meanwhile, and commits nothing of it; other tasks go on. */
 export interface RetrySchedule {

@@ -1,6 +1,7 @@
 /** What one record did so far, over all stores of its task and the outputs: undone as a whole if it fails. */
 import type { DropReason } from '../../processors/node.ts';
 import type { Undoable } from '../../state-stores/store-layers.ts';
+import type { Plan, SubTopology } from '../plan.ts';
 import type { TaskCounters } from './counters.ts';
 
 export class Attempt {
@@ -29,4 +30,10 @@ export class Attempt {
     for (const part of this.#parts) part.undoAttempt();
     this.drops.length = 0;
   }
+}
+
+/** Whether anything in a task lets it go on after a record that failed: only then is there something to undo. */
+export function goesOnAfterFailures({ topology }: Plan, { nodes }: SubTopology): boolean {
+  const { onError } = topology.settings;
+  return nodes.some((node) => ((node.kind === 'sink' ? undefined : node.onError) ?? onError) !== 'fail');
 }

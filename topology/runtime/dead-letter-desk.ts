@@ -3,10 +3,11 @@ import type { Clock, Random } from '../../clock.ts';
 import type { Log, OutgoingBatch } from '../../connectors/log.ts';
 import { StreamError, hasCode } from '../../errors.ts';
 import { BatchBuilder } from '../../schemas/record-batch.ts';
+import type { Header } from '../../schemas/record.ts';
 import type { Topology } from '../graph.ts';
 import { internalTopicName, physicalName } from '../plan.ts';
 import { decisionsOf, type Decision, type Decisions } from './dead-letter-decisions.ts';
-import { readDeadLetter, replayHeaders, type DeadLetter } from './dead-letter-record.ts';
+import { discardHeaders, readDeadLetter, replayHeaders, type DeadLetter } from './dead-letter-record.ts';
 import { readRange } from './read-range.ts';
 import { Exclusive } from './signal.ts';
 
@@ -63,7 +64,7 @@ export interface DeadLetterDesk {
    * called, it is appended once. Rejects with `DEAD_LETTER_UNKNOWN`, `DEAD_LETTER_DECIDED`.
    */
   replay(id: string, by: string): Promise<Decision>;
-  /** Notes that it will never be replayed. Rejects as `replay`. */
+  /** Notes that it will never be replayed; records that wait for it go on. Rejects as `replay`. */
   discard(id: string, discard: Discard): Promise<Decision>;
 }
 
@@ -133,15 +134,21 @@ class Desk implements DeadLetterDesk {
 
   async replay(id: string, by: string): Promise<Decision> {
     const letter = await this.#find(id);
+    const batch = await this.#comingBack(letter, replayHeaders(letter));
+    return await this.#decide(letter, { state: 'replayed', by, target: batch.topic }, [batch]);
+  }
+
+  async #comingBack(letter: DeadLetter, headers: readonly Header[]): Promise<OutgoingBatch> {
     const target = await this.#replayTarget(letter);
     const records = new BatchBuilder();
-    records.append(letter.timestampMs, letter.key, letter.value, replayHeaders(letter));
-    return await this.#decide(letter, { state: 'replayed', by, target: target.topic }, [{ ...target, records }]);
+    records.append(letter.timestampMs, letter.key, letter.value, headers);
+    return { ...target, records };
   }
 
   async discard(id: string, { by, reason }: Discard): Promise<Decision> {
     const letter = await this.#find(id);
-    return await this.#decide(letter, { state: 'discarded', by, reason }, []);
+    const batches = letter.parksKey ? [await this.#comingBack(letter, discardHeaders(letter))] : [];
+    return await this.#decide(letter, { state: 'discarded', by, reason }, batches);
   }
 
   /** One transaction: the fresh producer ends whatever another operator has open, and is ended by the next one. */

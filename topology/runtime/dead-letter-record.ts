@@ -1,11 +1,10 @@
 /** Reads a dead letter back: the record as it was, and why it failed. */
+import { discardedHeader, parksKeyHeader, replayOfHeader } from '../../schemas/dead-letter.ts';
 import type { Header } from '../../schemas/record.ts';
 import type { ReadRecord } from './read-range.ts';
 
 /** The first of the headers that a dead letter adds; the record's own are before it. */
 const firstAdded = '__streams.errors.exception';
-/** On a replayed record: the id of the dead letter's origin. */
-const replayOf = 'rivulet.dlq.replay-of';
 
 export interface DeadLetter {
   /** `<partition>-<offset>` in the dead-letter topic. */
@@ -24,6 +23,8 @@ export interface DeadLetter {
   readonly origin: { readonly topic: string; readonly partition: number; readonly offset: number };
   /** Of an earlier dead letter, if this record was a replay. */
   readonly replayOf: string | undefined;
+  /** Later records of its key wait until it is decided on. */
+  readonly parksKey: boolean;
   readonly key: Uint8Array | undefined;
   readonly value: Uint8Array | undefined;
   readonly timestampMs: number;
@@ -56,7 +57,8 @@ export function readDeadLetter(record: ReadRecord, partition: number): DeadLette
       partition: Number(read('__streams.errors.partition')),
       offset: Number(read('__streams.errors.offset')),
     },
-    replayOf: text(headers.findLast(({ key }) => key === replayOf)?.value) || undefined,
+    replayOf: text(headers.findLast(({ key }) => key === replayOfHeader)?.value) || undefined,
+    parksKey: added.has(parksKeyHeader),
     key: record.key,
     value: record.value,
     timestampMs: Number(read('rivulet.dlq.timestamp')),
@@ -66,7 +68,15 @@ export function readDeadLetter(record: ReadRecord, partition: number): DeadLette
 
 /** Of the record that is processed again. */
 export function replayHeaders({ headers, originId }: DeadLetter): readonly Header[] {
-  return [...headers.filter(({ key }) => key !== replayOf), { key: replayOf, value: Buffer.from(originId) }];
+  return [
+    ...headers.filter(({ key }) => key !== replayOfHeader),
+    { key: replayOfHeader, value: Buffer.from(originId) },
+  ];
+}
+
+/** Of the record that tells those behind a discarded one to go on. */
+export function discardHeaders(letter: DeadLetter): readonly Header[] {
+  return [...replayHeaders(letter), { key: discardedHeader, value: undefined }];
 }
 
 function text(value: Uint8Array | undefined): string {

@@ -6,7 +6,7 @@ import { StreamError } from '../../errors.ts';
 import { partitionForKey } from '../../schemas/murmur2.ts';
 import { noHeaders } from '../../schemas/record.ts';
 import type { Header } from '../../schemas/record.ts';
-import { BatchBuilder } from '../../schemas/record-batch.ts';
+import type { BatchBuilder } from '../../schemas/record-batch.ts';
 import { batchCursor } from '../../schemas/record-batch-cursor.ts';
 import type { Serde } from '../../schemas/serde.ts';
 import type { Topic } from '../../schemas/topic.ts';
@@ -18,6 +18,7 @@ import type { Plan } from '../plan.ts';
 import { GlobalTasks } from './global-tasks.ts';
 import { Outputs } from './outputs.ts';
 import { sourceTopicsOfPartition, taskId, taskIdOf } from './plan-tasks.ts';
+import { encodeBatch, encodeRecord, fetchedRecord } from './single-record.ts';
 import { TaskStore } from './task-store.ts';
 import { Task } from './task.ts';
 import { VirtualTimers } from './virtual-timers.ts';
@@ -291,7 +292,7 @@ export class TestDriver {
   }
 
   #route(topic: string, partition: number, records: BatchBuilder): void {
-    const cursor = batchCursor(encode(records), 0);
+    const cursor = batchCursor(encodeBatch(records), 0);
     while (cursor.next()) {
       const record = {
         partition,
@@ -316,9 +317,7 @@ export class TestDriver {
     const end = `${topic}/${String(record.partition)}`;
     const offset = this.#ends.get(end) ?? 0;
     this.#ends.set(end, offset + 1);
-    const builder = new BatchBuilder();
-    builder.append(record.timestampMs, record.key, record.value, record.headers);
-    const batch = fetched(topic, { partition, offset, bytes: encode(builder) });
+    const batch = fetchedRecord({ topic, partition }, encodeRecord(record, offset));
     task?.addBatch(batch);
     if (isGlobal) this.#fillGlobals(batch);
   }
@@ -340,22 +339,6 @@ export class TestDriver {
       yield: () => Promise.resolve(),
     };
   }
-}
-
-function encode(builder: BatchBuilder): Buffer {
-  return builder.encode({ producerId: -1n, producerEpoch: -1, baseSequence: -1, isTransactional: false }, 'none');
-}
-
-function fetched(topic: string, at: { partition: number; offset: number; bytes: Buffer }): FetchedBatch {
-  at.bytes.writeBigInt64BE(BigInt(at.offset), 0);
-  return {
-    topic,
-    partition: at.partition,
-    count: 1,
-    nextOffset: at.offset + 1,
-    sizeBytes: at.bytes.length,
-    cursor: () => batchCursor(at.bytes, at.offset),
-  };
 }
 
 /** Per store. */

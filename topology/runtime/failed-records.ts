@@ -3,6 +3,7 @@ import type { Clock, Logger, Random } from '../../clock.ts';
 import { StreamError, hasCode } from '../../errors.ts';
 import { finalPolicy, retrySchedule, retryWaitMs } from '../error-policy.ts';
 import type { ErrorPolicy, ResolvedSchedule } from '../error-policy.ts';
+import type { DeadLetterCause } from '../../schemas/dead-letter.ts';
 import type { Plan } from '../plan.ts';
 import type { TaskCounters } from './counters.ts';
 import { appendDeadLetter } from './dead-letter.ts';
@@ -19,8 +20,8 @@ export interface Hold {
   readonly failure: StreamError;
 }
 
-/** How a record that failed ended; `held`: it has not, yet. */
-export type SettledAs = 'held' | 'skipped' | 'dead-lettered';
+/** How a record that failed ended; `held`: it has not, yet; `parked-key`: as a dead letter that others wait for. */
+export type SettledAs = 'held' | 'skipped' | 'dead-lettered' | 'parked-key';
 
 type FailureScope = Pick<
   TaskScope,
@@ -55,13 +56,12 @@ export class FailedRecords {
     const { error, node } = failure;
     if (isNotOfTheRecord(error)) throw error;
     const policy = failure.onError ?? this.#options.plan.topology.settings.onError;
-    const tries = (this.hold?.tries ?? 0) + 1;
+    const tries = this.#tries;
     const waitMs = this.#retryWaitMs(policy, tries, error);
     if (waitMs !== undefined) {
       this.#holdBack(queue, { failure, tries, waitMs });
       return 'held';
     }
-    this.hold = undefined;
     const facts = { ...this.#facts(node, error), attempts: tries };
     switch (finalPolicy(policy)) {
       case 'fail':
@@ -74,10 +74,24 @@ export class FailedRecords {
         this.#options.logger.warn('record skipped', facts);
         return 'skipped';
       case 'dead-letter':
-        this.#deadLetter(queue, failure, tries);
-        this.#options.logger.warn('record dead-lettered', facts);
-        return 'dead-lettered';
+        return this.#putAside(queue, failure, { attempts: tries, parksKey: false });
+      case 'park-key':
+        return this.#putAside(queue, failure, { attempts: tries, parksKey: queue.raw().key !== undefined });
     }
+  }
+
+  #putAside(
+    queue: PartitionQueue,
+    failure: RecordFailure,
+    how: Pick<DeadLetterCause, 'attempts' | 'parksKey'>,
+  ): 'dead-lettered' | 'parked-key' {
+    this.#deadLetter(queue, failure, how);
+    this.#options.logger.warn('record dead-lettered', { ...this.#facts(failure.node, failure.error), ...how });
+    return how.parksKey ? 'parked-key' : 'dead-lettered';
+  }
+
+  get #tries(): number {
+    return (this.hold?.tries ?? 0) + 1;
   }
 
   /** `undefined`: it is not tried again. */
@@ -99,7 +113,11 @@ export class FailedRecords {
     logger.warn('record failed, trying again', { ...this.#facts(failure.node, failure.error), tries, waitMs });
   }
 
-  #deadLetter(queue: PartitionQueue, failure: RecordFailure, attempts: number): void {
+  #deadLetter(
+    queue: PartitionQueue,
+    failure: RecordFailure,
+    how: Pick<DeadLetterCause, 'attempts' | 'parksKey'>,
+  ): void {
     const topic = this.#options.plan.topology.settings.deadLetterTopic;
     const partitions = topic === undefined ? undefined : this.#scope.partitionsOf(topic);
     if (topic === undefined || partitions === undefined) throw this.fatal(failure);
@@ -114,7 +132,7 @@ export class FailedRecords {
       timestampMs: record.timestampMs,
       error: failure.error,
       failedAtMs: this.#scope.wallClockMs,
-      attempts,
+      ...how,
     };
     try {
       appendDeadLetter(

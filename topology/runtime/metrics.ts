@@ -41,6 +41,24 @@ const taskMetrics: readonly (Definition & { readonly read: (task: Task) => numbe
     read: (task) => task.counters.deadLettered,
   },
   {
+    name: 'rivulet_records_parked_total',
+    help: 'Input records put aside behind a failed one of their key; counted once more when they are processed',
+    type: 'counter',
+    read: (task) => task.counters.parked,
+  },
+  {
+    name: 'rivulet_parked_keys',
+    help: 'Keys that wait until a failed record of theirs was replayed or discarded',
+    type: 'gauge',
+    read: (task) => task.parked.keys,
+  },
+  {
+    name: 'rivulet_parked_records',
+    help: 'Records that are put aside now',
+    type: 'gauge',
+    read: (task) => task.parked.records,
+  },
+  {
     name: 'rivulet_record_retries_total',
     help: 'Tries of bad input records after the first',
     type: 'counter',

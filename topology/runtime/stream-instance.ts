@@ -13,6 +13,7 @@ import type { Standby } from './standby-set.ts';
 import type { Opening } from './take-over.ts';
 import type { Task } from './task.ts';
 import type { InstanceView, Peer, StandbyStoreView, StoreLocation, StoreView, TaskStatus } from './view.ts';
+import { isParkedStore } from '../parked-store.ts';
 import type { SubTopology } from '../plan.ts';
 
 export interface CloseOptions {
@@ -96,7 +97,7 @@ class Instance implements StreamInstance {
   }
 
   storeNames(): readonly string[] {
-    return this.#runtime.options.topology.stores.map((spec) => spec.name);
+    return this.#runtime.options.topology.stores.filter((spec) => !isParkedStore(spec)).map((spec) => spec.name);
   }
 
   storeSpec(store: string): AnyStoreSpec {

@@ -4,18 +4,19 @@ import { StreamError, assert } from '../../errors.ts';
 import type { Cancellable, DropReason, SavedTime, Schedule } from '../../processors/node.ts';
 import type { RecordMetadata } from '../../schemas/record.ts';
 import { readOnly } from '../../state-stores/read-only.ts';
-import type { TopicReference } from '../graph.ts';
+import type { SourceNode, TopicReference } from '../graph.ts';
 import type { SubTopology } from '../plan.ts';
-import { Attempt } from './attempt.ts';
+import { Attempt, goesOnAfterFailures } from './attempt.ts';
 import { encodeMetadata } from './commit-metadata.ts';
-import { newCounters } from './counters.ts';
+import { countRecord, newCounters, type Outcome } from './counters.ts';
 import { FailedRecords } from './failed-records.ts';
 import type { Hold } from './failed-records.ts';
 import { RecordFailure, RuntimeProcessor, RuntimeSink, RuntimeSource } from './node-runtime.ts';
 import type { RuntimeNode, TaskScope } from './node-runtime.ts';
 import type { Outputs } from './outputs.ts';
-import { queuesOf } from './partition-queue.ts';
 import { InputChoice } from './input-choice.ts';
+import { parkedKeysOf, parkedTotals, type ParkedKeys } from './parked-keys.ts';
+import { queuesOf } from './partition-queue.ts';
 import type { PartitionQueue } from './partition-queue.ts';
 import { physicalTopicName } from './plan-tasks.ts';
 import { PostedWork } from './posted-work.ts';
@@ -26,8 +27,6 @@ import type { TaskStore } from './task-store.ts';
 
 /** Records between two looks at the monotonic clock. */
 const recordsPerClockRead = 32;
-
-type Outcome = 'applied' | 'dropped' | 'skipped' | 'dead-lettered';
 
 export class Task implements TaskScope {
   readonly id: string;
@@ -57,6 +56,7 @@ export class Task implements TaskScope {
   #outcome: Outcome = 'applied';
   readonly #attempt: Attempt;
   readonly #failed: FailedRecords;
+  readonly #parked: ReadonlyMap<SourceNode, ParkedKeys>;
   #failure: RecordFailure | undefined;
   #hasWritten = false;
   #isOpen = false;
@@ -78,9 +78,12 @@ export class Task implements TaskScope {
     }
     for (const store of this.stores.values()) store.bind(this);
     this.#failed = new FailedRecords(this, options);
+    this.#parked = parkedKeysOf(options, this);
     const layers = [...this.stores.values()].map(({ layered }) => layered);
     this.#stepTimes = new StepTimes([...options.start.values()].map(({ stepTimes }) => stepTimes ?? new Map()));
-    this.#attempt = new Attempt(goesOnAfterFailures(options) ? [...layers, options.outputs, this.#stepTimes] : []);
+    this.#attempt = new Attempt(
+      goesOnAfterFailures(options.plan, options.subTopology) ? [...layers, options.outputs, this.#stepTimes] : [],
+    );
   }
 
   get taskId(): string {
@@ -185,6 +188,11 @@ export class Task implements TaskScope {
     let bytes = 0;
     for (const queue of this.queues) bytes += queue.bufferedBytes;
     return bytes;
+  }
+
+  /** Of the keys that wait behind a failed record: how many, and how many records of theirs were put aside. */
+  get parked(): { readonly keys: number; readonly records: number } {
+    return parkedTotals(this.#parked.values());
   }
 
   get storeBytes(): number {
@@ -301,25 +309,39 @@ export class Task implements TaskScope {
   #choose(): PartitionQueue | undefined {
     const { hold } = this.#failed;
     if (hold !== undefined) return this.retryInMs > 0 ? undefined : hold.queue;
+    for (const keys of this.#parked.values()) {
+      const released = keys.next();
+      if (released !== undefined) return released;
+    }
     return this.#inputs.next();
   }
 
   /** Whether the head was dealt with; false if it holds the task back. */
   #processHead(queue: PartitionQueue): boolean {
     this.#current = queue;
-    this.#outcome = 'applied';
-    const failure = this.#try(queue);
-    if (failure === undefined) this.#failed.hold = undefined;
-    else {
-      const end = this.#failed.settle(queue, failure);
-      if (end === 'held') return false;
-      this.#outcome = end;
-    }
-    this.counters.consumed += 1;
-    this.#account();
+    const end = this.#deal(queue);
+    if (end === 'held') return false;
+    countRecord(this.counters, end);
     queue.advance();
     if (this.streamTimeMs >= this.#streamPunctuators.nextMs) this.#fireStreamPunctuators();
     return true;
+  }
+
+  #deal(queue: PartitionQueue): Outcome | 'held' {
+    const keys = this.#parked.get(queue.source);
+    const meeting = keys?.meet(queue) ?? 'process';
+    if (meeting !== 'process') return meeting;
+    this.#outcome = 'applied';
+    const failure = this.#try(queue);
+    const end = failure === undefined ? this.#outcome : this.#failed.settle(queue, failure);
+    if (end === 'held') return end;
+    this.#failed.hold = undefined;
+    if (end !== 'parked-key') {
+      keys?.settled(queue);
+      return end;
+    }
+    keys?.failed(queue);
+    return 'dead-lettered';
   }
 
   /** All effects of the head, or none and why. */
@@ -339,14 +361,6 @@ export class Task implements TaskScope {
     else this.#attempt.undo();
     this.#failure = undefined;
     return failure;
-  }
-
-  #account(): void {
-    const { counters } = this;
-    if (this.#outcome === 'applied') counters.applied += 1;
-    else if (this.#outcome === 'dropped') counters.droppedRecords += 1;
-    else if (this.#outcome === 'skipped') counters.skipped += 1;
-    else counters.deadLettered += 1;
   }
 
   #fireStreamPunctuators(): void {
@@ -381,10 +395,4 @@ export class Task implements TaskScope {
     if (this.#failure !== undefined) throw this.#failed.fatal(this.#failure);
     this.#attempt.end(this.counters);
   }
-}
-
-/** Whether anything in a task lets it go on after a record that failed: only then is there something to undo. */
-function goesOnAfterFailures({ plan, subTopology }: TaskOptions): boolean {
-  const { onError } = plan.topology.settings;
-  return subTopology.nodes.some((node) => ((node.kind === 'sink' ? undefined : node.onError) ?? onError) !== 'fail');
 }
