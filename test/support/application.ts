@@ -12,6 +12,7 @@ export interface RunningApplication {
   /** Of the API, once it listens. */
   readonly url: Promise<string>;
   readonly signal: (signal: NodeJS.Signals) => void;
+  readonly pid: number | undefined;
 }
 
 /** Starts it on a free port, without samples, with these variables and those of nobody else. */
@@ -43,5 +44,5 @@ export function startApplication(
   const signal = (name: NodeJS.Signals): void => {
     child.kill(name);
   };
-  return { stdout: () => stdout, stderr: () => stderr, ended, url, signal };
+  return { stdout: () => stdout, stderr: () => stderr, ended, url, signal, pid: child.pid };
 }

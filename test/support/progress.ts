@@ -1,7 +1,8 @@
 /** How far an application has come with what lies in its topics. */
-import type { Log, TopicDescription } from '../../connectors/log.ts';
-import type { TopicPartition } from '../../schemas/record.ts';
-import { rawBytesOf } from './raw-read.ts';
+import type { Log, Reader, TopicDescription } from '../../connectors/log.ts';
+import { partitionId, type TopicPartition } from '../../schemas/record.ts';
+
+const pollMs = 1_000;
 
 /**
  * Whether everything in `topics`, and all that it led to, is processed, committed and visible to readers of committed records. `topics` are inputs and
@@ -14,10 +15,15 @@ export async function isThrough(
 ): Promise<boolean> {
   for (const topic of topics) {
     const all = await partitionsOf(log, topic);
-    if (!(await isSettled(log, all))) return false;
-    const records = await rawBytesOf(log, topic, { isolation: 'read_committed' });
+    const offsets = await log.admin.offsets(all);
+    if (offsets.some(({ stable, end }) => stable !== end)) return false;
     const committed = await log.admin.committed(applicationId, all, { requireStable: false });
-    if (records.some(({ partition, offset }) => (committed[partition]?.offset ?? 0) <= offset)) return false;
+    const from = offsets.map(({ start }, index) => Math.max(start, committed[index]?.offset ?? 0));
+    const behind = all.flatMap((partition, index) => {
+      const [offset = 0, end = 0] = [from[index], offsets[index]?.end];
+      return offset < end ? [{ ...partition, offset, end }] : [];
+    });
+    if (await hasRecords(log, behind)) return false;
   }
   for (const topic of outputs) if (!(await isSettled(log, await partitionsOf(log, topic)))) return false;
   return true;
@@ -28,7 +34,34 @@ async function isSettled(log: Log, partitions: readonly TopicPartition[]): Promi
   return (await log.admin.offsets(partitions)).every(({ stable, end }) => stable === end);
 }
 
-async function partitionsOf(log: Log, topic: string): Promise<readonly TopicPartition[]> {
+type Span = TopicPartition & { readonly offset: number; readonly end: number };
+
+/** Whether anything but markers and aborted records lies there. */
+async function hasRecords(log: Log, spans: readonly Span[]): Promise<boolean> {
+  const left = new Map(spans.map((span) => [partitionId(span.topic, span.partition), span]));
+  const reader = log.reader({ isolation: 'read_committed' });
+  try {
+    for (const span of spans) reader.seek(span, span.offset);
+    while (left.size > 0) if (await readOn(reader, left)) return true;
+    return false;
+  } finally {
+    await reader.close();
+  }
+}
+
+/** Whether there was a record; removes what has been read to its end. */
+async function readOn(reader: Reader, left: Map<string, Span>): Promise<boolean> {
+  const { batches, failures } = await reader.poll(pollMs);
+  if (failures[0] !== undefined) throw failures[0].error;
+  for (const batch of batches) {
+    if (batch.cursor().next()) return true;
+    const id = partitionId(batch.topic, batch.partition);
+    if (batch.nextOffset >= (left.get(id)?.end ?? 0)) left.delete(id);
+  }
+  return false;
+}
+
+export async function partitionsOf(log: Log, topic: string): Promise<readonly TopicPartition[]> {
   const described: ReadonlyMap<string, TopicDescription | undefined> = await log.admin.describeTopics([topic]);
   return Array.from({ length: described.get(topic)?.partitions ?? 0 }, (_, partition) => ({ topic, partition }));
 }

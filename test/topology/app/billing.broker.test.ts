@@ -4,30 +4,19 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { silentLogger, systemClock, systemRandom } from '../../../clock.ts';
 import { kafkaLog } from '../../../connectors/kafka/kafka-log.ts';
-import type { Log, NewTopic } from '../../../connectors/log.ts';
-import { billingTopics } from '../../../schemas/app/billing/topics.ts';
-import type { Topic } from '../../../schemas/topic.ts';
+import type { Log } from '../../../connectors/log.ts';
 import { requestTo } from '../../../commands/api-client.ts';
 import { projectionCommand } from '../../../commands/projection.ts';
 import { formatAmount } from '../../../schemas/app/billing/money.ts';
 import { startApplication, type RunningApplication } from '../../support/application.ts';
 import { BillingClient } from '../../support/billing/client.ts';
+import { billingDeployment } from '../../support/billing/deployment.ts';
 import { auditTopics } from '../../support/billing/topic-audit.ts';
 import { latest, readAll, until } from '../../support/cluster.ts';
 import { describeKafka } from '../../support/kafka.ts';
 
-const prefix = `billing-${systemRandom.uuid().slice(0, 8)}.`;
-const applicationId = prefix.slice(0, -1);
-const topics = billingTopics(prefix);
-const declared = Object.values<Pick<Topic<unknown, unknown>, 'name' | 'create'>>({ ...topics });
-/** By application: what it reads, besides what it repartitions for itself. */
-const inputs = {
-  'billing-saga': [topics.requests, topics.results],
-  'billing-ledger': [topics.commands],
-  'billing-projections': [topics.accountEvents, topics.transactionEvents],
-  // Whatever its generation.
-  'billing-balances': [],
-};
+const deployment = billingDeployment('billing');
+const { topics } = deployment;
 const users = Array.from({ length: 12 }, (_, index) => `user-${String(index)}`);
 const commandCount = 300;
 /** For anything that a loaded machine takes long for. */
@@ -41,12 +30,9 @@ describeKafka('billing on Kafka', (brokers) => {
   function start(id: string): RunningApplication {
     const started = startApplication({
       KAFKA_BROKERS: brokers.join(','),
-      TOPIC_PREFIX: prefix,
-      APPLICATION_ID: applicationId,
-      TOPOLOGIES: Object.keys(inputs).join(','),
+      ...deployment.environment,
       DATA_DIR: join(directory, id),
       SESSION_TIMEOUT_MS: '6000',
-      RATE_LIMIT_PER_SECOND: '0',
     });
     running.push(started);
     return started;
@@ -55,9 +41,7 @@ describeKafka('billing on Kafka', (brokers) => {
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'rivulet-billing-'));
     log = kafkaLog({ brokers, clientId: 'test' }, { clock: systemClock, random: systemRandom, logger: silentLogger });
-    await log.admin.createTopics(
-      declared.map(({ name, create = { partitions: 1 } }): NewTopic => ({ name, ...create })),
-    );
+    await deployment.createTopics(log);
   });
 
   afterAll(async () => {
@@ -86,13 +70,14 @@ describeKafka('billing on Kafka', (brokers) => {
     expect(client.accepted.size).toBe(commandCount + 2 * users.length);
 
     const outcomes = await client.outcomes();
-    await until('everything is shown', async () => isThrough(log), patienceMs);
+    await until('everything is shown', () => deployment.isAtRest(log), patienceMs);
     const report = await auditTopics((topic) => readAll(log, topic), topics);
     expect(report.violations).toEqual([]);
     expect(report.requests).toBe(client.accepted.size);
     expect(outcomes.get('completed')).toBe(report.completed);
     expect(outcomes.get('failed') ?? 0).toBe(report.failed);
-    expect(report.completed).toBeGreaterThan(commandCount / 3);
+    // Neither an opening nor a top-up is ever given up; a transfer is if the machine is so slow that its saga loses patience.
+    expect(report.completed).toBeGreaterThanOrEqual(2 * users.length);
     expect(report.failed).toBeGreaterThan(0);
     await balancesAreShown(client, log);
     await madeAnewTwice(client);
@@ -129,22 +114,4 @@ async function madeAnewTwice(client: BillingClient): Promise<void> {
       differenceCount: 0,
     });
   }
-}
-
-/** Whether all have committed past the last record of everything that they read. */
-async function isThrough(log: Log): Promise<boolean> {
-  for (const [name, read] of Object.entries(inputs)) {
-    const group = `${applicationId}-${name}`;
-    const own = name === 'billing-projections' ? ['by-day', 'by-account'] : [];
-    const repartitioned = own.map((step) => ({ name: `${group}-${step}-repartition` }));
-    for (const topic of [...read, ...repartitioned]) {
-      const records = await readAll(log, { ...topics.deadLetter, name: topic.name });
-      const partitions = [...new Set(records.map(({ partition }) => partition))];
-      const all = partitions.map((partition) => ({ topic: topic.name, partition }));
-      const committed = await log.admin.committed(group, all, { requireStable: false });
-      const reached = new Map(partitions.map((partition, index) => [partition, committed[index]?.offset ?? 0]));
-      if (records.some(({ partition, offset }) => (reached.get(partition) ?? 0) <= offset)) return false;
-    }
-  }
-  return true;
 }

@@ -1,0 +1,175 @@
+/** What a load test is run against: an application that runs already, or processes and a log that are started for it. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isLoopback } from '../../api/access.ts';
+import { silentLogger, systemClock, systemRandom } from '../../clock.ts';
+import { embeddedLog } from '../../connectors/embedded/file-log.ts';
+import { kafkaLog } from '../../connectors/kafka/kafka-log.ts';
+import type { Log } from '../../connectors/log.ts';
+import { billingTopics, type BillingTopics } from '../../schemas/app/billing/topics.ts';
+import { startApplication, type RunningApplication } from '../../test/support/application.ts';
+import { billingDeployment, type BillingDeployment } from '../../test/support/billing/deployment.ts';
+import { until } from '../../test/support/cluster.ts';
+import { startKafka } from '../../test/support/kafka-broker.ts';
+import { cpuSecondsOf } from './figures.ts';
+
+export interface Target {
+  readonly urls: readonly string[];
+  readonly topics: BillingTopics;
+  /** Absent: nobody but the application can read it. */
+  readonly log: Log | undefined;
+  /** By name of the process. */
+  cpuSeconds(): Promise<ReadonlyMap<string, number>>;
+  /** Ends the application and hands over its log, at rest; `undefined` where that is not ours to do. */
+  settle(): Promise<Log | undefined>;
+  stop(): Promise<void>;
+}
+
+const patienceMs = 120_000;
+const host = { clock: systemClock, random: systemRandom, logger: silentLogger };
+
+/** An application that others run. Whoever names a host that is not this one must say so. */
+export function runningTarget(options: {
+  readonly urls: readonly string[];
+  readonly brokers: string | undefined;
+  readonly prefix: string;
+  readonly isRemoteAllowed: boolean;
+}): Target {
+  const { urls, brokers, prefix } = options;
+  const hosts = [...urls.map((url) => new URL(url).hostname), ...(brokers?.split(',').map(hostOf) ?? [])];
+  const foreign = hosts.find((name) => !isLoopback(name));
+  if (foreign !== undefined && !options.isRemoteAllowed)
+    throw new Error(`${foreign} is another machine: load it with --allow-remote, if it is meant`);
+  const log = brokers === undefined ? undefined : openKafka(brokers);
+  return {
+    urls,
+    log,
+    topics: billingTopics(prefix),
+    cpuSeconds: async () => new Map(await Promise.all(urls.map(async (url) => [url, await scrapedCpu(url)] as const))),
+    settle: () => Promise.resolve(undefined),
+    stop: async () => log?.close(),
+  };
+}
+
+const hostOf = (broker: string): string => broker.slice(0, broker.lastIndexOf(':'));
+
+function openKafka(brokers: string): Log {
+  return kafkaLog({ brokers: brokers.split(','), clientId: 'loadtest' }, host);
+}
+
+async function scrapedCpu(url: string): Promise<number> {
+  const metrics = await (await fetch(new URL('/metrics', url))).text();
+  return Number(/^process_cpu_seconds_total (\S+)/m.exec(metrics)?.[1] ?? NaN);
+}
+
+/** Processes of the application on a broker of their own (or on `KAFKA_BROKERS`), or one on a log of its own. */
+export async function startTarget(options: {
+  readonly log: 'kafka' | 'embedded';
+  readonly processes: number;
+  /** Of every process, on top of what it needs. */
+  readonly environment: Readonly<Record<string, string>>;
+}): Promise<Target> {
+  const directory = await mkdtemp(join(tmpdir(), 'rivulet-loadtest-'));
+  const deployment = billingDeployment('loadtest');
+  return options.log === 'kafka'
+    ? await onKafka(deployment, { ...options, directory })
+    : await onEmbeddedLog(deployment, { ...options, directory });
+}
+
+interface Started {
+  readonly directory: string;
+  readonly processes: number;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+async function onKafka(deployment: BillingDeployment, { directory, processes, environment }: Started): Promise<Target> {
+  const broker = await startKafka();
+  if ('skipped' in broker) throw new Error(broker.skipped);
+  const log = openKafka(broker.brokers);
+  await until('topics are made', () => deployment.createTopics(log).then(() => true), patienceMs);
+  const started = Array.from({ length: processes }, (_, index) =>
+    start(deployment, {
+      KAFKA_BROKERS: broker.brokers,
+      DATA_DIR: join(directory, String(index)),
+      ...environment,
+    }),
+  );
+  return {
+    urls: await urlsOf(started),
+    log,
+    topics: deployment.topics,
+    cpuSeconds: () => cpuOf([...named(started), ['broker', broker.pid]]),
+    settle: async () => {
+      await until('everything is at rest', () => deployment.isAtRest(log), patienceMs);
+      return log;
+    },
+    stop: async () => {
+      await end(started);
+      await log.close();
+      await broker.stop();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function onEmbeddedLog(deployment: BillingDeployment, { directory, environment }: Started): Promise<Target> {
+  const open = (): Promise<Log> => embeddedLog({ directory: join(directory, 'log'), ...host });
+  const before = await open();
+  await deployment.createTopics(before);
+  await before.close();
+  // The load test reads the topics afterwards, and knows no schemas.
+  const own = { DATA_DIR: directory, SCHEMA_FORMAT: 'json', ...environment };
+  const started = [start(deployment, own)];
+  let after: Log | undefined;
+  return {
+    urls: await urlsOf(started),
+    log: undefined,
+    topics: deployment.topics,
+    cpuSeconds: () => cpuOf(named(started)),
+    settle: async () => {
+      await end(started);
+      after = await open();
+      return after;
+    },
+    stop: async () => {
+      await end(started);
+      await after?.close();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+function start(deployment: BillingDeployment, environment: Readonly<Record<string, string>>): RunningApplication {
+  return startApplication({ ...deployment.environment, LOG_LEVEL: 'warn', ...environment });
+}
+
+async function urlsOf(started: readonly RunningApplication[]): Promise<readonly string[]> {
+  const ended = started.map(async (one) => {
+    throw new Error(`the application ended with ${String(await one.ended)}\n${one.stderr()}`);
+  });
+  const urls = await Promise.race([Promise.all(started.map(({ url }) => url)), ...ended]);
+  const isReady = async (url: string): Promise<boolean> => (await fetch(`${url}/health/ready`)).status === 200;
+  await until('all are ready', async () => (await Promise.all(urls.map(isReady))).every(Boolean), patienceMs);
+  return urls;
+}
+
+async function end(started: readonly RunningApplication[]): Promise<void> {
+  for (const { signal } of started) signal('SIGTERM');
+  await Promise.all(started.map(({ ended }) => ended));
+}
+
+type Named = readonly (readonly [name: string, pid: number | undefined])[];
+
+function named(started: readonly RunningApplication[]): Named {
+  return started.map(({ pid }, index) => [`application ${String(index + 1)}`, pid]);
+}
+
+async function cpuOf(processes: Named): Promise<ReadonlyMap<string, number>> {
+  const found = new Map<string, number>();
+  for (const [name, pid] of processes) {
+    const seconds = pid === undefined ? undefined : await cpuSecondsOf(pid);
+    if (seconds !== undefined) found.set(name, seconds);
+  }
+  return found;
+}

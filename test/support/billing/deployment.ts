@@ -1,0 +1,63 @@
+/** Billing as it is deployed for a test: a name of its own for its topics, groups and processes, and how to tell that all of it has come to rest. */
+import { systemRandom } from '../../../clock.ts';
+import type { Log, NewTopic } from '../../../connectors/log.ts';
+import { billingTopics, type BillingTopics } from '../../../schemas/app/billing/topics.ts';
+import type { Topic } from '../../../schemas/topic.ts';
+import { isThrough, partitionsOf } from '../progress.ts';
+
+export interface BillingDeployment {
+  readonly topics: BillingTopics;
+  /** What every process of it is told; its data directory comes on top. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** By application id: what it reads, in the order in which records pass through. */
+  readonly inputs: ReadonlyMap<string, readonly string[]>;
+  /** What is only written. */
+  readonly outputs: readonly string[];
+  createTopics(log: Log): Promise<void>;
+  /** Whether everything that was asked for has been dealt with and shown. */
+  isAtRest(log: Log): Promise<boolean>;
+}
+
+export function billingDeployment(kind: string): BillingDeployment {
+  const applicationId = `${kind}-${systemRandom.uuid().slice(0, 8)}`;
+  const topics = billingTopics(`${applicationId}.`);
+  const { requests, commands, results, accountEvents, transactionEvents } = topics;
+  const idOf = (name: string): string => `${applicationId}-${name}`;
+  const ofProjections = ['by-day', 'by-account'].map((step) => `${idOf('billing-projections')}-${step}-repartition`);
+  const inputs = new Map([
+    [idOf('billing-saga'), [requests.name, results.name]],
+    [idOf('billing-ledger'), [commands.name]],
+    [idOf('billing-projections'), [accountEvents.name, transactionEvents.name, ...ofProjections]],
+    // The first generation.
+    [idOf('billing-balances-g1'), [accountEvents.name]],
+  ]);
+  const outputs = [topics.balances, topics.dailyTotals, topics.sagaEvents].map(({ name }) => name);
+  return {
+    topics,
+    inputs,
+    outputs,
+    environment: {
+      TOPIC_PREFIX: `${applicationId}.`,
+      APPLICATION_ID: applicationId,
+      TOPOLOGIES: 'billing-saga,billing-ledger,billing-projections,billing-balances',
+      RATE_LIMIT_PER_SECOND: '0',
+    },
+    createTopics: async (log) => {
+      const declared = Object.values<Pick<Topic<unknown, unknown>, 'name' | 'create'>>({ ...topics });
+      await log.admin.createTopics(
+        declared.map(({ name, create = { partitions: 1 } }): NewTopic => ({ name, ...create })),
+      );
+    },
+    isAtRest: async (log) => {
+      const before = await endsOf(log, [...inputs.values()].flat());
+      for (const [id, read] of inputs) if (!(await isThrough(log, id, { topics: read, outputs }))) return false;
+      // Saga and ledger write to each other: what was looked at first may have grown meanwhile.
+      return (await endsOf(log, [...inputs.values()].flat())) === before;
+    },
+  };
+}
+
+async function endsOf(log: Log, topics: readonly string[]): Promise<string> {
+  const all = await Promise.all([...new Set(topics)].map((topic) => partitionsOf(log, topic)));
+  return (await log.admin.offsets(all.flat())).map(({ end }) => end).join(' ');
+}
