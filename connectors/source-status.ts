@@ -6,22 +6,21 @@ import { stringSerde } from '../schemas/serde.ts';
 import type { Log, Reader } from './log.ts';
 import type { OutgoingRecord } from './outgoing-record.ts';
 
-/** How it went to ask a source. */
-export interface SourceOutcome {
+/** Of one source, as told by the process that polls it. Epoch milliseconds. */
+export interface SourceStatus {
+  readonly source: string;
   /** The last poll succeeded. */
   readonly isUp: boolean;
   /** Why not. */
   readonly code?: string;
-}
-
-/** Of one source, as told by the process that polls it. Epoch milliseconds. */
-export interface SourceStatus extends SourceOutcome {
-  readonly source: string;
   /** End of the last complete poll; `undefined` if there was none yet. */
   readonly polledAtMs: number | undefined;
   readonly toldAtMs: number;
   readonly intervalMs: number;
 }
+
+/** How it went to ask a source. */
+export type SourceOutcome = Pick<SourceStatus, 'isUp' | 'code'>;
 
 /** A status with what follows from it now. */
 export interface SourceHealth extends SourceStatus {
