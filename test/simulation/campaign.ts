@@ -4,9 +4,10 @@ import { customerMergeScenario } from './customer-merge-scenario.ts';
 import { engineScenario } from './engine-scenario.ts';
 import { allMarks } from './marks.ts';
 import type { Outcome } from './run-plan.ts';
+import { parkingScenario } from './parking-scenario.ts';
 import type { Scenario } from './scenario.ts';
 
-export const scenarios: readonly Scenario[] = [engineScenario, customerMergeScenario, billingScenario];
+export const scenarios: readonly Scenario[] = [engineScenario, customerMergeScenario, billingScenario, parkingScenario];
 
 export class Campaign {
   readonly marks = new Map<string, number>();

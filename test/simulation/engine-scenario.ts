@@ -10,6 +10,7 @@ import { defineStore } from '../../state-stores/spec.ts';
 import { defineTopology } from '../../topology/builder.ts';
 import type { ReadRecord } from '../support/cluster.ts';
 import { batchesOf } from './batches.ts';
+import { byKey, differences, type Values } from './expected.ts';
 import { epochMs } from './process.ts';
 import type { Append, InputOptions, ReadTopic, Scenario } from './scenario.ts';
 
@@ -119,18 +120,6 @@ async function verify(read: ReadTopic): Promise<readonly string[]> {
   ];
 }
 
-type Values = ReadonlyMap<string | null, readonly unknown[]>;
-
-function byKey(records: readonly ReadRecord<string, unknown>[]): Map<string | null, unknown[]> {
-  const found = new Map<string | null, unknown[]>();
-  for (const { key, value } of records) {
-    const values = found.get(key) ?? [];
-    found.set(key, values);
-    values.push(value);
-  }
-  return found;
-}
-
 const upTo = (count: number): readonly number[] => Array.from({ length: count }, (_, index) => index + 1);
 
 function numberedOf(given: readonly ReadRecord<string, string>[]): Values {
@@ -141,23 +130,4 @@ function numberedOf(given: readonly ReadRecord<string, string>[]): Values {
 
 function copiesOf(given: readonly ReadRecord<string, string>[]): Values {
   return new Map([...byKey(given)].map(([key, values]) => [key, values.map((value) => String(value).toUpperCase())]));
-}
-
-/** The first value per key that is not as it should be. */
-function differences(what: string, found: Values, expected: Values): string[] {
-  const wrong: string[] = [];
-  for (const key of new Set([...found.keys(), ...expected.keys()])) {
-    const values = found.get(key) ?? [];
-    const wanted = expected.get(key) ?? [];
-    const length = Math.max(values.length, wanted.length);
-    for (let index = 0; index < length; index += 1)
-      if (values[index] !== wanted[index]) {
-        const [got, want] = [values[index], wanted[index]].map((value) =>
-          value === undefined ? 'nothing' : JSON.stringify(value),
-        );
-        wrong.push(`${what} of ${String(key)}: ${got} instead of ${want} at ${index} of ${wanted.length}`);
-        break;
-      }
-  }
-  return wrong;
 }
