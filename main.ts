@@ -1,4 +1,5 @@
 /** Starts the application: the only file that chooses implementations. */
+import { createReadStream } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { applicationConnectors } from './program/application-connectors.ts';
@@ -15,7 +16,8 @@ import { postgresDatabase } from './connectors/postgres/postgres-database.ts';
 import { openDataDirectory, type DataDirectory } from './program/data-directory.ts';
 import { dlqCommand, parseDlqArguments, type DlqConsole } from './commands/dlq.ts';
 import { requestTo } from './commands/api-client.ts';
-import { projectionCommand } from './commands/projection.ts';
+import { historyCommand } from './commands/history.ts';
+import { projectionCommand, type ProjectionConsole } from './commands/projection.ts';
 import { topicsCommand, type OpenedTopics } from './commands/topics.ts';
 import { StreamError } from './errors.ts';
 import { askerOf, createLogger, describeLog, printExamples, showFindings, version } from './program/guide.ts';
@@ -40,6 +42,7 @@ const shutdownMs = 10_000;
 /** Of that, for all instances to commit and leave. */
 const instanceCloseMs = 8_000;
 const progressEveryMs = 500;
+const historyStatementMs = 600_000;
 
 async function main(): Promise<void> {
   // Whoever read our output may go away: that is no reason to stop.
@@ -254,10 +257,13 @@ async function dlq(args: readonly string[]): Promise<number> {
 
 /** Of running instances: asks one of them. */
 async function projection(args: readonly string[]): Promise<number> {
-  const settings = settingsOrExit(createTerminal(process.stdout, clock));
-  const print = (line: string): boolean => process.stdout.write(`${line}\n`);
+  return await projectionCommand(args, askedAt(settingsOrExit(createTerminal(process.stdout, clock))));
+}
+
+function askedAt(settings: Settings): ProjectionConsole {
   const url = process.env['API_URL'] ?? `http://127.0.0.1:${settings.port}`;
-  return await projectionCommand(args, { request: requestTo(url, adminHeaders(settings)), print, clock });
+  const print = (line: string): boolean => process.stdout.write(`${line}\n`);
+  return { request: requestTo(url, adminHeaders(settings)), print, clock };
 }
 
 /** Of the log itself: on Kafka beside whatever runs, on the embedded log while nothing does. */
@@ -274,12 +280,32 @@ async function topics(args: readonly string[]): Promise<number> {
   return await topicsCommand(args, { open, declared, print: (line) => process.stdout.write(`${line}\n`) });
 }
 
+/** Of a running instance, too: it alone writes. What is read comes from here. */
+async function history(args: readonly string[]): Promise<number> {
+  const settings = settingsOrExit(createTerminal(process.stdout, clock));
+  const url = process.env['HISTORY_POSTGRES_URL'] ?? settings.postgresUrl?.reveal();
+  // To sort a long table takes its time.
+  const slow = { logger: silentLogger, statementTimeoutMs: historyStatementMs };
+  const database = url === undefined ? undefined : postgresDatabase({ url, ...slow });
+  try {
+    const openFile = (path: string): AsyncIterable<string> => createReadStream(path, 'utf8');
+    return await historyCommand(args, { ...askedAt(settings), openFile, database });
+  } finally {
+    await database?.close();
+  }
+}
+
 function adminHeaders({ adminToken, apiToken }: Settings): Readonly<Record<string, string>> {
   const token = adminToken ?? apiToken;
   return token === undefined ? {} : { authorization: `Bearer ${token.reveal()}` };
 }
 
-const commands: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = { dlq, projection, topics };
+const commands: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
+  dlq,
+  history,
+  projection,
+  topics,
+};
 
 const command = commands[process.argv[2] ?? ''];
 if (command !== undefined) process.exit(await command(process.argv.slice(3)));

@@ -65,7 +65,7 @@ export async function accept(
   const { correlationId } = context;
   const timestampMs = clock.nowMs();
   const about = { txId, idempotencyKey, fingerprint, actorId: actorScope, correlationId };
-  const value: TransactionRequest = { ...about, ...subject, requestedAt: timestampMs * 1_000 };
+  const value: TransactionRequest = { ...about, requestedAt: timestampMs * 1_000, ...subject };
   const headers = [{ key: 'correlationId', value: Buffer.from(correlationId) }];
   const record = { topic: requests.name, key: requests.key.serialize(txId), headers, timestampMs };
   const written = await write({ ...record, value: requests.value.serialize(value) });
@@ -97,7 +97,7 @@ export async function acceptAndAnswer(
 }
 
 /** The transaction if it has completed by then. Throws the problem that it failed with. */
-async function endOf(
+export async function endOf(
   queries: StoreQueries,
   { transactions, clock }: AcceptPorts,
   { txId, fingerprint, waitMs, context }: Accepted & { readonly waitMs: number; readonly context: QueryContext },

@@ -1,11 +1,24 @@
 /** Many commands in one request: each is accepted or refused by itself. */
 import type { FastifyRequest } from 'fastify';
+import type { Access } from '../access.ts';
+import { limits } from '../limits.ts';
 import type { QueryContext } from '../placement.ts';
 import { Problem, toProblem } from '../problem.ts';
 import type { StoreQueries } from '../store-queries.ts';
-import { contextOf, sendJson, type RouteDescription, type RouteScope } from '../routes.ts';
-import { accept, acceptedBody, fingerprintOf, keyOf, locationOf, txIdOf, type AcceptPorts } from './billing-accept.ts';
+import { boundedInteger, contextOf, queryString, sendJson, type RouteDescription, type RouteScope } from '../routes.ts';
+import {
+  accept,
+  acceptedBody,
+  endOf,
+  fingerprintOf,
+  keyOf,
+  locationOf,
+  txIdOf,
+  type Accepted,
+  type AcceptPorts,
+} from './billing-accept.ts';
 import { bodies, readSubject, type BillingBody, type CommandName } from './billing-commands.ts';
+import { outcomeWait, shownTransaction } from './transaction-status.ts';
 
 const commandsMax = 1_000;
 /** A command takes up to about 1 KiB, most a fifth of it. */
@@ -13,62 +26,67 @@ const bodyBytesMax = 512 * 1024;
 /** Under way at once: each may ask another instance whether its key is known. */
 const lanes = 32;
 
+/** A route that takes many commands of these kinds. */
+export interface BulkOptions {
+  readonly path: string;
+  readonly access: Access;
+  readonly names: readonly CommandName[];
+  readonly summary: string;
+  readonly problems: NonNullable<RouteDescription['problems']>;
+}
+
 type Item = BillingBody & { readonly type: CommandName };
 type BulkRequest = FastifyRequest<{
   Body: { readonly commands: readonly Item[] };
-  Querystring: Record<string, never>;
+  Querystring: { readonly wait?: string };
 }>;
 
 /** What each command has besides is checked for itself. */
-const bulkBody = {
-  type: 'object',
-  additionalProperties: false,
-  required: ['commands'],
-  properties: {
-    commands: {
-      type: 'array',
-      minItems: 1,
-      maxItems: commandsMax,
-      items: {
-        type: 'object',
-        required: ['type'],
-        properties: { type: { type: 'string', enum: Object.keys(bodies) } },
-      },
-    },
-  },
-};
+function bulkBody(names: readonly CommandName[]): object {
+  const item = { type: 'object', required: ['type'], properties: { type: { type: 'string', enum: names } } };
+  return {
+    type: 'object',
+    additionalProperties: false,
+    required: ['commands'],
+    properties: { commands: { type: 'array', minItems: 1, maxItems: commandsMax, items: item } },
+  };
+}
 
-export function bulkRoute(
-  { app, queries }: RouteScope,
-  ports: AcceptPorts,
-  problems: RouteDescription['problems'],
-): void {
-  app.post('/transactions/bulk', {
-    schema: { body: bulkBody },
+export function bulkRoute({ app, queries }: RouteScope, ports: AcceptPorts, options: BulkOptions): void {
+  const { path, access, names, summary, problems } = options;
+  app.post(path, {
+    schema: { body: bulkBody(names), querystring: queryString({ wait: outcomeWait }) },
     bodyLimit: bodyBytesMax,
     config: {
+      access,
       description: {
-        summary: `Up to ${commandsMax} commands, each accepted or refused by itself`,
-        success: 'an answer for each, in order: 202 and where to follow it, or its problem',
-        problems: problems ?? {},
+        summary,
+        success: 'an answer for each, in order: where to follow it, what became of it within `wait`, or its problem',
+        problems,
       },
     },
     handler: async (request: BulkRequest, reply) => {
-      const { commands } = request.body;
-      const items: object[] = [];
+      const waitMs = boundedInteger('wait', request.query.wait, { min: 0, max: limits.positionWaitMs, initial: 0 });
       const context = { ...contextOf(request), minPosition: undefined };
-      const bulk = { request, context, seen: new Map<string, string>() };
-      let next = 0;
-      const lane = async (): Promise<void> => {
-        for (let index = next++; index < commands.length; index = next++) {
-          const command = commands[index];
-          if (command !== undefined) items[index] = await answerTo(command, { queries, ports, ...bulk });
-        }
-      };
-      await Promise.all(Array.from({ length: lanes }, lane));
+      const bulk = { queries, ports, request, context, seen: new Map<string, string>() };
+      const taken = await inLanes(request.body.commands, (command) => answerTo(command, bulk));
+      const untilMs = ports.clock.monotonicMs() + waitMs;
+      const items =
+        waitMs === 0 ? taken.map(({ item }) => item) : await inLanes(taken, (one) => endAnswerTo(one, bulk, untilMs));
       return sendJson(reply.code(207), JSON.stringify({ items }));
     },
   });
+}
+
+/** The results, in order. */
+async function inLanes<T, R>(inputs: readonly T[], work: (input: T) => Promise<R>): Promise<readonly R[]> {
+  const results: R[] = [];
+  const left = inputs.entries();
+  const lane = async (): Promise<void> => {
+    for (const [index, input] of left) results[index] = await work(input);
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+  return results;
 }
 
 interface Bulk {
@@ -80,7 +98,14 @@ interface Bulk {
   readonly seen: Map<string, string>;
 }
 
-async function answerTo({ type, ...body }: Item, { queries, ports, request, context, seen }: Bulk): Promise<object> {
+interface Taken {
+  readonly trackingId: string | null;
+  readonly item: object;
+  /** Absent: it was refused. */
+  readonly accepted?: Accepted;
+}
+
+async function answerTo({ type, ...body }: Item, { queries, ports, request, context, seen }: Bulk): Promise<Taken> {
   try {
     checkBody(request, type, body);
     const subject = readSubject(type, body, txIdOf);
@@ -91,12 +116,34 @@ async function answerTo({ type, ...body }: Item, { queries, ports, request, cont
     seen.set(idempotencyKey, fingerprint);
     const accepted = await accept(queries, ports, { subject, idempotencyKey, context });
     const answer = { ...acceptedBody(idempotencyKey, accepted), location: locationOf(idempotencyKey) };
-    return { code: 'accepted', ...answer, status: 202, isReplayed: accepted.isReplayed };
+    const item = { code: 'accepted', ...answer, status: 202, isReplayed: accepted.isReplayed };
+    return { trackingId: idempotencyKey, item, accepted };
   } catch (error) {
-    const { status, code, message } = toProblem(error);
     const trackingId = typeof body.idempotencyKey === 'string' ? body.idempotencyKey : null;
-    return { code, status, trackingId, detail: message };
+    return { trackingId, item: problemItem(trackingId, error) };
   }
+}
+
+/** What became of it, if it ends in time. */
+async function endAnswerTo(
+  { trackingId, item, accepted }: Taken,
+  { queries, ports, context }: Bulk,
+  untilMs: number,
+): Promise<object> {
+  if (accepted === undefined) return item;
+  const { isReplayed } = accepted;
+  try {
+    const waitMs = Math.max(0, untilMs - ports.clock.monotonicMs());
+    const ended = await endOf(queries, ports, { ...accepted, waitMs, context });
+    return ended === undefined ? item : { ...shownTransaction(ended), code: 'completed', status: 200, isReplayed };
+  } catch (error) {
+    return { ...problemItem(trackingId, error), isReplayed };
+  }
+}
+
+function problemItem(trackingId: string | null, error: unknown): object {
+  const { status, code, message } = toProblem(error);
+  return { code, status, trackingId, detail: message };
 }
 
 /** As for a request of its own. */

@@ -7,7 +7,7 @@ import { microsFrom } from '../../schemas/app/customer/instant.ts';
 import { compact } from '../../schemas/app/reader.ts';
 import { Problem } from '../problem.ts';
 
-export type CommandName = 'topup' | 'withdraw' | 'transfer' | 'refund' | 'open';
+export type CommandName = 'topup' | 'withdraw' | 'transfer' | 'refund' | 'open' | 'import';
 
 /** A body after its schema was checked: all that it has is text. */
 export type BillingBody = Readonly<Record<string, string | undefined>> & { readonly idempotencyKey?: string };
@@ -16,29 +16,43 @@ type Told = 'reference' | 'effectiveAt';
 
 /** A request without what is known of it from elsewhere. */
 export type Subject =
-  | Pick<MovementRequest, 'type' | 'sourceAccountId' | 'destinationAccountId' | 'amount' | 'currency' | Told>
+  | (Pick<MovementRequest, 'type' | 'sourceAccountId' | 'destinationAccountId' | 'amount' | 'currency' | Told> &
+      Partial<Pick<MovementRequest, 'requestedAt'>>)
   | Pick<RefundRequest, 'type' | 'originalTxId' | 'amount' | 'currency' | Told>
   | Pick<AccountRequest, 'type' | 'accountId' | 'change' | 'expectedVersion'>;
 
-const text = (maxLength: number): object => ({ type: 'string', minLength: 1, maxLength });
+/** JSON schema of a body: text throughout. */
+export interface BodySchema {
+  readonly type: 'object';
+  readonly additionalProperties: false;
+  readonly required: readonly string[];
+  readonly properties: Readonly<Record<string, TextSchema>>;
+}
+
+interface TextSchema {
+  readonly type: 'string';
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly enum?: readonly string[];
+}
+
+const text = (maxLength: number): TextSchema => ({ type: 'string', minLength: 1, maxLength });
 const common = { idempotencyKey: text(200) };
 const money = { amount: text(64), currency: text(10), reference: text(500), effectiveAt: text(40) };
 
-function body(properties: Readonly<Record<string, object>>, required: readonly string[]): object {
+function body(properties: BodySchema['properties'], required: readonly string[]): BodySchema {
   return { type: 'object', additionalProperties: false, required, properties: { ...common, ...properties } };
 }
 
-const movement = body({ sourceAccountId: text(80), destinationAccountId: text(80), ...money }, [
-  'sourceAccountId',
-  'destinationAccountId',
-  'amount',
-  'currency',
-]);
+const moved = { sourceAccountId: text(80), destinationAccountId: text(80), ...money };
+const movedFully = ['sourceAccountId', 'destinationAccountId', 'amount', 'currency'];
+const movement = body(moved, movedFully);
 
-export const bodies: Readonly<Record<CommandName, object>> = {
+export const bodies: Readonly<Record<CommandName, BodySchema>> = {
   topup: movement,
   withdraw: movement,
   transfer: movement,
+  import: body({ ...moved, createdAt: text(40) }, [...movedFully, 'createdAt']),
   refund: body({ originalTrackingId: text(200), ...money }, ['originalTrackingId', 'amount', 'currency']),
   open: body(
     {
@@ -104,15 +118,30 @@ export function readSubject(name: CommandName, given: BillingBody, txIdOf: (trac
       ...sum,
       ...told,
     });
+  const when = name === 'import' ? importedAt(given, told.effectiveAt) : {};
+  return compact({ type: movementTypes[name], ...partiesOf(given), ...sum, ...told, ...when });
+}
+
+function partiesOf(given: BillingBody): Pick<MovementRequest, 'sourceAccountId' | 'destinationAccountId'> {
   const sourceAccountId = accountOf(given['sourceAccountId']);
   const destinationAccountId = accountOf(given['destinationAccountId']);
   if (sourceAccountId === destinationAccountId)
     throw new Problem(422, 'same_account', 'source and destination are the same account');
   if (isStriped(sourceAccountId) && isStriped(destinationAccountId))
     throw new Problem(422, 'unbounded_accounts', 'between two unbounded accounts there is nothing to decide');
-  const type = ({ topup: 'TOPUP', withdraw: 'WITHDRAWAL', transfer: 'TRANSFER' } as const)[name];
-  return compact({ type, sourceAccountId, destinationAccountId, ...sum, ...told });
+  return { sourceAccountId, destinationAccountId };
 }
+
+/** When it was asked for elsewhere; by then it also counts, unless it says otherwise. */
+function importedAt(
+  { createdAt = '' }: BillingBody,
+  effectiveAt: number | undefined,
+): Required<Pick<MovementRequest, 'requestedAt' | 'effectiveAt'>> {
+  const requestedAt = instantOf(createdAt);
+  return { requestedAt, effectiveAt: effectiveAt ?? requestedAt };
+}
+
+const movementTypes = { topup: 'TOPUP', withdraw: 'WITHDRAWAL', transfer: 'TRANSFER', import: 'IMPORT' } as const;
 
 function readOpening(given: BillingBody): Subject {
   const { ownerId = '', accountType = '' } = given;

@@ -83,7 +83,20 @@ export function billingRoutes(options: AcceptPorts): Routes {
     commandRoute(scope, options, ['refund', '/transactions/refund', 'Gives back all or part of a transaction']);
     commandRoute(scope, options, ['open', '/accounts', 'Opens an account']);
     changeRoute(scope, options);
-    bulkRoute(scope, options, bulkProblems);
+    bulkRoute(scope, options, {
+      path: '/transactions/bulk',
+      access: 'reader',
+      names: ['topup', 'withdraw', 'transfer', 'refund', 'open'],
+      summary: 'Up to 1000 commands, each accepted or refused by itself',
+      problems: bulkProblems,
+    });
+    bulkRoute(scope, options, {
+      path: '/admin/history',
+      access: 'admin',
+      names: ['open', 'import'],
+      summary: 'Takes over up to 1000 accounts and transactions that began elsewhere, beyond limits and status',
+      problems: bulkProblems,
+    });
   };
 }
 

@@ -7,7 +7,7 @@ import type { BillingTopics } from '../../schemas/app/billing/topics.ts';
 
 /** A command as the API takes it, with what it is called. */
 export interface Command {
-  readonly type: CommandName;
+  readonly type: Exclude<CommandName, 'import'>;
   readonly txId: string;
   readonly body: Readonly<Record<string, string>> & { readonly idempotencyKey: string };
 }
@@ -18,7 +18,7 @@ const bank = 'external:bank';
 const fund = '1000000';
 const amount = '0.01';
 
-function command(type: CommandName, idempotencyKey: string, body: Readonly<Record<string, string>>): Command {
+function command(type: Command['type'], idempotencyKey: string, body: Readonly<Record<string, string>>): Command {
   return { type, txId: txIdOf(idempotencyKey), body: { ...body, idempotencyKey } };
 }
 
