@@ -216,11 +216,16 @@ class PostgresCapture implements Connector {
   async #follow(stream: ReplicationStream, { lsn, message }: PositionedMessage): Promise<void> {
     if (message.kind === 'begin') this.#transaction = message;
     else if (message.kind === 'relation') this.#relations.set(message.relation.id, message.relation);
-    else if (message.kind === 'commit') {
-      await this.#send();
-      this.#lagSeconds = Math.max(0, this.#options.clock.nowMs() - this.#transaction.commitMicros / 1_000) / 1_000;
-      stream.acknowledge(message.endLsn);
-    } else await this.#change(message, lsn);
+    else if (message.kind === 'commit') await this.#committed(stream, message.endLsn);
+    else await this.#change(message, lsn);
+  }
+
+  /** Transactions that came while the last ones were sent go together. */
+  async #committed(stream: ReplicationStream, endLsn: bigint): Promise<void> {
+    if (stream.hasMore && this.#records.length < recordsPerSendMax) return;
+    await this.#send();
+    this.#lagSeconds = Math.max(0, this.#options.clock.nowMs() - this.#transaction.commitMicros / 1_000) / 1_000;
+    stream.acknowledge(endLsn);
   }
 
   async #change(message: ReplicationMessage, lsn: bigint): Promise<void> {

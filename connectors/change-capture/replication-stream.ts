@@ -95,6 +95,11 @@ export class ReplicationStream {
     }
   }
 
+  /** Whether `next` resolves at once. */
+  get hasMore(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   /** Everything before `lsn` is durable elsewhere: the server may forget it. */
   acknowledge(lsn: bigint): void {
     this.#durable = lsn;
