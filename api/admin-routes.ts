@@ -122,6 +122,7 @@ function describeInstance(view: InstanceView): object {
     instance: view.instanceId,
     state: view.state,
     ready: view.isReady,
+    paused: view.isPaused,
     failure: failure === undefined ? null : { code: failure.code, message: failure.message },
     tasks: view.tasks(),
     peers: view.peers().map((peer) => ({ ...peer, url: peer.url ?? null })),

@@ -99,6 +99,7 @@ export class FakeInstance implements InstanceView {
   state: InstanceState = 'running';
   failure: StreamError | undefined;
   isReady = true;
+  isPaused = false;
   samples: readonly MetricSample[] = [];
   /** Answers `locate` by this instead of what the cluster knows: a view that is out of date. */
   believes: Map<number, string> | undefined;

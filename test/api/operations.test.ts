@@ -42,6 +42,7 @@ describe('administration', () => {
           instance: 'one',
           state: 'running',
           ready: true,
+          paused: false,
           failure: { code: 'SOURCE_TOPIC_MISSING', message: 'topic input does not exist' },
           tasks: [
             { id: '0_0', state: 'running', inputs: [{ topic: 'input', partition: 0, offset: 1 }], stores: ['words'] },

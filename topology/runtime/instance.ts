@@ -40,6 +40,7 @@ export class Runtime {
   holdings: Holdings | undefined;
   reader: Reader | undefined;
   recoveries = 0;
+  #isPaused = false;
 
   readonly #signal: Signal;
   readonly #exclusive = new Exclusive();
@@ -101,6 +102,15 @@ export class Runtime {
     this.#watch = watch;
     const loops = [this.#process(intake), intake.run(), watch.run(), globals.run(), holdings.cleanUp()];
     this.#loops = loops.map((loop) => this.#guard(loop));
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  set isPaused(isPaused: boolean) {
+    this.#isPaused = isPaused;
+    this.#signal.notify();
   }
 
   /** Why it failed, or what it waits for. */
@@ -279,7 +289,7 @@ export class Runtime {
   }
 
   #runSlice(intake: Intake): number {
-    if (this.#error !== undefined || this.commits.isOverfull) return 0;
+    if (this.#error !== undefined || this.#isPaused || this.commits.isOverfull) return 0;
     const tasks = [...this.#running()];
     const { clock } = this.options.host;
     const deadlineMs = clock.monotonicMs() + slice.ms;
@@ -304,7 +314,7 @@ export class Runtime {
     let dueMs: number = idleWaitMs;
     for (const task of this.#running()) {
       if (task.isSuspended) continue;
-      dueMs = Math.min(dueMs, task.nextPunctuationMs - nowMs, task.retryInMs, task.idleMs);
+      if (!this.#isPaused) dueMs = Math.min(dueMs, task.nextPunctuationMs - nowMs, task.retryInMs, task.idleMs);
       if (task.isDirty) dueMs = Math.min(dueMs, this.commits.gapLeftMs);
     }
     return Math.max(1, dueMs);

@@ -176,6 +176,12 @@ const instanceMetrics: readonly (Definition & { readonly read: (runtime: Runtime
     read: ({ holdings }) => holdings?.follower.counts.records ?? 0,
   },
   {
+    name: 'rivulet_paused',
+    help: '1 while the instance was told to process nothing',
+    type: 'gauge',
+    read: (runtime) => (runtime.isPaused ? 1 : 0),
+  },
+  {
     name: 'rivulet_uncommitted_output_bytes',
     help: 'Outputs collected since the last commit',
     type: 'gauge',

@@ -25,6 +25,13 @@ export interface StreamInstance extends InstanceView {
   /** Resolves once it takes part in its group; waits for the log and for missing topics. Rejects for what waiting cannot mend (`retry` is `never`). Once. */
   start(): Promise<void>;
   /**
+   * Processes nothing from the next slice of records on, and fires no punctuator, until `resume`. What was processed is committed; the instance stays
+   * in its group, restores and keeps copies warm, answers queries, and fetches until its buffers are full. Of this instance alone, before its start
+   * too, and not remembered. Idempotent.
+   */
+  pause(): void;
+  resume(): void;
+  /**
    * Commits, leaves the group, releases everything. Resolves to false when that took longer than `timeoutMs` (10 s). Idempotent. A static member
    * keeps its place in the group unless `leaveGroup` is set.
    */
@@ -51,6 +58,15 @@ class Instance implements StreamInstance {
     return await this.#runtime.close(timeoutMs, leaveGroup);
   }
 
+  pause(): void {
+    this.#runtime.isPaused = true;
+  }
+  resume(): void {
+    this.#runtime.isPaused = false;
+  }
+  get isPaused(): boolean {
+    return this.#runtime.isPaused;
+  }
   get applicationId(): string {
     return this.#runtime.options.applicationId;
   }

@@ -86,6 +86,8 @@ export interface InstanceView {
   readonly plan: Plan | undefined;
   /** True when all assigned tasks run and the group is stable: safe to send traffic to. */
   readonly isReady: boolean;
+  /** It was told to process nothing for now. */
+  readonly isPaused: boolean;
   tasks(): readonly TaskStatus[];
   peers(): readonly Peer[];
   /** Throws `STORE_UNKNOWN`. */
