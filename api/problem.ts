@@ -39,6 +39,7 @@ const titles: Readonly<Record<number, string>> = {
   405: 'Method not allowed',
   408: 'Request timeout',
   409: 'Conflict',
+  412: 'Precondition failed',
   413: 'Request too large',
   414: 'URI too long',
   415: 'Unsupported media type',

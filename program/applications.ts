@@ -4,6 +4,7 @@ import { billingApplications } from '../api/app/billing-application.ts';
 import { customerRoutes } from '../api/app/customer-routes.ts';
 import { findCustomer } from '../api/app/find-customer.ts';
 import { sourceRoutes } from '../api/app/source-routes.ts';
+import { stewardRoutes } from '../api/app/steward-routes.ts';
 import { systemClock } from '../clock.ts';
 import { Generations, type GenerationsOptions } from './generations.ts';
 import { customerSamples } from '../connectors/app/customer-samples.ts';
@@ -24,12 +25,16 @@ export const applications: readonly Application[] = [
     name: customerMergeName,
     topology: customerMerge,
     topics: (topicPrefix) => newTopics({ ...customerTopics(topicPrefix), ...connectorTopics(topicPrefix) }),
-    routes: ({ sources, view }) => {
-      const customers = customerRoutes({ states: customerStates, policy: defaultPolicy, sources, view });
-      const states = sourceRoutes(sources);
+    routes: ({ sources, view, write, topicPrefix, format }) => {
+      const about = { states: customerStates, policy: defaultPolicy };
+      const { decisions } = customerTopics(topicPrefix, format);
+      const all = [
+        customerRoutes({ ...about, sources, view }),
+        stewardRoutes({ ...about, decisions, write, clock: systemClock }),
+        sourceRoutes(sources),
+      ];
       return (scope) => {
-        customers(scope);
-        states(scope);
+        for (const routes of all) routes(scope);
       };
     },
     samples: ({ topicPrefix }) => customerSamples(topicPrefix, nowMs),

@@ -41,7 +41,7 @@ type CustomerRequest = FastifyRequest<{ Params: { readonly email: string }; Quer
 type SyncRequest = FastifyRequest<{ Body: { readonly email: string }; Querystring: { readonly wait?: string } }>;
 type SearchRequest = FastifyRequest<{ Querystring: SearchParameters }>;
 
-const emailParams = { type: 'object', properties: { email: { type: 'string' } }, required: ['email'] };
+export const emailParams = { type: 'object', properties: { email: { type: 'string' } }, required: ['email'] };
 const waiting = queryString(waitParameter);
 
 type Problems = NonNullable<RouteDescription['problems']>;
@@ -177,8 +177,8 @@ const syncBody = {
   properties: { email: { type: 'string', minLength: 1, maxLength: 320 } },
 };
 
-/** The form under which customers are kept. */
-function readEmail(text: string): string {
+/** The form under which customers are kept. Throws 400 `email_invalid`. */
+export function readEmail(text: string): string {
   const email = canonicalEmail(text);
   if (email === undefined) throw new Problem(400, 'email_invalid', 'this is not an e-mail address');
   return email;
@@ -189,6 +189,6 @@ function found<V>(reply: FastifyReply, answer: TypedAnswer<V>): V {
   return answer.value ?? notFound();
 }
 
-function notFound(): never {
+export function notFound(): never {
   throw new Problem(404, 'customer_not_found', 'no system knows a customer with this e-mail');
 }

@@ -9,6 +9,7 @@ import { compact } from '../../schemas/app/reader.ts';
 import { limits } from '../limits.ts';
 import type { QueryContext } from '../placement.ts';
 import type { StoreQueries, TypedAnswer, TypedStore } from '../store-queries.ts';
+import { awaitAnswer } from './await-answer.ts';
 
 const outcomes: Readonly<Record<Transaction['phase'], 'processing' | 'completed' | 'failed'>> = {
   forward: 'processing',
@@ -17,9 +18,6 @@ const outcomes: Readonly<Record<Transaction['phase'], 'processing' | 'completed'
   completed: 'completed',
   failed: 'failed',
 };
-
-/** Between two looks at a transaction that is under way: doubled from the first on. */
-const lookAgainMs = { first: 10, max: 160 } as const;
 
 export const outcomeWait = {
   type: 'string',
@@ -42,14 +40,8 @@ export async function awaitOutcome(
   { queries, transactions, clock }: StatusPorts,
   { txId, waitMs, context }: { readonly txId: string; readonly waitMs: number; readonly context: QueryContext },
 ): Promise<TypedAnswer<Transaction>> {
-  const untilMs = clock.monotonicMs() + waitMs;
-  for (let stepMs: number = lookAgainMs.first; ; stepMs = Math.min(2 * stepMs, lookAgainMs.max)) {
-    const answer = await queries.get(transactions, txId, context);
-    const isOver = answer.value !== undefined && outcomeOf(answer.value) !== 'processing';
-    const leftMs = untilMs - clock.monotonicMs();
-    if (isOver || leftMs <= 0 || context.signal.aborted) return answer;
-    await clock.sleep(Math.min(stepMs, leftMs), context.signal);
-  }
+  const isOver = (transaction: Transaction): boolean => outcomeOf(transaction) !== 'processing';
+  return await awaitAnswer({ queries, store: transactions, key: txId, clock, context, waitMs, isOver });
 }
 
 export function shownTransaction(transaction: Transaction): object {

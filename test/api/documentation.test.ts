@@ -4,9 +4,11 @@ import { afterAll, describe, expect, test } from '@jest/globals';
 import { sourceRoutes } from '../../api/app/source-routes.ts';
 import { billingApplications } from '../../api/app/billing-application.ts';
 import { customerRoutes } from '../../api/app/customer-routes.ts';
+import { stewardRoutes } from '../../api/app/steward-routes.ts';
 import { systemClock } from '../../clock.ts';
 import { customerStates } from '../../processors/app/customer/processors.ts';
 import { defaultPolicy } from '../../schemas/app/customer/policy.ts';
+import { customerTopics } from '../../schemas/app/customer/topics.ts';
 import { jsonFormat } from '../../schemas/app/record-format.ts';
 import { apiOf } from './fake-instance.ts';
 
@@ -24,9 +26,11 @@ interface OpenApi {
 
 const write = (): Promise<never> => Promise.reject(new Error('nothing is written here'));
 const sources = { health: () => [], noteDegraded: () => undefined };
+const about = { states: customerStates, policy: defaultPolicy };
 const api = apiOf([], {
   routes: [
-    customerRoutes({ states: customerStates, policy: defaultPolicy }),
+    customerRoutes(about),
+    stewardRoutes({ ...about, decisions: customerTopics().decisions, write, clock: systemClock }),
     sourceRoutes(sources),
     ...billingApplications(systemClock).flatMap(
       ({ routes }) => routes?.({ topicPrefix: '', format: jsonFormat, write, sources }) ?? [],

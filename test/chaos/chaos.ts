@@ -104,9 +104,9 @@ async function run(reader: Log): Promise<boolean> {
 
 async function createTopics(target: Log): Promise<void> {
   const { events, counts, dlq, customers } = workload;
-  const { changesA, changesB, overrides, sources, merged, conflicts, detached } = customers;
+  const { changesA, changesB, decisions, overrides, sources, merged, conflicts, detached } = customers;
   const declared: readonly Pick<Topic<unknown, unknown>, 'name' | 'create'>[] = [
-    ...[changesA, changesB, overrides, sources, merged, conflicts, detached],
+    ...[changesA, changesB, decisions, overrides, sources, merged, conflicts, detached],
     customers.dlq,
   ];
   const topics = [

@@ -17,6 +17,7 @@ const topics = customerTopics();
 const topicNames: readonly string[] = [
   topics.changesA,
   topics.changesB,
+  topics.decisions,
   topics.overrides,
   topics.sources,
   topics.merged,

@@ -2,6 +2,7 @@
 import { defineTopology, stringSerde, timestampUpTo } from '../../index.ts';
 import type { Topology } from '../../index.ts';
 import { decodeStep, identityStep, mergeStep, type MergeInput } from '../../processors/app/customer/processors.ts';
+import { stewardStep } from '../../processors/app/customer/steward.ts';
 import { sourceChangeSerde } from '../../schemas/app/customer/change.ts';
 import { contributionChangeSerde } from '../../schemas/app/customer/contribution.ts';
 import { defaultPolicy } from '../../schemas/app/customer/policy.ts';
@@ -40,6 +41,8 @@ export function customerMerge(topicPrefix = '', format: RecordFormat = jsonForma
           valueSerde: contributionChangeSerde,
         })
         .mapValues('contribution-input', (change): MergeInput => ({ kind: 'contribution', change }));
+
+      t.stream(topics.decisions, { name: 'decisions' }).process(stewardStep).to(topics.overrides);
 
       const overrides = t
         .stream(topics.overrides, { name: 'overrides' })

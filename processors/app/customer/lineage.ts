@@ -9,6 +9,7 @@ import {
 } from '../../../schemas/app/customer/fields.ts';
 import type { MergeState } from '../../../schemas/app/customer/merge-state.ts';
 import type { FieldConflict, FieldMetadata, NewerSource } from '../../../schemas/app/customer/merged.ts';
+import type { StewardOverride } from '../../../schemas/app/customer/override.ts';
 import type { CustomerPolicy } from '../../../schemas/app/customer/policy.ts';
 import { compact } from '../../../schemas/app/reader.ts';
 import { attachedContributions, detachedRefs, resolveFields } from './merged-record.ts';
@@ -31,6 +32,8 @@ export interface FieldLineage {
   readonly value?: string;
   readonly winner?: FieldMetadata;
   readonly losers: readonly LineageLoser[];
+  /** The steward's decision in force. */
+  readonly decision?: StewardOverride;
 }
 
 /** One source record under the e-mail. Instants in microseconds. */
@@ -62,7 +65,7 @@ function lossOf(candidate: Candidate, { metadata, survivor, decision }: Resoluti
 }
 
 function fieldLineage(field: CustomerField, resolution: Resolution): FieldLineage {
-  const { value, metadata, candidates } = resolution;
+  const { value, metadata, candidates, decision } = resolution;
   const losers = candidates
     .filter(({ ref }) => ref !== metadata?.ref)
     .map((candidate) => ({
@@ -72,7 +75,7 @@ function fieldLineage(field: CustomerField, resolution: Resolution): FieldLineag
       changedAt: candidate.clock.ts,
       lostBy: lossOf(candidate, resolution),
     }));
-  return compact({ field, value, winner: metadata, losers });
+  return compact({ field, value, winner: metadata, losers, decision });
 }
 
 /** Where every value of the customer comes from, what lost against it and why. */

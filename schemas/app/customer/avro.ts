@@ -30,7 +30,9 @@ import {
 } from './merged.ts';
 import {
   overrideActions,
+  parseStewardOverride,
   parseStewardOverrides,
+  stewardOverrideSerde,
   stewardOverridesSerde,
   type StewardOverride,
   type StewardOverrides,
@@ -163,8 +165,7 @@ export const detachedCustomerValue: DeclaredValue<DetachedCustomer> = {
 };
 
 /** A pin to nothing differs from a decision without a value. */
-const override = record(
-  'StewardOverride',
+const overrideFields: readonly AvroField[] = [
   field('email', text),
   field('action', oneOf('OverrideAction', overrideActions)),
   optional('field', text),
@@ -176,7 +177,8 @@ const override = record(
   field('actorId', text),
   field('reason', text),
   field('at', instant),
-);
+];
+const override = record('StewardOverride', ...overrideFields);
 
 const plainOverride = (decision: StewardOverride): object => ({ ...decision, isValueNull: decision.value === null });
 
@@ -185,6 +187,16 @@ function withValue(decision: unknown): unknown {
   const { value, isValueNull, ...rest } = decision as { readonly value?: unknown; readonly isValueNull?: unknown };
   return value === null && isValueNull !== true ? rest : { ...rest, value };
 }
+
+export const stewardDecisionValue: DeclaredValue<StewardOverride> = {
+  json: stewardOverrideSerde,
+  avro: {
+    level: 'BACKWARD_TRANSITIVE',
+    plain: plainOverride,
+    parse: (value) => parseStewardOverride(withValue(value)),
+    schema: topicSchema('StewardDecision', ...overrideFields),
+  },
+};
 
 export const stewardOverridesValue: DeclaredValue<StewardOverrides> = {
   json: stewardOverridesSerde,

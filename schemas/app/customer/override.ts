@@ -60,4 +60,5 @@ export function parseStewardOverrides(value: unknown): StewardOverrides {
   return readList(value, 'overrides', parseStewardOverride);
 }
 
+export const stewardOverrideSerde: Serde<StewardOverride> = canonicalJsonSerde((value) => parseStewardOverride(value));
 export const stewardOverridesSerde: Serde<StewardOverrides> = canonicalJsonSerde(parseStewardOverrides);

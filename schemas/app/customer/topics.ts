@@ -6,11 +6,12 @@ import {
   detachedCustomerValue,
   fieldPolicyValue,
   sourceRecordValue,
+  stewardDecisionValue,
   stewardOverridesValue,
 } from './avro.ts';
 import type { ConflictEvent } from './conflict-event.ts';
 import type { CustomerMerged, DetachedCustomer } from './merged.ts';
-import type { StewardOverrides } from './override.ts';
+import type { StewardOverride, StewardOverrides } from './override.ts';
 import type { FieldPolicy } from './policy.ts';
 import type { SourceRecord } from './source-record.ts';
 
@@ -20,7 +21,9 @@ export interface CustomerTopics {
   readonly changesB: Topic<EdgeValue, EdgeValue>;
   /** By reference. */
   readonly sources: Topic<string, SourceRecord>;
-  /** By e-mail; the value is the full list. */
+  /** By e-mail: one decision of a steward each. */
+  readonly decisions: Topic<string, StewardOverride>;
+  /** By e-mail; the value is the full list, written by the steward step alone. */
   readonly overrides: Topic<string, StewardOverrides>;
   /** By e-mail. */
   readonly merged: Topic<string, CustomerMerged>;
@@ -57,6 +60,7 @@ export function customerTopics(prefix = '', format: RecordFormat = jsonFormat): 
     changesA: defineTopic({ ...changes, name: `${prefix}customer.changes.system-a` }),
     changesB: defineTopic({ ...changes, name: `${prefix}customer.changes.system-b` }),
     sources: topic('sources', sourceRecordValue, table),
+    decisions: topic('decisions', stewardDecisionValue, { partitions, configs: kept(thirtyDaysMs) }),
     overrides: topic('overrides', stewardOverridesValue, table),
     merged: topic('merged', customerMergedValue, {
       partitions,

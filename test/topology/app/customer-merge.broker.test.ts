@@ -76,6 +76,7 @@ const topics = customerTopics(prefix);
 const declared: readonly Pick<Topic<unknown, unknown>, 'name' | 'create'>[] = [
   topics.changesA,
   topics.changesB,
+  topics.decisions,
   topics.overrides,
   topics.sources,
   topics.merged,
@@ -153,7 +154,7 @@ describeKafka('the customer merge on Kafka', (brokers) => {
 
     // From nothing: no state on disk, no internal topics, offsets at the start.
     const internal = (await log.admin.listTopics()).filter((name) => name.startsWith(`${applicationId}-`));
-    expect(internal).toHaveLength(7);
+    expect(internal).toHaveLength(9);
     await log.admin.deleteTopics(internal);
     await rm(directory, { recursive: true, force: true });
     await log.admin.commitForEmptyGroup(applicationId, fromTheStart);

@@ -98,11 +98,13 @@ describe('the customer merge, run as a topology', () => {
       'customer-merge-by-source-repartition/6',
       'customer-merge-customer.changes.system-a-replay/6',
       'customer-merge-customer.changes.system-b-replay/6',
+      'customer-merge-customer.decisions-replay/6',
       'customer-merge-customer.overrides-replay/6',
       'customer-merge-customers-changelog/6',
       'customer-merge-source-records-changelog/6',
+      'customer-merge-steward-decisions-changelog/6',
     ]);
-    expect(driver.plan.subTopologies).toHaveLength(3);
-    expect(describeTopology(customerMerge())).toContain('Sub-topology: 2');
+    expect(driver.plan.subTopologies).toHaveLength(4);
+    expect(describeTopology(customerMerge())).toContain('Sub-topology: 3');
   });
 });

@@ -200,6 +200,7 @@ describe('topics', () => {
       ['customer.changes.system-a', 6, 'cleanup.policy=delete', 'retention.ms=604800000'],
       ['customer.changes.system-b', 6, 'cleanup.policy=delete', 'retention.ms=604800000'],
       ['customer.sources', 6, 'cleanup.policy=compact'],
+      ['customer.decisions', 6, 'cleanup.policy=delete', 'retention.ms=2592000000'],
       ['customer.overrides', 6, 'cleanup.policy=compact'],
       ['customer.merged', 6, 'cleanup.policy=compact', 'min.cleanable.dirty.ratio=0.3'],
       ['customer.conflicts', 6, 'cleanup.policy=delete', 'retention.ms=2592000000'],
