@@ -21,12 +21,13 @@ import { projectionCommand, type ProjectionConsole } from './commands/projection
 import { topicsCommand, type OpenedTopics } from './commands/topics.ts';
 import { StreamError } from './errors.ts';
 import { askerOf, createLogger, describeLog, printExamples, showFindings, version } from './program/guide.ts';
-import { instanceMaker } from './program/instance-maker.ts';
+import { instanceMaker, pausable } from './program/instance-maker.ts';
 import { closeApi, desksOf, openApi, type ApiParts } from './program/open-api.ts';
 import { declaredTopics, prepareTopics, type Surroundings } from './program/prepare-topics.ts';
 import { createProgress } from './program/progress.ts';
 import { createRecordWriter, type RecordWriter } from './program/record-writer.ts';
 import { openSchemas, type Schemas } from './program/record-schemas.ts';
+import { openRollout } from './program/rollout.ts';
 import { jsonFormat } from './schemas/app/record-format.ts';
 import { describeSettings, readSettings, type KafkaSettings, type Settings } from './program/settings.ts';
 import { Shutdown, endOnBugs, endOnSignals } from './program/shutdown.ts';
@@ -91,11 +92,21 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
   let listening = '';
   const { instanceId } = directory;
   const host = { log, stores, clock, random, logger };
-  const make = instanceMaker(settings, { ...host, instanceId, listening: () => listening });
+  const { topicPrefix } = settings;
+  const rollout = openRollout({
+    ...{ log, clock, logger, topicPrefix, ...settings.rollout },
+    write: (record) => writer.write(record),
+    onPause: (name) => pausing.follow(name),
+  });
+  shutdown.add('rollout', () => rollout.connector.close());
+  const made = instanceMaker(settings, { ...host, instanceId, listening: () => listening });
+  const pausing = pausable(made, (name) => rollout.isPaused(name));
+  const { make, of: instancesOf } = pausing;
   const generations = generationsOf(chosen, settings, { ...host, ...schemas, make, instances });
   shutdown.add('generations', () => Promise.all([...generations.values()].map((one) => one.close())));
-  const parts = { chosen, instances, deadLetters, logger, writer, schemas, generations, log, ...surrounding };
-  const api = openApi(settings, parts);
+  const parts = { chosen, instances, deadLetters, logger, writer, schemas, generations, log, rollout, instancesOf };
+  const connectors = [rollout.connector, ...surrounding.connectors];
+  const api = openApi(settings, { ...parts, ...surrounding, connectors });
   listening = await api.listen({ host: settings.host, port: settings.port });
   // Closed first: nobody asks instances that commit for the last time.
   shutdown.add('api', () => closeApi(api));
@@ -104,7 +115,8 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
 
   const feed = await prepareTopics(settings, chosen, { log, ...schemas }, surroundings);
   if (shutdown.signal.aborted) return;
-  for (const connector of surrounding.connectors) connector.start();
+  for (const connector of connectors) connector.start();
+  await rollout.loaded(shutdown.signal);
   for (const { name, topology } of chosen.filter((one) => !generations.has(one.name)))
     instances.push(make(applicationIdOf(settings, name), topology(settings.topicPrefix, schemas.format)));
   checkStoreNames(instances);

@@ -1,9 +1,9 @@
 /** How the systems are that are polled, as every process knows it from one small compacted topic. */
 import type { Clock, Logger } from '../clock.ts';
-import { StreamError } from '../errors.ts';
 import { noHeaders } from '../schemas/record.ts';
 import { stringSerde } from '../schemas/serde.ts';
-import type { Log, Reader } from './log.ts';
+import type { Log } from './log.ts';
+import { createTopicFollower } from './topic-follower.ts';
 import type { OutgoingRecord } from './outgoing-record.ts';
 
 /** Of one source, as told by the process that polls it. Epoch milliseconds. */
@@ -39,8 +39,6 @@ export interface SourceStatuses {
 
 /** So many intervals without a complete poll make a source stale. */
 const staleAfterIntervals = 2;
-const pollMs = 1_000;
-const retryMs = 2_000;
 
 /** The record that tells all processes. */
 export function statusRecord(topic: string, status: SourceStatus): OutgoingRecord {
@@ -85,66 +83,19 @@ export interface SourceStatusesOptions {
 export function followSources(options: SourceStatusesOptions): SourceStatuses {
   const { clock } = options;
   const statuses = new Map<string, SourceStatus>();
-  const end = new AbortController();
-  let following: Promise<void> | undefined;
+  const follower = createTopicFollower({
+    ...options,
+    onValue: (value) => {
+      const status = decodeStatus(value);
+      if (status !== undefined) statuses.set(status.source, status);
+    },
+  });
   return {
-    start: () => {
-      following ??= keepFollowing(options, statuses, end.signal);
-    },
-    close: async () => {
-      end.abort();
-      await following;
-    },
+    start: () => follower.start(),
+    close: () => follower.close(),
     health: () =>
       [...statuses.values()]
         .sort((left, right) => (left.source < right.source ? -1 : 1))
         .map((status) => healthOf(status, clock.nowMs())),
   };
-}
-
-async function keepFollowing(
-  options: SourceStatusesOptions,
-  statuses: Map<string, SourceStatus>,
-  signal: AbortSignal,
-): Promise<void> {
-  const { log, clock, logger } = options;
-  while (!signal.aborted) {
-    const reader = log.reader({ isolation: 'read_committed' });
-    const wake = (): void => reader.wakeup();
-    signal.addEventListener('abort', wake, { once: true });
-    try {
-      await follow(reader, options, { statuses, signal });
-    } catch (error) {
-      if (!(error instanceof StreamError)) throw error;
-      logger.debug('the states of the sources cannot be read yet', { code: error.code });
-      await clock.sleep(retryMs, signal);
-    } finally {
-      signal.removeEventListener('abort', wake);
-      await reader.close();
-    }
-  }
-}
-
-async function follow(
-  reader: Reader,
-  { log, topic }: SourceStatusesOptions,
-  { statuses, signal }: { readonly statuses: Map<string, SourceStatus>; readonly signal: AbortSignal },
-): Promise<void> {
-  const at = { topic, partition: 0 };
-  const [offsets] = await log.admin.offsets([at]);
-  reader.seek(at, offsets?.start ?? 0);
-  while (!signal.aborted) {
-    const { batches, failures } = await reader.poll(pollMs);
-    for (const { error } of failures) throw error;
-    // A reader whose client was closed reads nothing, at once.
-    if (reader.position(at) === undefined) throw new StreamError('LOG_CLOSED', 'the log was closed');
-    for (const batch of batches) {
-      const cursor = batch.cursor();
-      while (cursor.next()) {
-        const value = cursor.value();
-        const status = value === undefined ? undefined : decodeStatus(value);
-        if (status !== undefined) statuses.set(status.source, status);
-      }
-    }
-  }
 }

@@ -17,7 +17,38 @@ export interface InstanceParts {
   readonly listening: () => string;
 }
 
-type MakeInstance = (applicationId: string, topology: Topology) => StreamInstance;
+export type MakeInstance = (applicationId: string, topology: Topology) => StreamInstance;
+
+/** Makes instances, and pauses and resumes those of one topology together. */
+export interface PausableInstances {
+  readonly make: MakeInstance;
+  readonly of: (topology: string) => readonly StreamInstance[];
+  /** To be called whenever the answer of `isPaused` may have changed. */
+  readonly follow: (topology: string) => void;
+}
+
+/** Those that are made while their topology is paused begin so. */
+export function pausable(make: MakeInstance, isPaused: (topology: string) => boolean): PausableInstances {
+  const made = new Map<string, readonly StreamInstance[]>();
+  const of = (name: string): readonly StreamInstance[] =>
+    (made.get(name) ?? []).filter(({ state }) => state !== 'closed' && state !== 'failed');
+  const apply = (name: string, instance: StreamInstance): void => {
+    if (isPaused(name)) instance.pause();
+    else instance.resume();
+  };
+  return {
+    make: (applicationId, topology) => {
+      const instance = make(applicationId, topology);
+      made.set(topology.name, [...of(topology.name), instance]);
+      apply(topology.name, instance);
+      return instance;
+    },
+    of,
+    follow: (name) => {
+      for (const instance of of(name)) apply(name, instance);
+    },
+  };
+}
 
 export function instanceMaker(settings: Settings, { instanceId, listening, ...host }: InstanceParts): MakeInstance {
   const isDefinite = settings.host !== '0.0.0.0' && settings.host !== '::';

@@ -1,6 +1,8 @@
 /** The API of this program: the engine's routes, and those of the applications that run. */
 import type { FastifyInstance } from 'fastify';
 import type { Application } from '../api/app/application.ts';
+import { fixedRollout, type RolloutPort } from '../api/app/rollout-port.ts';
+import { rolloutRoutes } from '../api/app/rollout-routes.ts';
 import type { SourceWatch } from '../api/app/source-routes.ts';
 import { createApi } from '../api/server.ts';
 import { systemClock as clock, systemRandom as random, type Logger } from '../clock.ts';
@@ -34,6 +36,9 @@ export interface ApiParts {
   readonly view?: Database | undefined;
   readonly generations?: ReadonlyMap<string, Generations>;
   readonly log?: Log;
+  readonly rollout?: RolloutPort;
+  /** The instances that run a topology here. */
+  readonly instancesOf?: (topology: string) => readonly StreamInstance[];
 }
 
 export function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
@@ -49,6 +54,8 @@ export function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
     generations,
     log,
     view,
+    rollout = fixedRollout,
+    instancesOf = () => [],
   } = parts;
   const { host, advertisedUrl, peerHosts, allowInsecure, rateLimitPerSecond, topicPrefix } = settings;
   const write = (record: OutgoingRecord): Promise<WrittenRecord> => writer.write(record);
@@ -63,6 +70,7 @@ export function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
     measures: () => connectors.flatMap((connector) => connector.measures()),
     routes: [
       ...schemas.routes,
+      rolloutRoutes({ rollout, clock, instancesOf, topologies: chosen.map(({ name }) => name) }),
       ...chosen.flatMap(({ name, routes }) => routes?.({ ...ports, rebuilding: generations?.get(name) }) ?? []),
     ],
     apiToken: settings.apiToken?.reveal(),

@@ -1,5 +1,5 @@
 /** What must be in the log before the applications start: their topics, and made-up input where nobody else writes. */
-import type { Application } from '../api/app/application.ts';
+import { newTopics, type Application } from '../api/app/application.ts';
 import { systemClock as clock, type Logger } from '../clock.ts';
 import type { NewTopic } from '../connectors/log.ts';
 import type { LogAndFormat } from './open-api.ts';
@@ -8,6 +8,7 @@ import type { Settings } from './settings.ts';
 import type { Shutdown } from './shutdown.ts';
 import type { Terminal } from './terminal.ts';
 import { createTopics } from './user-topics.ts';
+import { rolloutChanges } from '../schemas/app/rollout.ts';
 
 export interface Surroundings {
   readonly logger: Logger;
@@ -49,5 +50,6 @@ export async function prepareTopics(
 /** The topics of these applications, each once. */
 export function declaredTopics(chosen: readonly Application[], topicPrefix: string): readonly NewTopic[] {
   const named = chosen.flatMap((application) => application.topics(topicPrefix));
-  return [...new Map(named.map((topic) => [topic.name, topic])).values()];
+  const common = newTopics([rolloutChanges(topicPrefix)]);
+  return [...new Map([...named, ...common].map((topic) => [topic.name, topic])).values()];
 }

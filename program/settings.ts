@@ -1,6 +1,7 @@
 /** The settings of the application: read from the environment once, at start, and refused with the name of the variable when they make no sense. */
 import { isLoopback } from '../api/access.ts';
 import type { LogLevel } from '../clock.ts';
+import type { RolloutFlag } from '../schemas/app/rollout.ts';
 import { SettingsReader, secret, type Secret, type Variable } from './settings-reader.ts';
 
 export interface KafkaSettings {
@@ -62,6 +63,14 @@ export interface Settings {
   readonly systemB: PolledSystem | undefined;
   /** Absent: no tables are kept. */
   readonly postgresUrl: Secret | undefined;
+  readonly rollout: RolloutSettings;
+}
+
+export interface RolloutSettings {
+  /** Shares that hold until they are changed while everything runs. */
+  readonly initial: Readonly<Record<RolloutFlag, number>>;
+  /** How long a share is held before it may grow. */
+  readonly holdMs: number;
 }
 
 /** A system that is polled over HTTP. */
@@ -113,6 +122,8 @@ export const variables: readonly Variable[] = [
   { name: 'POLL_INTERVAL_MS_B', initial: '300000' },
   { name: 'SCAN_INTERVAL_MS_B', initial: '3600000' },
   { name: 'POSTGRES_URL', initial: '', isSecret: true },
+  { name: 'NEW_SYSTEM_PERCENT', initial: '0' },
+  { name: 'ROLLOUT_HOLD_MS', initial: '3600000' },
 ];
 
 export interface SettingsSources {
@@ -157,6 +168,7 @@ export function readSettings(sources: SettingsSources): Settings {
     systemA: reader.databaseUrl('SYSTEM_A_DATABASE_URL'),
     systemB: readSystemB(reader),
     postgresUrl: reader.databaseUrl('POSTGRES_URL'),
+    rollout: readRollout(reader),
   };
   checkTogether(settings, reader);
   reader.finish();
@@ -243,6 +255,13 @@ function readSystemB(reader: SettingsReader): PolledSystem | undefined {
   if (url !== undefined) return { url, token, pollIntervalMs, scanIntervalMs };
   if (token !== undefined) reader.refuse('SYSTEM_B_TOKEN', 'is set, but SYSTEM_B_URL is not');
   return undefined;
+}
+
+function readRollout(reader: SettingsReader): RolloutSettings {
+  return {
+    initial: { 'new-system': reader.integer('NEW_SYSTEM_PERCENT', { min: 0, max: 100 }) },
+    holdMs: reader.integer('ROLLOUT_HOLD_MS', { min: 0, max: 604_800_000 }),
+  };
 }
 
 function checkTogether(settings: Settings, reader: SettingsReader): void {

@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from '@jest/globals';
+import { fixedRollout } from '../../api/app/rollout-port.ts';
+import { rolloutRoutes } from '../../api/app/rollout-routes.ts';
 import { sourceRoutes } from '../../api/app/source-routes.ts';
 import { billingApplications } from '../../api/app/billing-application.ts';
 import { customerRoutes } from '../../api/app/customer-routes.ts';
@@ -32,6 +34,7 @@ const api = apiOf([], {
     customerRoutes(about),
     stewardRoutes({ ...about, decisions: customerTopics().decisions, write, clock: systemClock }),
     sourceRoutes(sources),
+    rolloutRoutes({ rollout: fixedRollout, clock: systemClock, topologies: [], instancesOf: () => [] }),
     ...billingApplications(systemClock).flatMap(
       ({ routes }) => routes?.({ topicPrefix: '', format: jsonFormat, write, sources }) ?? [],
     ),

@@ -64,6 +64,7 @@ describe('settings', () => {
       adminToken: undefined,
       allowInsecure: false,
       rateLimitPerSecond: 500,
+      rollout: { initial: { 'new-system': 0 }, holdMs: 3_600_000 },
       systemA: undefined,
       systemB: undefined,
       postgresUrl: undefined,
@@ -245,7 +246,8 @@ describe('docs/settings.md', () => {
 
 describe('files with settings', () => {
   const known = variables.flatMap(({ name, isSecret }) => (isSecret === true ? [name, `${name}_FILE`] : [name]));
-  const textOf = (path: string): string => readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), 'utf8');
+  const textOf = (path: string): string =>
+    readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), 'utf8');
   const pairsOf = (text: string, pattern: RegExp): readonly (readonly [name: string, value: string])[] =>
     [...text.matchAll(pattern)].map(([, name = '', value = '']) => [name, value]);
 
