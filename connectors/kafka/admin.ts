@@ -24,7 +24,7 @@ import {
   type RecordsToDelete,
 } from './topic-requests.ts';
 
-type ListOptions = Parameters<typeof listOffsetsRequest>[1];
+type ListOptions = Omit<Parameters<typeof listOffsetsRequest>[1], 'leaderEpoch'>;
 
 export class KafkaAdmin implements Admin {
   readonly #cluster: Cluster;
@@ -113,7 +113,12 @@ export class KafkaAdmin implements Admin {
   async #list(partitions: readonly TopicPartition[], options: ListOptions): Promise<readonly number[]> {
     const answers = await this.#cluster.onLeaders(partitions, async (address, group) => {
       const connection = await this.#connections.get(address);
-      return align(group, await connection.request(listOffsetsRequest(group, options)));
+      return align(
+        group,
+        await connection.request(
+          listOffsetsRequest(group, { ...options, leaderEpoch: (at) => this.#cluster.leaderEpoch(at) }),
+        ),
+      );
     });
     return answers.map(({ offset }) => offset);
   }
@@ -178,7 +183,7 @@ export class KafkaAdmin implements Admin {
       const leaders = new Map(topics.map((topic) => [topic.name, topic.leaders]));
       return wanted.every(({ name, partitions }) => {
         const known = leaders.get(name) ?? [];
-        return known.length >= partitions && known.every((leader) => leader >= 0);
+        return known.length >= partitions && known.every(({ nodeId }) => nodeId >= 0);
       });
     });
   }

@@ -76,6 +76,8 @@ export class Cluster {
   /** For requests that any broker answers at once. */
   readonly #connections: Connections;
   readonly #topics = new Map<string, TopicMetadata>();
+  /** The latest leaders that anybody has told of, also of topics whose leaders are asked anew. */
+  readonly #latest = new Map<string, TopicMetadata>();
   readonly #coordinators = new Map<string, string>();
   readonly #refreshing = new Map<string, Promise<ClusterMetadata>>();
   /** Questions that are not answered yet, by address. */
@@ -163,14 +165,35 @@ export class Cluster {
   async #fetchMetadata(names: readonly string[] | undefined): Promise<ClusterMetadata> {
     const metadata = await this.ask(metadataRequest(names));
     if (metadata.brokers.size > 0) this.#brokers = metadata.brokers;
-    for (const topic of metadata.topics) this.#topics.set(topic.name, topic);
-    for (const name of metadata.unknown) this.#topics.delete(name);
+    for (const topic of metadata.topics) this.#learn(topic);
+    for (const name of metadata.unknown) {
+      this.#topics.delete(name);
+      this.#latest.delete(name);
+    }
     return metadata;
+  }
+
+  /** A broker that was frozen tells of leaders that were: they are not believed. */
+  #learn(topic: TopicMetadata): void {
+    const known = this.#latest.get(topic.name);
+    const before = known?.topicId === topic.topicId && topic.topicId !== undefined ? known?.leaders : undefined;
+    const isPast = (partition: number): boolean =>
+      (topic.leaders[partition]?.epoch ?? -1) < (before?.[partition]?.epoch ?? -1);
+    const leaders = topic.leaders.map((leader, partition) =>
+      isPast(partition) ? { nodeId: -1, epoch: before?.[partition]?.epoch ?? -1 } : leader,
+    );
+    this.#topics.set(topic.name, { ...topic, leaders });
+    this.#latest.set(topic.name, { ...topic, leaders });
   }
 
   /** The address of the partition's leader as far as is known; no request is made. */
   knownLeader({ topic, partition }: TopicPartition): string | undefined {
-    return this.#brokers.get(this.#topics.get(topic)?.leaders[partition] ?? -1);
+    return this.#brokers.get(this.#topics.get(topic)?.leaders[partition]?.nodeId ?? -1);
+  }
+
+  /** Under which the known leader leads; -1 if none is known. */
+  leaderEpoch({ topic, partition }: TopicPartition): number {
+    return this.#topics.get(topic)?.leaders[partition]?.epoch ?? -1;
   }
 
   /** The next question for leaders of these topics is asked anew. */

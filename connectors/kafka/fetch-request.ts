@@ -9,6 +9,8 @@ export interface PartitionToFetch {
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
+  /** Of the leader that is meant: another one refuses. -1: whoever leads. */
+  readonly leaderEpoch: number;
 }
 
 export interface AbortedTransaction {
@@ -67,9 +69,9 @@ function writeFetch(writer: WireWriter, parameters: FetchParameters): void {
   writer.int32(noSession.epoch);
   writer.array([...byTopic(parameters.partitions)], ([topic, partitions]) => {
     writer.string(topic);
-    writer.array(partitions, ({ partition, offset }) => {
+    writer.array(partitions, ({ partition, offset, leaderEpoch }) => {
       writer.int32(partition);
-      writer.int32(-1);
+      writer.int32(leaderEpoch);
       writer.int64(offset);
       writer.int64(-1);
       writer.int32(parameters.partitionBytesMax);

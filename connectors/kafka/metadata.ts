@@ -4,12 +4,19 @@ import type { Request } from './connection.ts';
 import { checkCode, kafkaCode, kafkaError } from './kafka-errors.ts';
 import type { WireReader, WireWriter } from './wire.ts';
 
+export interface Leader {
+  /** The broker; -1 while there is none. */
+  readonly nodeId: number;
+  /** Grows with each election; what an earlier leader says of itself is told by it. */
+  readonly epoch: number;
+}
+
 export interface TopicMetadata {
   readonly name: string;
   readonly topicId: string | undefined;
   readonly isInternal: boolean;
-  /** Leading broker by partition number; -1 while there is none. */
-  readonly leaders: readonly number[];
+  /** By partition number. */
+  readonly leaders: readonly Leader[];
 }
 
 export interface ClusterMetadata {
@@ -81,12 +88,11 @@ function readTopic(reader: WireReader, version: number): TopicMetadata & { reado
   const name = reader.string();
   const id = version >= topicIdVersion ? reader.uuid() : noTopicId;
   const isInternal = reader.boolean();
-  const leaders: number[] = [];
+  const leaders: Leader[] = [];
   reader.array(() => {
     reader.int16();
     const partition = reader.int32();
-    leaders[partition] = reader.int32();
-    reader.int32();
+    leaders[partition] = { nodeId: reader.int32(), epoch: reader.int32() };
     for (let list = 0; list < 3; list++) reader.array(() => reader.int32());
     reader.tags();
   });

@@ -18,7 +18,12 @@ export interface FoundOffset extends TopicPartition {
 /** Under `read_committed` the latest offset is the last stable one. Only for the leader of all these partitions. */
 export function listOffsetsRequest(
   partitions: readonly TopicPartition[],
-  options: { readonly isolation: Isolation; readonly timestampMs: number },
+  options: {
+    readonly isolation: Isolation;
+    readonly timestampMs: number;
+    /** Of the leader that is meant: another one refuses. */
+    readonly leaderEpoch: (at: TopicPartition) => number;
+  },
 ): Request<readonly FoundOffset[]> {
   return {
     api: apis.listOffsets,
@@ -29,7 +34,7 @@ export function listOffsetsRequest(
         writer.string(topic);
         writer.array(group, ({ partition }) => {
           writer.int32(partition);
-          writer.int32(-1);
+          writer.int32(options.leaderEpoch({ topic, partition }));
           writer.int64(options.timestampMs);
         });
       });

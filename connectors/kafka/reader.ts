@@ -207,7 +207,12 @@ export class KafkaReader implements Reader {
       const connection = await slot.connections.get(leader);
       const answers = await connection.request(
         fetchRequest({
-          partitions: asked,
+          partitions: asked.map((at) => ({
+            topic: at.topic,
+            partition: at.partition,
+            offset: at.fetchOffset,
+            leaderEpoch: this.#cluster.leaderEpoch(at),
+          })),
           isolation,
           waitMs: fetchWaitMs,
           bytesMax,

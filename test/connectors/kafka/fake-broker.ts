@@ -73,8 +73,8 @@ export class FakeBroker {
   }
 
   /** A cluster of these brokers, all of them coordinators in turn of whoever asks, with one topic. */
-  lead(topic: string, leaders: readonly FakeBroker[]): void {
-    this.on(apis.metadata, () => metadata(topic, leaders));
+  lead(topic: string, leaders: readonly FakeBroker[], epoch = 0): void {
+    this.on(apis.metadata, () => metadata(topic, leaders, epoch));
     this.on(apis.findCoordinator, () => coordinator(leaders[0]!));
   }
 
@@ -128,7 +128,7 @@ export class FakeBroker {
   }
 }
 
-function metadata(topic: string, leaders: readonly FakeBroker[]): Answer {
+function metadata(topic: string, leaders: readonly FakeBroker[], epoch: number): Answer {
   const brokers = [...new Set(leaders)];
   return (writer) => {
     writer.int32(0);
@@ -144,13 +144,15 @@ function metadata(topic: string, leaders: readonly FakeBroker[]): Answer {
     writer.array([topic], (name) => {
       writer.int16(0);
       writer.string(name);
-      writer.emptyUuid();
+      // The topic's identifier.
+      writer.int64(1);
+      writer.int64(1);
       writer.boolean(false);
       writer.array([...leaders.entries()], ([partition, { nodeId }]) => {
         writer.int16(0);
         writer.int32(partition);
         writer.int32(nodeId);
-        writer.int32(0);
+        writer.int32(epoch);
         for (let list = 0; list < 3; list++)
           writer.array([nodeId], (id) => {
             writer.int32(id);

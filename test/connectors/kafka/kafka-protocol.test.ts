@@ -10,6 +10,7 @@ import { added, code, FakeBroker, fetched, produced, producerId } from './fake-b
 
 const topic = 'topic';
 const notLeader = 6;
+const offsetOutOfRange = 1;
 const coordinatorLoading = 14;
 const notEnoughReplicas = 19;
 const topicNotAuthorized = 29;
@@ -389,6 +390,26 @@ describe('the Kafka connector, against a broker that misbehaves', () => {
       const { batches, failures } = await reader.poll(2000);
       expect(failures).toEqual([]);
       expect(valuesOf(batches)).toEqual(['a']);
+    });
+
+    test('a broker that was frozen and still takes itself for the leader is not believed', async () => {
+      const next = await FakeBroker.start(2);
+      brokers.push(next);
+      // The second partition is there for both brokers to be known.
+      broker.lead(topic, [next, broker], 7);
+      const outOfRange = fetched(topic, Buffer.alloc(0), { error: offsetOutOfRange });
+      next.on(apis.fetch, () => {
+        // Asked who leads, the old leader says that it does.
+        broker.lead(topic, [broker, next], 6);
+        next.lead(topic, [next, broker], 7);
+        next.onEach(apis.fetch, fetched(topic, bytesAt(0, 'a')), 'silence');
+        return 'close';
+      });
+      broker.onEach(apis.fetch, outOfRange);
+      const { batches, failures } = await read(open()).poll(10_000);
+      expect(failures).toEqual([]);
+      expect(valuesOf(batches)).toEqual(['a']);
+      expect(broker.seenOf(apis.fetch)).toEqual([]);
     });
 
     test('closing ends a poll and the fetches under way', async () => {
