@@ -26,7 +26,7 @@ const startMs = 300_000;
 const waitMs = 120_000;
 const email = 'steward@x.test';
 /** Topics of the application forget what is too old. */
-const now = systemClock.nowMs;
+const now = (): number => systemClock.nowMs();
 
 describeKafka('the application with a registry of others', (brokers) => {
   let registry: RunningRegistry;
