@@ -95,6 +95,7 @@ export { createTableSink } from './connectors/table-sink.ts';
 export type { SinkLag, TableSink, TableSinkOptions } from './connectors/table-sink.ts';
 export type { SinkCounts } from './connectors/sink-turn.ts';
 export type { Migration } from './connectors/migrations.ts';
+export { refusesValues } from './connectors/database.ts';
 export type { Database, Rows, Sql, Statement } from './connectors/database.ts';
 export { postgresDatabase } from './connectors/postgres/postgres-database.ts';
 export type { PostgresOptions } from './connectors/postgres/postgres-database.ts';

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { applicationConnectors } from './program/application-connectors.ts';
+import type { ConnectorPorts } from './program/connector-ports.ts';
 import { applicationIdOf, applications, generationsOf } from './program/applications.ts';
 import { isLoopback } from './api/access.ts';
 import type { Application } from './api/app/application.ts';
@@ -11,6 +12,7 @@ import { silentLogger, systemClock, systemRandom, type Logger } from './clock.ts
 import { lockDirectory } from './connectors/embedded/directory-lock.ts';
 import { embeddedLog } from './connectors/embedded/file-log.ts';
 import { kafkaLog, type KafkaOptions } from './connectors/kafka/kafka-log.ts';
+import type { Database } from './connectors/database.ts';
 import type { Log } from './connectors/log.ts';
 import { postgresDatabase } from './connectors/postgres/postgres-database.ts';
 import { openDataDirectory, type DataDirectory } from './program/data-directory.ts';
@@ -30,6 +32,7 @@ import { openSchemas, type Schemas } from './program/record-schemas.ts';
 import { openRollout } from './program/rollout.ts';
 import { jsonFormat } from './schemas/app/record-format.ts';
 import { describeSettings, readSettings, type KafkaSettings, type Settings } from './program/settings.ts';
+import type { Secret } from './program/settings-reader.ts';
 import { Shutdown, endOnBugs, endOnSignals } from './program/shutdown.ts';
 import { levelStores } from './state-stores/level.ts';
 import { createTerminal, type Terminal } from './program/terminal.ts';
@@ -186,6 +189,9 @@ function openConnectors(
   const url = settings.postgresUrl?.reveal();
   const database = url === undefined ? undefined : postgresDatabase({ url, logger });
   if (database !== undefined) shutdown.add('database', () => database.close());
+  const synced = openSynced(settings, logger);
+  if (synced !== undefined)
+    shutdown.add('synced databases', () => Promise.all([synced.legacy.close(), synced.revamp.close()]));
   const { connectors, watch: sources } = applicationConnectors({
     log,
     clock,
@@ -194,11 +200,18 @@ function openConnectors(
     settings,
     format,
     database,
+    synced,
     write: (record) => writer.write(record),
     applicationIdOf: (name) => applicationIdOf(settings, name),
   });
   shutdown.add('connectors', () => Promise.all(connectors.map((connector) => connector.close())));
   return { connectors, sources, view: database };
+}
+
+function openSynced({ sync }: Settings, logger: Logger): ConnectorPorts['synced'] {
+  if (sync === undefined) return undefined;
+  const open = (url: Secret): Database => postgresDatabase({ url: url.reveal(), logger });
+  return { legacy: open(sync.legacy), revamp: open(sync.revamp) };
 }
 
 // ---- running --------------------------------------------------------------------------------------------------------
@@ -224,7 +237,11 @@ async function closeAll(instances: readonly StreamInstance[]): Promise<boolean> 
 
 function settingsOrExit(terminal: Terminal): Settings {
   try {
-    return readSettings({ env: process.env, topologies: applications.map(({ name }) => name) });
+    return readSettings({
+      env: process.env,
+      topologies: applications.map(({ name }) => name),
+      onRequest: applications.filter(({ isOnRequest }) => isOnRequest === true).map(({ name }) => name),
+    });
   } catch (error) {
     terminal.line(`rivulet: ${error instanceof Error ? error.message : String(error)}`);
     process.exit(1);

@@ -1,4 +1,4 @@
-/** What pollers remember: one compacted topic, keys of the form `<source>|<name>`. */
+/** What pollers and command sinks remember: one compacted topic, keys of the form `<source>|<name>`. */
 import { StreamError } from '../errors.ts';
 import { stringSerde } from '../schemas/serde.ts';
 import { noHeaders } from '../schemas/record.ts';

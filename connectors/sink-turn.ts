@@ -1,13 +1,14 @@
 /** The time during which this process is the one that shows a partition. */
 import type { Clock, Logger, Random } from '../clock.ts';
 import { StreamError, hasCode } from '../errors.ts';
-import { deadLetterHeaders } from '../schemas/dead-letter.ts';
-import type { Header, TopicPartition } from '../schemas/record.ts';
+import type { TopicPartition } from '../schemas/record.ts';
 import { refusesValues, type Database } from './database.ts';
-import type { FetchedBatch, Log, Reader } from './log.ts';
+import type { Log, Reader } from './log.ts';
 import type { OutgoingRecord } from './outgoing-record.ts';
+import { deadLetterOf, patiently } from './sink-failures.ts';
 import { claimProgress, moveProgress, type Claim } from './sink-progress.ts';
-import type { SinkRecord, SinkTable } from './sink-table.ts';
+import { sliceBytesMax, slicesOf, type Incoming, type Slice } from './sink-slices.ts';
+import type { SinkTable } from './sink-table.ts';
 
 /** Of one process, over all partitions. */
 export interface SinkCounts {
@@ -33,22 +34,7 @@ export interface SinkTurnOptions {
   readonly deadLetters: { readonly topic: string; readonly write: (record: OutgoingRecord) => Promise<unknown> };
 }
 
-/** In one transaction: enough to make it cheap, few enough to make it short. */
-const sliceRecordsMax = 1_000;
-const sliceBytesMax = 4 * 1024 * 1024;
 const pollMs = 1_000;
-const retry = { firstMs: 250, longestMs: 30_000 } as const;
-
-/** A record with what is needed if it cannot be shown. */
-interface Incoming extends SinkRecord {
-  readonly headers: readonly Header[];
-}
-
-/** Records that lie behind one another, and the offset after them. */
-interface Slice {
-  readonly records: readonly Incoming[];
-  readonly to: number;
-}
 
 /** From where to where the progress moves with it. */
 interface Step {
@@ -190,79 +176,19 @@ export class SinkTurn {
   }
 
   async #putAside(record: Incoming, error: unknown): Promise<void> {
-    const { at, groupId, name, clock, deadLetters, counts, logger } = this.#options;
+    const { at, deadLetters, counts, logger, name } = this.#options;
     if (this.#aside.has(record.offset)) return;
-    const failedAtMs = clock.nowMs();
-    const cause = {
-      ...at,
-      applicationId: groupId,
-      taskId: `${at.topic}/${at.partition}`,
-      node: name,
-      offset: record.offset,
-      timestampMs: record.timestampMs,
-      error,
-      failedAtMs,
-      attempts: 1,
-      parksKey: false,
-    };
-    const headers = deadLetterHeaders(record.headers, cause);
-    const { key, value } = record;
-    await deadLetters.write({ topic: deadLetters.topic, key, value, headers, timestampMs: failedAtMs });
+    await deadLetters.write(deadLetterOf(record, error, this.#options));
     this.#aside.add(record.offset);
     counts.deadLetters += 1;
     logger.warn('a record that cannot be shown was put aside', { sink: name, ...at, offset: record.offset, error });
   }
 
-  /** Tries until it works, unless somebody else has the partition: an outage makes nothing bad. `undefined` if ended before. */
-  async #patiently<T>(signal: AbortSignal, attempt: () => Promise<T>): Promise<T | undefined> {
-    const { clock, random, counts, logger, name, at } = this.#options;
-    for (let failures = 0; !signal.aborted; failures += 1)
-      try {
-        const result = await attempt();
-        counts.isWaiting = false;
-        return result;
-      } catch (error) {
-        if (!(error instanceof StreamError) || error.code === 'TASK_MIGRATED') throw error;
-        counts.errors += 1;
-        counts.isWaiting = true;
-        logger.warn('a sink waits', { sink: name, ...at, code: error.code, error: error.message, ...error.facts });
-        const backoffMs = Math.min(retry.firstMs * 2 ** Math.min(failures, 20), retry.longestMs);
-        await clock.sleep(backoffMs * (0.5 + random.next() / 2), signal);
-      }
-    return undefined;
+  #patiently<T>(signal: AbortSignal, attempt: () => Promise<T>): Promise<T | undefined> {
+    return patiently(attempt, this.#options, signal);
   }
 }
 
 function isRefusedValue(error: unknown): boolean {
   return hasCode(error, 'DEPENDENCY_REFUSED') && refusesValues(error.facts['sqlState']);
-}
-
-/** All records of a poll, in slices of bearable size. */
-function* slicesOf(batches: readonly FetchedBatch[]): Generator<Slice> {
-  let records: Incoming[] = [];
-  let bytes = 0;
-  for (const record of recordsOf(batches)) {
-    const sizeBytes = sizeOf(record);
-    const isFull = records.length >= sliceRecordsMax || bytes + sizeBytes > sliceBytesMax;
-    if (isFull && records.length > 0) {
-      yield { records, to: record.offset };
-      records = [];
-      bytes = 0;
-    }
-    records.push(record);
-    bytes += sizeBytes;
-  }
-  if (records.length > 0) yield { records, to: batches.at(-1)?.nextOffset ?? 0 };
-}
-
-const sizeOf = ({ key, value }: Incoming): number => (key?.length ?? 0) + (value?.length ?? 0);
-
-function* recordsOf(batches: readonly FetchedBatch[]): Generator<Incoming> {
-  for (const batch of batches) {
-    const cursor = batch.cursor();
-    while (cursor.next()) {
-      const { offset, timestampMs } = cursor;
-      yield { key: cursor.key(), value: cursor.value(), offset, timestampMs, headers: cursor.headers() };
-    }
-  }
 }

@@ -6,6 +6,7 @@ import type { Log } from './log.ts';
 import { migrate, type Migration } from './migrations.ts';
 import type { OutgoingRecord } from './outgoing-record.ts';
 import { SharedWork } from './shared-work.ts';
+import { parseShard, shardsOf } from './partition-shards.ts';
 import { progressMigration } from './sink-progress.ts';
 import type { SinkTable } from './sink-table.ts';
 import { SinkTurn, type SinkCounts } from './sink-turn.ts';
@@ -103,7 +104,10 @@ async function prepared(
   const { name, database, clock, logger } = options;
   while (!signal.aborted) {
     try {
-      const shards = await shardsOf(options);
+      const shards = await shardsOf(
+        options.log,
+        options.tables.map(({ topic }) => topic),
+      );
       const applied = await migrate(database, [progressMigration, ...options.migrations]);
       if (applied.length > 0) logger.info('tables were migrated', { sink: name, applied });
       counts.isWaiting = false;
@@ -117,18 +121,4 @@ async function prepared(
     }
   }
   return undefined;
-}
-
-async function shardsOf({ log, tables }: TableSinkOptions): Promise<readonly string[]> {
-  const described = await log.admin.describeTopics(tables.map(({ topic }) => topic));
-  return [...described].flatMap(([topic, description]) => {
-    if (description === undefined)
-      throw new StreamError('TOPIC_UNKNOWN', 'a topic that is to be shown is not there', { facts: { topic } });
-    return Array.from({ length: description.partitions }, (_, partition) => `${topic}/${partition}`);
-  });
-}
-
-function parseShard(shard: string): { readonly topic: string; readonly partition: number } {
-  const at = shard.lastIndexOf('/');
-  return { topic: shard.slice(0, at), partition: Number(shard.slice(at + 1)) };
 }

@@ -12,6 +12,7 @@ import { connectorTopics } from '../schemas/app/connector-topics.ts';
 import { customerTopics } from '../schemas/app/customer/topics.ts';
 import type { PolledSystem } from './settings.ts';
 import type { ConnectorPorts } from './connector-ports.ts';
+import { syncConnectors } from './sync-connectors.ts';
 import { tableConnectors } from './table-connectors.ts';
 import { customerMergeName } from '../topology/app/customer-merge.ts';
 
@@ -27,7 +28,8 @@ export const noSources: SourceWatch = { health: () => [], noteDegraded: () => un
 export function applicationConnectors(ports: ConnectorPorts): ApplicationConnectors {
   const { settings, database } = ports;
   const tables = database === undefined ? [] : tableConnectors(ports, database);
-  if (!settings.topologies.includes(customerMergeName)) return { connectors: tables, watch: noSources };
+  const others = [...tables, ...syncConnectors(ports)];
+  if (!settings.topologies.includes(customerMergeName)) return { connectors: others, watch: noSources };
   const statuses = followSources({ ...ports, topic: connectorTopics(settings.topicPrefix).status.name });
   const degraded = { answers: 0 };
   const watch: SourceWatch = {
@@ -39,7 +41,7 @@ export function applicationConnectors(ports: ConnectorPorts): ApplicationConnect
   const follower = sourceFollower(statuses, watch, degraded);
   const pollers = settings.systemB === undefined ? [] : [systemBPoller(settings.systemB, ports)];
   const captures = settings.systemA === undefined ? [] : [systemACapture(settings.systemA.reveal(), ports, statuses)];
-  return { watch, connectors: [follower, ...captures, ...pollers, ...tables] };
+  return { watch, connectors: [follower, ...captures, ...pollers, ...others] };
 }
 
 /** The same publication and the same slot as the shipped configuration of Debezium: one of both can be in use. */

@@ -14,6 +14,7 @@ import { connectorTopics } from '../schemas/app/connector-topics.ts';
 import type { RecordFormat } from '../schemas/app/record-format.ts';
 import { customerTopics } from '../schemas/app/customer/topics.ts';
 import type { Settings } from './settings.ts';
+import { legacySyncOfProgram } from './sync-connectors.ts';
 import type { Topology } from '../topology/graph.ts';
 import type { StreamInstance } from '../topology/runtime/stream-instance.ts';
 import { customerMerge, customerMergeName } from '../topology/app/customer-merge.ts';
@@ -42,6 +43,7 @@ export const applications: readonly Application[] = [
     findings: findCustomer,
   },
   ...billingApplications(systemClock),
+  legacySyncOfProgram,
 ];
 
 /** What an application is called towards the log. */

@@ -3,6 +3,7 @@ import type { Clock, Logger, Random } from '../clock.ts';
 import type { Database } from '../connectors/database.ts';
 import type { Log } from '../connectors/log.ts';
 import type { OutgoingRecord } from '../connectors/outgoing-record.ts';
+import type { Side } from '../schemas/app/sync/entities.ts';
 import type { RecordFormat } from '../schemas/app/record-format.ts';
 import type { Settings } from './settings.ts';
 
@@ -18,6 +19,8 @@ export interface ConnectorPorts {
   readonly write: (record: OutgoingRecord) => Promise<unknown>;
   /** For the tables; absent: none are kept. */
   readonly database: Database | undefined;
+  /** That are kept in sync; absent: none are. */
+  readonly synced: Readonly<Record<Side, Database>> | undefined;
   /** Of the application of this name. */
   readonly applicationIdOf: (name: string) => string;
 }

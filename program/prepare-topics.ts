@@ -27,7 +27,7 @@ export async function prepareTopics(
   surroundings: Surroundings,
 ): Promise<(() => Promise<void>) | undefined> {
   const { topicPrefix, sampleFeed: wish, kafka } = settings;
-  const hasSource = settings.systemA !== undefined || settings.systemB !== undefined;
+  const hasSource = [settings.systemA, settings.systemB, settings.sync].some((source) => source !== undefined);
   if (wish === 'false' && !hasSource) return undefined;
   const topics = declaredTopics(chosen, topicPrefix);
   const { logger, terminal, shutdown } = surroundings;

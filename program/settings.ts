@@ -64,6 +64,16 @@ export interface Settings {
   /** Absent: no tables are kept. */
   readonly postgresUrl: Secret | undefined;
   readonly rollout: RolloutSettings;
+  /** Absent: nothing is kept in sync from here. */
+  readonly sync: SyncSettings | undefined;
+}
+
+/** Two databases that are kept in sync. */
+export interface SyncSettings {
+  readonly legacy: Secret;
+  readonly revamp: Secret;
+  /** Whether this process captures their changes. */
+  readonly captures: boolean;
 }
 
 export interface RolloutSettings {
@@ -124,12 +134,16 @@ export const variables: readonly Variable[] = [
   { name: 'POSTGRES_URL', initial: '', isSecret: true },
   { name: 'NEW_SYSTEM_PERCENT', initial: '0' },
   { name: 'ROLLOUT_HOLD_MS', initial: '3600000' },
+  { name: 'LEGACY_DATABASE_URL', initial: '', isSecret: true },
+  { name: 'REVAMP_DATABASE_URL', initial: '', isSecret: true },
+  { name: 'SYNC_CAPTURE', initial: 'embedded' },
 ];
 
 export interface SettingsSources {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Names that `TOPOLOGIES` may hold; all of them run by default. */
+  /** Names that `TOPOLOGIES` may hold; all of them run by default, but those that have to be asked for. */
   readonly topologies: readonly string[];
+  readonly onRequest?: readonly string[];
   /** Reads a file that a variable names. */
   readonly readFile?: (path: string) => string;
 }
@@ -152,7 +166,7 @@ export function readSettings(sources: SettingsSources): Settings {
       'host names, `.suffixes`, addresses or address ranges',
     ),
     topicPrefix: reader.name('TOPIC_PREFIX', 100) ?? '',
-    topologies: reader.choices('TOPOLOGIES', sources.topologies),
+    topologies: chosenTopologies(reader, sources),
     guarantee: reader.choice('PROCESSING_GUARANTEE', ['exactly_once', 'at_least_once']),
     commitIntervalMs: reader.integer('COMMIT_INTERVAL_MS', { min: 1, max: 60_000 }),
     sessionTimeoutMs: reader.integer('SESSION_TIMEOUT_MS', { min: 1_000, max: 1_800_000 }),
@@ -169,10 +183,17 @@ export function readSettings(sources: SettingsSources): Settings {
     systemB: readSystemB(reader),
     postgresUrl: reader.databaseUrl('POSTGRES_URL'),
     rollout: readRollout(reader),
+    sync: readSync(reader),
   };
   checkTogether(settings, reader);
   reader.finish();
   return settings;
+}
+
+function chosenTopologies(reader: SettingsReader, { topologies, onRequest = [] }: SettingsSources): readonly string[] {
+  return reader.text('TOPOLOGIES') === undefined
+    ? topologies.filter((name) => !onRequest.includes(name))
+    : reader.choices('TOPOLOGIES', topologies);
 }
 
 function readKafka(reader: SettingsReader): KafkaSettings | undefined {
@@ -262,6 +283,18 @@ function readRollout(reader: SettingsReader): RolloutSettings {
     initial: { 'new-system': reader.integer('NEW_SYSTEM_PERCENT', { min: 0, max: 100 }) },
     holdMs: reader.integer('ROLLOUT_HOLD_MS', { min: 0, max: 604_800_000 }),
   };
+}
+
+function readSync(reader: SettingsReader): SyncSettings | undefined {
+  const legacy = reader.databaseUrl('LEGACY_DATABASE_URL');
+  const revamp = reader.databaseUrl('REVAMP_DATABASE_URL');
+  const captures = reader.choice('SYNC_CAPTURE', ['embedded', 'none']) === 'embedded';
+  if (legacy?.reveal() === revamp?.reveal() && legacy !== undefined)
+    reader.refuse('REVAMP_DATABASE_URL', 'must name another database than LEGACY_DATABASE_URL');
+  if (legacy !== undefined && revamp !== undefined) return { legacy, revamp, captures };
+  if (legacy !== undefined || revamp !== undefined)
+    reader.refuse('LEGACY_DATABASE_URL', 'and REVAMP_DATABASE_URL go together');
+  return undefined;
 }
 
 function checkTogether(settings: Settings, reader: SettingsReader): void {

@@ -48,6 +48,8 @@ export type Ask = (path: string) => Promise<unknown>;
 
 export interface Application {
   readonly name: string;
+  /** Runs only where it is named. */
+  readonly isOnRequest?: boolean;
   readonly topology: (topicPrefix: string, format: RecordFormat) => Topology;
   /** The topics it names, as they are to be created. */
   readonly topics: (topicPrefix: string) => readonly NewTopic[];

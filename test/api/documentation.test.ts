@@ -5,6 +5,7 @@ import { fixedRollout } from '../../api/app/rollout-port.ts';
 import { rolloutRoutes } from '../../api/app/rollout-routes.ts';
 import { sourceRoutes } from '../../api/app/source-routes.ts';
 import { billingApplications } from '../../api/app/billing-application.ts';
+import { syncRoutes } from '../../api/app/sync-routes.ts';
 import { customerRoutes } from '../../api/app/customer-routes.ts';
 import { stewardRoutes } from '../../api/app/steward-routes.ts';
 import { systemClock } from '../../clock.ts';
@@ -35,6 +36,7 @@ const api = apiOf([], {
     stewardRoutes({ ...about, decisions: customerTopics().decisions, write, clock: systemClock }),
     sourceRoutes(sources),
     rolloutRoutes({ rollout: fixedRollout, clock: systemClock, topologies: [], instancesOf: () => [] }),
+    syncRoutes,
     ...billingApplications(systemClock).flatMap(
       ({ routes }) => routes?.({ topicPrefix: '', format: jsonFormat, write, sources }) ?? [],
     ),

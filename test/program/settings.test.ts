@@ -64,11 +64,29 @@ describe('settings', () => {
       adminToken: undefined,
       allowInsecure: false,
       rateLimitPerSecond: 500,
+      sync: undefined,
       rollout: { initial: { 'new-system': 0 }, holdMs: 3_600_000 },
       systemA: undefined,
       systemB: undefined,
       postgresUrl: undefined,
     });
+  });
+
+  test('what runs only where it is named does not run by default', () => {
+    const given = { topologies: ['customer-merge', 'legacy-sync'], onRequest: ['legacy-sync'] };
+    expect(readSettings({ ...given, env: {} }).topologies).toEqual(['customer-merge']);
+    expect(readSettings({ ...given, env: { TOPOLOGIES: 'legacy-sync' } }).topologies).toEqual(['legacy-sync']);
+  });
+
+  test('two databases that are kept in sync are two, and are never shown', () => {
+    const url = (name: string): string => `postgresql://app:canary@db:5432/${name}`;
+    const { sync } = read({ LEGACY_DATABASE_URL: url('old'), REVAMP_DATABASE_URL: url('new'), SYNC_CAPTURE: 'none' });
+    expect([sync?.legacy.reveal(), sync?.revamp.reveal(), sync?.captures]).toEqual([url('old'), url('new'), false]);
+    expect(JSON.stringify(sync)).not.toContain('canary');
+    expect(problemOf({ LEGACY_DATABASE_URL: url('old') })).toContain('go together');
+    expect(problemOf({ LEGACY_DATABASE_URL: url('old'), REVAMP_DATABASE_URL: url('old') })).toContain(
+      'another database',
+    );
   });
 
   test.each([

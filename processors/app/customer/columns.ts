@@ -30,7 +30,7 @@ const columnNames: Readonly<Record<Column, readonly string[]>> = {
 const idNames: Readonly<Record<SourceSystem, readonly string[]>> = { system_a: ['id'], system_b: ['uuid', 'id'] };
 
 /** What Debezium writes for a value it was not sent: an unchanged out-of-line column. */
-const unavailable = '__debezium_unavailable_value';
+export const unavailable = '__debezium_unavailable_value';
 
 const uuidForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
@@ -51,7 +51,7 @@ function columnValue(row: object, names: readonly string[], types: ColumnTypes):
 }
 
 /** Text as it is and whole numbers as text; anything else is `undefined`. */
-function writtenOut(value: unknown): string | undefined {
+export function writtenOut(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
   return typeof value === 'bigint' || (typeof value === 'number' && Number.isSafeInteger(value))
     ? String(value)

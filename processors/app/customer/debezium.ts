@@ -30,13 +30,13 @@ function operationOf(letter: unknown): ChangeOp | undefined {
 }
 
 /** A whole number as JSON or Avro brings it; `undefined` if it is none or beyond the safe range. */
-function wholeNumber(value: unknown): number | undefined {
+export function wholeNumber(value: unknown): number | undefined {
   const number = typeof value === 'bigint' ? Number(value) : value;
   return typeof number === 'number' && Number.isSafeInteger(number) && number >= 0 ? number : undefined;
 }
 
 /** Microseconds from a block with `ts_us` or `ts_ms` under a prefix. `ts_ns` is beyond 2^53 and never read. */
-function blockMicros(block: object, prefix = ''): number | undefined {
+export function blockMicros(block: object, prefix = ''): number | undefined {
   const micros = wholeNumber(ownValue(block, `${prefix}ts_us`));
   if (micros !== undefined) return micros;
   const millis = wholeNumber(ownValue(block, `${prefix}ts_ms`));
