@@ -1,8 +1,10 @@
 /** Rows of a file: CSV with a head line (RFC 4180), or one JSON object a line. Read piece by piece: no more than a row is kept. */
+import { Readable } from 'node:stream';
+import { CsvError, parse } from 'csv-parse';
 import { isObject } from '../api/peer-answer.ts';
 import { StreamError } from '../errors.ts';
 
-/** A row, or that there is none: `problem` is a code. `line` is its first one. */
+/** A row, or that there is none: `problem` is a code. `line` is its last one. */
 export type Row =
   | { readonly line: number; readonly fields: Readonly<Record<string, string>> }
   | { readonly line: number; readonly problem: string };
@@ -52,14 +54,35 @@ async function* linesOf(chunks: AsyncIterable<string>): AsyncGenerator<string> {
   yield rest;
 }
 
-/** Columns are called by the head line, in snake or camel case. */
+/** Columns are called by the head line, in snake or camel case. Rejects with `RECORD_INVALID` where quotes make no sense: nobody knows what is a row behind them. */
 export async function* csvRows(chunks: AsyncIterable<string>): AsyncGenerator<Row> {
-  const reader = new CsvReader();
   let names: readonly string[] | undefined;
-  for await (const { line, values } of reader.read(chunks)) {
-    if (names === undefined) names = values.map(camelCase);
-    else if (values.length === names.length) yield { line, fields: fieldsOf(names, values) };
-    else yield { line, problem: 'row_invalid' };
+  for await (const { record, info } of csvRecords(chunks)) {
+    if (names === undefined) names = record.map(camelCase);
+    else if (record.length === names.length) yield { line: info.lines, fields: fieldsOf(names, record) };
+    else yield { line: info.lines, problem: 'row_invalid' };
+  }
+}
+
+interface CsvRecord {
+  readonly record: readonly string[];
+  readonly info: { readonly lines: number };
+}
+
+async function* csvRecords(chunks: AsyncIterable<string>): AsyncGenerator<CsvRecord> {
+  const options = {
+    bom: true,
+    info: true,
+    relax_column_count: true,
+    skip_empty_lines: true,
+    max_record_size: rowCharsMax,
+  };
+  const parser = parse(options);
+  try {
+    yield* Readable.from(chunks).compose(parser) as AsyncIterable<CsvRecord>;
+  } catch (cause) {
+    if (!(cause instanceof CsvError)) throw cause;
+    throw new StreamError('RECORD_INVALID', `line ${parser.info.lines}: ${cause.message}`, { cause });
   }
 }
 
@@ -74,77 +97,4 @@ function camelCase(name: string): string {
 
 function tooLong(line: number): StreamError {
   return new StreamError('RECORD_INVALID', `line ${line}: a row of more than ${rowCharsMax} characters`);
-}
-
-interface CsvRecord {
-  readonly line: number;
-  /** None of a record whose quotes make no sense. */
-  readonly values: readonly string[];
-}
-
-class CsvReader {
-  #line = 1;
-  #firstLine = 1;
-  #values: string[] = [];
-  #field = '';
-  #quote: 'none' | 'open' | 'closed' = 'none';
-  #size = 0;
-  #isBroken = false;
-
-  async *read(chunks: AsyncIterable<string>): AsyncGenerator<CsvRecord> {
-    for await (const chunk of chunks)
-      for (const char of chunk) {
-        const record = this.#take(char);
-        if (record !== undefined) yield record;
-      }
-    if (this.#quote === 'open') this.#isBroken = true;
-    const last = this.#endRecord();
-    if (last !== undefined) yield last;
-  }
-
-  #take(char: string): CsvRecord | undefined {
-    this.#size += 1;
-    if (this.#size > rowCharsMax) throw tooLong(this.#firstLine);
-    if (char === '\n') this.#line += 1;
-    if (char === '"') this.#takeQuote();
-    else if (this.#quote === 'open') this.#field += char;
-    else if (char === '\n') return this.#endRecord();
-    else if (char === ',') this.#endField();
-    else if (char !== '\r' && char !== '\ufeff') this.#takePlain(char);
-    return undefined;
-  }
-
-  /** Inside: the end, unless another follows. After one: that was no end, but a quote. Else it begins a field. */
-  #takeQuote(): void {
-    if (this.#quote === 'open') {
-      this.#quote = 'closed';
-      return;
-    }
-    if (this.#quote === 'closed') this.#field += '"';
-    else if (this.#field !== '') this.#isBroken = true;
-    this.#quote = 'open';
-  }
-
-  #takePlain(char: string): void {
-    if (this.#quote === 'closed') this.#isBroken = true;
-    this.#field += char;
-  }
-
-  #endField(): void {
-    this.#values.push(this.#field);
-    this.#field = '';
-    this.#quote = 'none';
-  }
-
-  /** Nothing for an empty line. */
-  #endRecord(): CsvRecord | undefined {
-    this.#endField();
-    const record = { line: this.#firstLine, values: this.#isBroken ? [] : this.#values };
-    const isEmpty = this.#values.length === 1 && this.#values[0] === '' && !this.#isBroken;
-    this.#values = [];
-    this.#firstLine = this.#line;
-    this.#size = 0;
-    this.#isBroken = false;
-    return isEmpty ? undefined : record;
-  }
 }

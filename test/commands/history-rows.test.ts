@@ -23,9 +23,9 @@ describe('rows of CSV', () => {
     ]);
   });
 
-  test('may go on over several lines, and are counted by their first', async () => {
+  test('may go on over several lines, and are counted by their last', async () => {
     expect(await csv('a,b\n"1\n2",x\n3,y\n')).toEqual([
-      { line: 2, fields: { a: '1\n2', b: 'x' } },
+      { line: 3, fields: { a: '1\n2', b: 'x' } },
       { line: 4, fields: { a: '3', b: 'y' } },
     ]);
   });
@@ -33,11 +33,16 @@ describe('rows of CSV', () => {
   test.each([
     ['too many fields', '1,2,3'],
     ['too few', '1'],
+  ])('%s make no row', async (_what, line) => {
+    expect(await csv(`a,b\n${line}`)).toEqual([{ line: 2, problem: 'row_invalid' }]);
+  });
+
+  test.each([
     ['text behind a quote', '"1"x,2'],
     ['a quote within text', 'x"1",2'],
     ['a quote that nobody closes', '"1,2'],
-  ])('%s make no row', async (_what, line) => {
-    expect(await csv(`a,b\n${line}`)).toEqual([{ line: 2, problem: 'row_invalid' }]);
+  ])('end at %s', async (_what, line) => {
+    await expect(csv(`a,b\n${line}`)).rejects.toMatchObject({ code: 'RECORD_INVALID' });
   });
 
   test('end at a bound', async () => {
