@@ -4,7 +4,7 @@
  * How many transfers billing accepts and settles, and how long that takes: in phases of a way to hand them in (`http`, `bulk`, or `records` straight into the
  * log) and a rate per second (`max`: as many as are settled). Starts a broker (or takes `KAFKA_BROKERS`) and the application; or, with `--url` (several joined
  * by commas; `API_TOKEN` is sent along), loads one that runs, whose log `--kafka host:port --prefix P` name. Ends by itself, with an audit of all topics where the log
- * was started for it; exits with 1 if that finds anything.
+ * was started for it; exits with 1 if that finds anything. `--profile DIR` writes CPU profiles of the application there.
  */
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -35,7 +35,7 @@ const { values } = parseArgs({
     kafka: { type: 'string' },
     prefix: { type: 'string', default: '' },
     'allow-remote': { type: 'boolean', default: false },
-    'node-options': { type: 'string', default: '' },
+    profile: { type: 'string' },
   },
 });
 
@@ -54,7 +54,7 @@ async function openTarget(): Promise<Target> {
   return await startTarget({
     log: values.log === 'embedded' ? 'embedded' : 'kafka',
     processes: Number(values.processes),
-    environment: { NODE_OPTIONS: values['node-options'] },
+    nodeArgs: values.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${values.profile}`],
   });
 }
 

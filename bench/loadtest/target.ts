@@ -67,8 +67,8 @@ async function scrapedCpu(url: string): Promise<number> {
 export async function startTarget(options: {
   readonly log: 'kafka' | 'embedded';
   readonly processes: number;
-  /** Of every process, on top of what it needs. */
-  readonly environment: Readonly<Record<string, string>>;
+  /** Of Node, for every process of the application. */
+  readonly nodeArgs: readonly string[];
 }): Promise<Target> {
   const directory = await mkdtemp(join(tmpdir(), 'rivulet-loadtest-'));
   const deployment = billingDeployment('loadtest');
@@ -80,19 +80,18 @@ export async function startTarget(options: {
 interface Started {
   readonly directory: string;
   readonly processes: number;
-  readonly environment: Readonly<Record<string, string>>;
+  readonly nodeArgs: readonly string[];
 }
 
-async function onKafka(deployment: BillingDeployment, { directory, processes, environment }: Started): Promise<Target> {
+async function onKafka(deployment: BillingDeployment, { directory, processes, nodeArgs }: Started): Promise<Target> {
   const broker = await startKafka();
   if ('skipped' in broker) throw new Error(broker.skipped);
   const log = openKafka(broker.brokers);
-  await until('topics are made', () => deployment.createTopics(log).then(() => true), patienceMs);
+  await until('topics are made', () => log.admin.createTopics(deployment.newTopics).then(() => true), patienceMs);
   const started = Array.from({ length: processes }, (_, index) =>
-    start(deployment, {
+    start(deployment, nodeArgs, {
       KAFKA_BROKERS: broker.brokers,
       DATA_DIR: join(directory, String(index)),
-      ...environment,
     }),
   );
   return {
@@ -113,14 +112,13 @@ async function onKafka(deployment: BillingDeployment, { directory, processes, en
   };
 }
 
-async function onEmbeddedLog(deployment: BillingDeployment, { directory, environment }: Started): Promise<Target> {
+async function onEmbeddedLog(deployment: BillingDeployment, { directory, nodeArgs }: Started): Promise<Target> {
   const open = (): Promise<Log> => embeddedLog({ directory: join(directory, 'log'), ...host });
   const before = await open();
-  await deployment.createTopics(before);
+  await before.admin.createTopics(deployment.newTopics);
   await before.close();
   // The load test reads the topics afterwards, and knows no schemas.
-  const own = { DATA_DIR: directory, SCHEMA_FORMAT: 'json', ...environment };
-  const started = [start(deployment, own)];
+  const started = [start(deployment, nodeArgs, { DATA_DIR: directory, SCHEMA_FORMAT: 'json' })];
   let after: Log | undefined;
   return {
     urls: await urlsOf(started),
@@ -140,8 +138,12 @@ async function onEmbeddedLog(deployment: BillingDeployment, { directory, environ
   };
 }
 
-function start(deployment: BillingDeployment, environment: Readonly<Record<string, string>>): RunningApplication {
-  return startApplication({ ...deployment.environment, LOG_LEVEL: 'warn', ...environment });
+function start(
+  deployment: BillingDeployment,
+  nodeArgs: readonly string[],
+  environment: Readonly<Record<string, string>>,
+): RunningApplication {
+  return startApplication({ ...deployment.environment, LOG_LEVEL: 'warn', ...environment }, { nodeArgs });
 }
 
 async function urlsOf(started: readonly RunningApplication[]): Promise<readonly string[]> {

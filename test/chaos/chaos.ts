@@ -1,8 +1,8 @@
 /**
- * `npm run chaos -- [--minutes M | --seconds S] [--seed N] [--instances 3] [--brokers 1]`
+ * `npm run chaos -- [--workload customers|billing] [--minutes M | --seconds S] [--seed N] [--instances 3] [--brokers 1]`
  *
- * Real processes and a real broker under faults drawn by the seed and under constant load; then everything is recomputed from the inputs. Exits with 1 if
- * anything was lost, duplicated or wrong, if a committed offset went back, or if something did not recover by itself.
+ * Real processes and a real broker under faults drawn by the seed and under constant load: counting and the customer merge, or billing. Then everything is
+ * recomputed from the inputs. Exits with 1 if anything was lost, duplicated or wrong, if a committed offset went back, or if something did not recover by itself.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,15 +10,15 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { systemClock, systemRandom } from '../../clock.ts';
 import { hasCode } from '../../errors.ts';
-import type { Topic } from '../../schemas/topic.ts';
 import type { Log } from '../../connectors/log.ts';
 import { until } from '../support/cluster.ts';
+import { seeded } from '../support/seeded.ts';
 import { soundVersion, startKafka, startKafkaCluster } from '../support/kafka-broker.ts';
+import { billingWorkload } from './billing-workload.ts';
+import { customerWorkload } from './customer-workload.ts';
 import { Member, faults, pick } from './faults.ts';
 import { Watch, load, openLog } from './load.ts';
-import { isThrough } from '../support/progress.ts';
-import { verify, type Verdict } from './verify.ts';
-import { chaosWorkload, partitions } from './workload.ts';
+import type { Verdict } from './workload.ts';
 
 /** Longest time for everything to be processed after a fault, and at the end. */
 const recoveryMsMax = 60_000;
@@ -32,6 +32,7 @@ interface Survived {
 
 const { values } = parseArgs({
   options: {
+    workload: { type: 'string', default: 'customers' },
     minutes: { type: 'string', default: '5' },
     seconds: { type: 'string' },
     seed: { type: 'string', default: '1' },
@@ -52,11 +53,11 @@ if ('skipped' in kafka) {
 const kafkaNodes = kafka.nodes;
 const directory = await mkdtemp(join(tmpdir(), 'rivulet-chaos-'));
 const suffix = `chaos-${systemRandom.uuid().slice(0, 8)}`;
-const workload = chaosWorkload(suffix);
-const members = Array.from(
-  { length: Number(values.instances) },
-  (_, index) => new Member(`member-${String(index)}`, { directory, brokers: kafka.brokers, suffix }),
-);
+const workload = values.workload === 'billing' ? billingWorkload() : customerWorkload(suffix);
+const members = Array.from({ length: Number(values.instances) }, (_, index) => {
+  const id = `member-${String(index)}`;
+  return new Member(workload, { id, directory: join(directory, id), brokers: kafka.brokers });
+});
 const log = openLog(kafka.brokers, 'chaos');
 let isClean = false;
 try {
@@ -95,27 +96,15 @@ async function run(reader: Log): Promise<boolean> {
   controller.abort();
   const drawn = await loading;
   await watching;
-  await recovered(watch, 'the end of the load');
-  await until('all topics are through', async () => allThrough(reader), recoveryMsMax);
+  await until('all topics are through', () => workload.isThrough(reader), recoveryMsMax);
   const urls = await reachable();
-  const verdict = await verify(reader, workload, urls);
+  const verdict = await workload.verify(reader, urls);
   return report({ survived, verdict, drawn, regressions: watch.regressions });
 }
 
 async function createTopics(target: Log): Promise<void> {
-  const { events, counts, dlq, customers } = workload;
-  const { changesA, changesB, decisions, overrides, sources, merged, conflicts, detached } = customers;
-  const declared: readonly Pick<Topic<unknown, unknown>, 'name' | 'create'>[] = [
-    ...[changesA, changesB, decisions, overrides, sources, merged, conflicts, detached],
-    customers.dlq,
-  ];
-  const topics = [
-    ...[events, counts].map(({ name }) => ({ name, partitions })),
-    { name: dlq.name, partitions: 1 },
-    ...declared.map(({ name, create }) => ({ name, partitions, ...create })),
-  ];
   // A loaded machine may keep the fresh broker from answering in time.
-  await until('topics are made', async () => isDone(target.admin.createTopics(topics)), recoveryMsMax);
+  await until('topics are made', async () => isDone(target.admin.createTopics(workload.topics)), recoveryMsMax);
 }
 
 async function isDone(work: Promise<unknown>): Promise<boolean> {
@@ -148,12 +137,6 @@ async function disturb(watch: Watch): Promise<readonly Survived[]> {
   return survived;
 }
 
-async function allThrough(reader: Log): Promise<boolean> {
-  for (const { applicationId, inputs, repartitions, outputs } of workload.applications)
-    if (!(await isThrough(reader, applicationId, { topics: [...inputs, ...repartitions], outputs }))) return false;
-  return true;
-}
-
 async function recovered(watch: Watch, what: string): Promise<void> {
   if ((await watch.caughtUp(recoveryMsMax)) === undefined) throw new Error(`not everything is processed after ${what}`);
 }
@@ -176,14 +159,6 @@ async function tasksOf(member: Member): Promise<string> {
   const url = await member.url();
   const answer = await fetch(`${url ?? ''}/admin/tasks`).catch(() => undefined);
   return answer === undefined ? 'does not answer' : await answer.text();
-}
-
-function seeded(from: number): () => number {
-  let state = from >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 0x1_0000_0000;
-  };
 }
 
 interface Outcome {

@@ -1,10 +1,9 @@
 /** What happens to processes, brokers and disks under chaos. */
-import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../../clock.ts';
-import { Child } from '../support/child.ts';
 import type { RunningKafka } from '../support/kafka-broker.ts';
-import { timeouts } from './workload.ts';
+import { timeouts, type ChaosWorkload, type MemberProcess, type Place } from './workload.ts';
 
 /** Longest wait for a process that was asked to stop. */
 const stopMs = 20_000;
@@ -15,57 +14,51 @@ const brokerPauseMs = 8_000;
 /** One application process with a directory of its own, started again as often as it takes. */
 export class Member {
   readonly id: string;
-  readonly #directory: string;
-  readonly #args: readonly string[];
-  #child: Child | undefined;
+  readonly #workload: ChaosWorkload;
+  readonly #place: Place;
+  #process: MemberProcess | undefined;
 
-  constructor(id: string, options: { readonly directory: string; readonly brokers: string; readonly suffix: string }) {
-    this.id = id;
-    this.#directory = join(options.directory, id);
-    this.#args = [options.brokers, options.suffix, id, this.#directory];
+  constructor(workload: ChaosWorkload, place: Place) {
+    this.id = place.id;
+    this.#workload = workload;
+    this.#place = place;
   }
 
   async start(): Promise<void> {
-    await mkdir(this.#directory, { recursive: true });
-    await rm(join(this.#directory, 'url'), { force: true });
-    this.#child = new Child('./chaos-process.ts', this.#args);
-  }
-
-  get isRunning(): boolean {
-    return this.#child?.isRunning === true;
+    await mkdir(this.#place.directory, { recursive: true });
+    this.#process = await this.#workload.start(this.#place);
   }
 
   get errors(): string {
-    return this.#child?.errors ?? '';
+    return this.#process?.errors() ?? '';
   }
 
   /** Of its API; `undefined` while it has none. */
   async url(): Promise<string | undefined> {
-    return await readFile(join(this.#directory, 'url'), 'utf8').catch(() => undefined);
+    return await this.#process?.url();
   }
 
   signal(signal: NodeJS.Signals): void {
-    this.#child?.signal(signal);
+    this.#process?.signal(signal);
   }
 
   async kill(): Promise<void> {
-    await this.#child?.kill();
+    this.signal('SIGKILL');
+    await this.#process?.ended;
   }
 
-  /** Whether it ended by itself, and cleanly. */
-  async stop(): Promise<boolean> {
-    const child = this.#child;
-    if (child === undefined) return true;
+  /** Asks it to stop, and insists after a while. */
+  async stop(): Promise<void> {
+    this.signal('SIGTERM');
     const timer = systemClock.timer(stopMs, () => {
-      child.signal('SIGKILL');
+      this.signal('SIGKILL');
     });
-    const code = await child.stop();
+    await this.#process?.ended;
     timer.cancel();
-    return code === 0;
   }
 
   get stateDirectory(): string {
-    return join(this.#directory, 'state');
+    return join(this.#place.directory, 'state');
   }
 }
 

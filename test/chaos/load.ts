@@ -1,13 +1,12 @@
 /** Constant load, and an eye on committed offsets, while faults happen. */
 import { silentLogger, systemClock, systemRandom } from '../../clock.ts';
 import { kafkaLog } from '../../connectors/kafka/kafka-log.ts';
-import type { Log, OutgoingBatch, Producer } from '../../connectors/log.ts';
-import { BatchBuilder } from '../../schemas/record-batch.ts';
+import type { Log, Producer } from '../../connectors/log.ts';
+import { batchesOf } from '../../connectors/outgoing-record.ts';
 import { noHeaders, partitionId, type TopicPartition } from '../../schemas/record.ts';
-import { partitionForKey } from '../../schemas/murmur2.ts';
-import { feed, partitions, type ChaosWorkload, type FedRecord } from './workload.ts';
+import { partitionsOf } from '../support/progress.ts';
+import type { ChaosWorkload } from './workload.ts';
 
-const recordsPerTurn = 60;
 const turnMs = 100;
 const sampleMs = 300;
 /** Until offsets are stable: transactions come and go. */
@@ -27,16 +26,22 @@ export async function load(
   workload: ChaosWorkload,
   { seed, signal }: { readonly seed: number; readonly signal: AbortSignal },
 ): Promise<number> {
-  const records = feed(workload, seed);
+  const records = workload.feed(seed);
+  const partitions = new Map(workload.topics.map((topic) => [topic.name, topic.partitions]));
   let producer: Producer | undefined;
   let drawn = 0;
   while (!signal.aborted) {
-    const slice = Array.from({ length: recordsPerTurn }, () => records.next().value);
+    const slice = Array.from({ length: workload.recordsPerTurn }, () => records.next().value);
     drawn += slice.length;
     for (let isSent = false; !isSent;) {
       try {
         producer ??= await log.producer({});
-        await producer.send(batchesOf(slice));
+        await producer.send(
+          batchesOf(
+            slice.map((record) => ({ ...record, headers: noHeaders, timestampMs: systemClock.nowMs() })),
+            partitions,
+          ),
+        );
         isSent = true;
       } catch {
         await producer?.close();
@@ -50,19 +55,8 @@ export async function load(
   return drawn;
 }
 
-function batchesOf(records: readonly FedRecord[]): readonly OutgoingBatch[] {
-  const batches = new Map<string, OutgoingBatch>();
-  for (const { topic, key, value } of records) {
-    const partition = partitionForKey(key, partitions);
-    const id = partitionId(topic, partition);
-    const batch = batches.get(id) ?? { topic, partition, records: new BatchBuilder() };
-    batches.set(id, batch);
-    batch.records.append(systemClock.nowMs(), key, value, noHeaders);
-  }
-  return [...batches.values()];
-}
-
-export interface Progress {
+/** Of one input partition. */
+interface Progress {
   readonly committed: number;
   readonly end: number;
 }
@@ -86,26 +80,23 @@ export class Watch {
     }
   }
 
-  /** Sums over all inputs. Rejects while the broker does not answer. */
-  async look(): Promise<Progress> {
-    let [committed, end] = [0, 0];
-    for (const { applicationId, inputs } of this.#workload.applications) {
-      const all = inputs.flatMap((topic) =>
-        Array.from({ length: partitions }, (_, partition) => ({ topic, partition })),
-      );
+  /** Of every input of every group. Rejects while the broker does not answer. */
+  async look(): Promise<ReadonlyMap<string, Progress>> {
+    const found = new Map<string, Progress>();
+    for (const [applicationId, inputs] of this.#workload.inputs) {
+      const all = (await Promise.all(inputs.map((topic) => partitionsOf(this.#log, topic)))).flat();
       const offsets = await this.#log.admin.committed(applicationId, all, { requireStable: false });
       const ranges = await this.#log.admin.offsets(all);
       for (const [index, { topic, partition }] of all.entries()) {
-        const offset = offsets[index]?.offset ?? 0;
-        const id = partitionId(topic, partition);
+        const committed = offsets[index]?.offset ?? 0;
+        const id = `${applicationId} ${partitionId(topic, partition)}`;
         const before = this.#seen.get(id) ?? 0;
-        if (offset < before) await this.#checkBack(applicationId, { topic, partition }, before);
-        this.#seen.set(id, Math.max(offset, before));
-        committed += offset;
-        end += ranges[index]?.end ?? 0;
+        if (committed < before) await this.#checkBack(applicationId, { topic, partition }, before);
+        this.#seen.set(id, Math.max(committed, before));
+        found.set(id, { committed, end: ranges[index]?.end ?? 0 });
       }
     }
-    return { committed, end };
+    return found;
   }
 
   /**
@@ -128,15 +119,15 @@ export class Watch {
     }
   }
 
-  /** Waits until everything that is in the inputs now is committed; returns how long it took, or `undefined` after `timeoutMs`. */
+  /** Waits until everything that is in the inputs now is committed; returns how long it took, or `undefined` after `timeoutMs`. Only while more is fed. */
   async caughtUp(timeoutMs: number): Promise<number | undefined> {
     const startedMs = systemClock.monotonicMs();
-    let goal: number | undefined;
+    let goals: ReadonlyMap<string, Progress> | undefined;
     while (systemClock.monotonicMs() - startedMs < timeoutMs) {
       const progress = await this.look().catch(() => undefined);
-      goal ??= progress?.end;
-      if (progress !== undefined && goal !== undefined && progress.committed >= goal)
-        return systemClock.monotonicMs() - startedMs;
+      goals ??= progress;
+      const isDone = ([id, { end }]: [string, Progress]): boolean => (progress?.get(id)?.committed ?? -1) >= end;
+      if (goals !== undefined && [...goals].every(isDone)) return systemClock.monotonicMs() - startedMs;
       await systemClock.sleep(50);
     }
     return undefined;

@@ -1,15 +1,6 @@
-/** What runs and what is fed under chaos: counting, and the customer merge, with bad records among the good ones. */
-import fc from 'fast-check';
-import type { SourceChange } from '../../schemas/app/customer/change.ts';
-import { customerTopics } from '../../schemas/app/customer/topics.ts';
-import { int64Serde, stringSerde } from '../../schemas/serde.ts';
-import { defineTopic } from '../../schemas/topic.ts';
-import { customerMerge } from '../../topology/app/customer-merge.ts';
-import { defineTopology } from '../../topology/builder.ts';
-import { histories, interleaved } from '../support/customer/arbitraries.ts';
-import { written } from '../support/customer/records.ts';
+/** What runs, what it is fed and how it is judged under chaos; what happens to it is the same for all. */
+import type { Log, NewTopic } from '../../connectors/log.ts';
 
-export const partitions = 6;
 /** Short, so that a fault costs seconds; long enough for a machine that has much else to do. */
 export const timeouts = {
   sessionTimeoutMs: 10_000,
@@ -17,65 +8,6 @@ export const timeouts = {
   rebalanceTimeoutMs: 30_000,
   transactionTimeoutMs: 10_000,
 } as const;
-/** One record in so many is bad. */
-const pillEvery = 100;
-const distinctValues = 50;
-
-/** What the counting topology refuses. */
-export function isPill(value: string): boolean {
-  return value.startsWith('pill');
-}
-
-/** All names end or begin with `suffix`. */
-export function chaosWorkload(suffix: string) {
-  const events = defineTopic({ name: `events-${suffix}`, key: stringSerde, value: stringSerde });
-  const counts = defineTopic({ name: `counts-${suffix}`, key: stringSerde, value: int64Serde });
-  const dlq = defineTopic({ name: `dlq-${suffix}`, key: stringSerde, value: stringSerde });
-  const customers = customerTopics(`${suffix}.`);
-  const counting = defineTopology(
-    'counting',
-    (t) => {
-      t.stream(events)
-        .mapValues('digest', (value) => {
-          if (isPill(value)) throw new Error('a pill');
-          return value;
-        })
-        .groupBy('by-value', (value) => value, { keySerde: stringSerde, valueSerde: stringSerde })
-        .count('counts-by-value')
-        .toStream()
-        .to(counts);
-    },
-    { onError: 'dead-letter', deadLetterTopic: dlq.name },
-  );
-  const countingId = `counting-${suffix}`;
-  const mergeId = `merge-${suffix}`;
-  return {
-    events,
-    counts,
-    dlq,
-    customers,
-    changelog: { name: `${countingId}-counts-by-value-changelog`, key: stringSerde, value: int64Serde },
-    applications: [
-      {
-        applicationId: countingId,
-        topology: counting,
-        inputs: [events.name],
-        repartitions: [`${countingId}-by-value-repartition`],
-        outputs: [counts.name, dlq.name],
-      },
-      {
-        applicationId: mergeId,
-        topology: customerMerge(`${suffix}.`),
-        inputs: [customers.changesA.name, customers.changesB.name],
-        // In the order in which records pass through them.
-        repartitions: [`${mergeId}-by-source-repartition`, `${mergeId}-by-email-repartition`],
-        outputs: [customers.merged.name, customers.dlq.name],
-      },
-    ],
-  } as const;
-}
-
-export type ChaosWorkload = ReturnType<typeof chaosWorkload>;
 
 export interface FedRecord {
   readonly topic: string;
@@ -83,48 +15,45 @@ export interface FedRecord {
   readonly value: Uint8Array | undefined;
 }
 
-/** Endless; the same for the same seed. */
-export function* feed({ events, customers }: ChaosWorkload, seed: number): Generator<FedRecord, never> {
-  let changes: readonly SourceChange[] = [];
-  let family = 0;
-  for (let index = 0, next = 0; ; index += 1) {
-    const bad = index % pillEvery === pillEvery - 1;
-    const value = bad ? `pill ${String(index)}` : `v${String(index % distinctValues)}`;
-    yield { topic: events.name, key: Buffer.from(`k${String(index)}`), value: Buffer.from(value) };
-    if (index % 5 !== 0) continue;
-    if (next >= changes.length) {
-      changes = familyOf(seed, family);
-      family += 1;
-      next = 0;
-    }
-    const change = changes[next];
-    next += 1;
-    if (change === undefined) continue;
-    const record = written(change);
-    const topic = record.source === 'system_a' ? customers.changesA.name : customers.changesB.name;
-    yield { topic, key: record.key, value: index % 250 === 0 ? Buffer.from('{"not json') : record.value };
-  }
+export interface Verdict {
+  readonly lost: readonly string[];
+  readonly duplicated: readonly string[];
+  readonly wrong: readonly string[];
+  /** What was compared, by what it is. */
+  readonly checked: Readonly<Record<string, number>>;
+  /** Records of outputs and changelogs that were written and then aborted. */
+  readonly aborted: number;
 }
 
-/** Histories of a few records that share addresses with each other and with no other family. */
-function familyOf(seed: number, family: number): readonly SourceChange[] {
-  const [queues = []] = fc.sample(histories, { numRuns: 1, seed: seed * 1_000 + family });
-  const [order = []] = fc.sample(fc.array(fc.nat(1_000), { minLength: 20, maxLength: 20 }), { numRuns: 1, seed });
-  return interleaved(
-    queues.map((history) => history.map((change) => renamed(change, family))),
-    order,
-  );
+/** One run of a process. */
+export interface MemberProcess {
+  signal(signal: NodeJS.Signals): void;
+  /** Its exit code; anything else for one that was killed. */
+  readonly ended: Promise<unknown>;
+  /** The end of what it wrote to standard error. */
+  errors(): string;
+  /** Of its API; `undefined` while it has none. */
+  url(): Promise<string | undefined>;
 }
 
-function renamed(change: SourceChange, family: number): SourceChange {
-  const sourceId = `${String(family)}-${change.sourceId}`;
-  if (change.op === 'TOMBSTONE') return { ...change, sourceId };
-  const own = (email: string): string => email.replace('@', `.${String(family)}@`);
-  const { email, emailRaw } = change;
-  return {
-    ...change,
-    sourceId,
-    ...(email === undefined ? {} : { email: own(email) }),
-    ...(emailRaw === undefined ? {} : { emailRaw: own(emailRaw) }),
-  };
+export interface Place {
+  readonly id: string;
+  /** Its own, kept over restarts; its state lies in `state`. */
+  readonly directory: string;
+  readonly brokers: string;
+}
+
+export interface ChaosWorkload {
+  readonly topics: readonly NewTopic[];
+  /** What each group reads of them: recovery is measured there. */
+  readonly inputs: ReadonlyMap<string, readonly string[]>;
+  /** Fed every tenth of a second. */
+  readonly recordsPerTurn: number;
+  /** Endless; the same for the same seed. */
+  feed(seed: number): Generator<FedRecord, never>;
+  start(place: Place): Promise<MemberProcess>;
+  /** Whether everything that was fed has been dealt with. */
+  isThrough(log: Log): Promise<boolean>;
+  /** Recomputes everything, once it is through. `urls` are of all processes. */
+  verify(log: Log, urls: readonly string[]): Promise<Verdict>;
 }

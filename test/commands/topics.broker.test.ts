@@ -20,7 +20,7 @@ describeKafka('the topics of all applications on Kafka', (brokers) => {
 
   async function run(): Promise<{ code: number | string; lines: readonly string[] }> {
     const env = { KAFKA_BROKERS: brokers.join(','), TOPIC_PREFIX: prefix };
-    const { ended, stdout } = startApplication(env, ['topics']);
+    const { ended, stdout } = startApplication(env, { args: ['topics'] });
     return { code: await ended, lines: stdout().trim().split('\n') };
   }
 

@@ -87,7 +87,7 @@ describe('the topics of the applications', () => {
     try {
       const env = { DATA_DIR: directory, TOPOLOGIES: 'billing-ledger', TOPIC_PREFIX: 'x.' };
       for (const created of [true, false]) {
-        const { ended, stdout } = startApplication(env, ['topics']);
+        const { ended, stdout } = startApplication(env, { args: ['topics'] });
         expect(await ended).toBe(0);
         const line = created ? 'created, 10 partitions' : 'as declared';
         expect(stdout()).toContain(`x.billing.requests: ${line}\n`);

@@ -1,9 +1,8 @@
 /** Billing as it ships: saga, ledger and projections, each with instances of its own, exchange commands and answers while everything around them fails. */
 import type { SagaRequest, TransactionRequest } from '../../schemas/app/billing/request.ts';
-import { withAmountsAsText } from '../../schemas/app/billing/money.ts';
+import { moneyJson } from '../../schemas/app/billing/money.ts';
 import { uuid5 } from '../../schemas/app/billing/names.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
-import { canonicalJson } from '../../schemas/serde.ts';
 import { billingBalances } from '../../topology/app/billing-balances.ts';
 import { billingLedger } from '../../topology/app/billing-ledger.ts';
 import { billingProjections } from '../../topology/app/billing-projections.ts';
@@ -38,7 +37,7 @@ type Subject = TransactionRequest extends infer R
   : never;
 
 function requestOf(key: string, subject: Subject): TransactionRequest {
-  const fingerprint = uuid5(canonicalJson(withAmountsAsText(subject)) ?? '');
+  const fingerprint = uuid5(moneyJson(subject) ?? '');
   const about = { txId: uuid5('default', key), idempotencyKey: key, fingerprint, actorId: 'test', correlationId: key };
   return { ...about, ...subject, requestedAt: epochMs * 1_000 };
 }

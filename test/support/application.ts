@@ -18,9 +18,10 @@ export interface RunningApplication {
 /** Starts it on a free port, without samples, with these variables and those of nobody else. */
 export function startApplication(
   env: Readonly<Record<string, string>>,
-  args: readonly string[] = [],
+  { args = [], nodeArgs = [] }: { readonly args?: readonly string[]; readonly nodeArgs?: readonly string[] } = {},
 ): RunningApplication {
-  const child = spawn(process.execPath, ['--import', './test/support/typescript-loader.js', 'main.ts', ...args], {
+  const loading = ['--import', './test/support/typescript-loader.js'];
+  const child = spawn(process.execPath, [...nodeArgs, ...loading, 'main.ts', ...args], {
     cwd: root,
     env: { PATH: process.env['PATH'], PORT: '0', SAMPLE_FEED: 'false', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

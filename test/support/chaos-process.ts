@@ -11,7 +11,8 @@ import { defaultPolicy } from '../../schemas/app/customer/policy.ts';
 import { levelStores } from '../../state-stores/level.ts';
 import { createInstance } from '../../topology/runtime/stream-instance.ts';
 import type { StreamInstance } from '../../topology/runtime/stream-instance.ts';
-import { chaosWorkload, timeouts } from '../chaos/workload.ts';
+import { customerApplications } from '../chaos/customer-applications.ts';
+import { timeouts } from '../chaos/workload.ts';
 
 const [brokers = '', suffix = '', instanceId = '', directory = ''] = process.argv.slice(2);
 const clock = systemClock;
@@ -35,7 +36,7 @@ const api = createApi({
 const url = await api.listen({ host: '127.0.0.1', port: 0 });
 const log = kafkaLog({ brokers: brokers.split(','), clientId: instanceId }, { clock, random, logger });
 const stores = levelStores({ directory: join(directory, 'state'), logger, random });
-for (const { applicationId, topology } of chaosWorkload(suffix).applications)
+for (const { applicationId, topology } of customerApplications(suffix).applications)
   instances.push(
     createInstance({
       applicationId,

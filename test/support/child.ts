@@ -7,7 +7,8 @@ const loader = new URL('./typescript-loader.js', import.meta.url).href;
 
 export class Child {
   readonly #process: ChildProcess;
-  readonly #exited: Promise<number | null>;
+  /** Its exit code; `null` if a signal ended it. */
+  readonly ended: Promise<number | null>;
   #errors = '';
 
   /** `program` is relative to `test/support`. */
@@ -19,13 +20,9 @@ export class Child {
     this.#process.stderr?.on('data', (chunk: Buffer) => {
       this.#errors = (this.#errors + chunk.toString()).slice(-20_000);
     });
-    this.#exited = new Promise((resolve) => {
+    this.ended = new Promise((resolve) => {
       this.#process.once('exit', resolve);
     });
-  }
-
-  get isRunning(): boolean {
-    return this.#process.exitCode === null && this.#process.signalCode === null;
   }
 
   /** The end of what it wrote to standard error. */
@@ -40,12 +37,12 @@ export class Child {
   /** Kills it without a chance to tidy up. */
   async kill(): Promise<void> {
     this.#process.kill('SIGKILL');
-    await this.#exited;
+    await this.ended;
   }
 
   /** Asks it to stop; resolves with its exit code. */
   async stop(): Promise<number | null> {
     this.#process.kill('SIGTERM');
-    return await this.#exited;
+    return await this.ended;
   }
 }

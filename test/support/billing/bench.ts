@@ -95,7 +95,7 @@ export class BillingBench {
   /** Carries everything across until nothing is left, `copies` times each. */
   settle(copies = 1): void {
     let moved = true;
-    while (moved) moved = this.#carry(copies);
+    while (moved) moved = this.carry(copies);
   }
 
   /** How a transaction ended, or that it has not. */
@@ -121,7 +121,8 @@ export class BillingBench {
     };
   }
 
-  #carry(copies: number): boolean {
+  /** Carries what there is across once; whether there was anything. */
+  carry(copies = 1): boolean {
     this.#collect();
     const commands = this.#commandsDue.splice(0);
     for (const command of commands)

@@ -1,5 +1,6 @@
 /** A client of billing over HTTP, as one should be: what got no answer is asked for again, under the same key. */
 import { systemClock } from '../../../clock.ts';
+import { seeded } from '../seeded.ts';
 
 type Body = Readonly<Record<string, string>>;
 
@@ -150,12 +151,4 @@ async function ask(url: string, body?: Body): Promise<Answer> {
   } catch {
     return { status: 0, body: {} };
   }
-}
-
-function seeded(from: number): () => number {
-  let state = from >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 0x1_0000_0000;
-  };
 }

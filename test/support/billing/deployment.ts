@@ -1,19 +1,19 @@
 /** Billing as it is deployed for a test: a name of its own for its topics, groups and processes, and how to tell that all of it has come to rest. */
+import { newTopics } from '../../../api/app/application.ts';
 import { systemRandom } from '../../../clock.ts';
 import type { Log, NewTopic } from '../../../connectors/log.ts';
 import { billingTopics, type BillingTopics } from '../../../schemas/app/billing/topics.ts';
-import type { Topic } from '../../../schemas/topic.ts';
 import { isThrough, partitionsOf } from '../progress.ts';
 
 export interface BillingDeployment {
   readonly topics: BillingTopics;
+  readonly newTopics: readonly NewTopic[];
   /** What every process of it is told; its data directory comes on top. */
   readonly environment: Readonly<Record<string, string>>;
   /** By application id: what it reads, in the order in which records pass through. */
   readonly inputs: ReadonlyMap<string, readonly string[]>;
   /** What is only written. */
   readonly outputs: readonly string[];
-  createTopics(log: Log): Promise<void>;
   /** Whether everything that was asked for has been dealt with and shown. */
   isAtRest(log: Log): Promise<boolean>;
 }
@@ -34,6 +34,7 @@ export function billingDeployment(kind: string): BillingDeployment {
   const outputs = [topics.balances, topics.dailyTotals, topics.sagaEvents].map(({ name }) => name);
   return {
     topics,
+    newTopics: newTopics(topics),
     inputs,
     outputs,
     environment: {
@@ -41,12 +42,6 @@ export function billingDeployment(kind: string): BillingDeployment {
       APPLICATION_ID: applicationId,
       TOPOLOGIES: 'billing-saga,billing-ledger,billing-projections,billing-balances',
       RATE_LIMIT_PER_SECOND: '0',
-    },
-    createTopics: async (log) => {
-      const declared = Object.values<Pick<Topic<unknown, unknown>, 'name' | 'create'>>({ ...topics });
-      await log.admin.createTopics(
-        declared.map(({ name, create = { partitions: 1 } }): NewTopic => ({ name, ...create })),
-      );
     },
     isAtRest: async (log) => {
       const before = await endsOf(log, [...inputs.values()].flat());

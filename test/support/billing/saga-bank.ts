@@ -97,7 +97,8 @@ export class SagaBank {
       const { command } = message;
       this.#queue(`account ${command.accountId}`, () => {
         const answer = this.#carryOut(command);
-        const name = stepOf(this.sagas.get(txId)!.stages, txId, command.commandId)!;
+        const { stages, progress } = this.sagas.get(txId)!;
+        const name = stepOf(stages, { txId, stage: progress.stage }, command.commandId)!;
         this.#queue(`saga ${txId}`, () => this.#advance(txId, { kind: 'answer', name, answer }));
       });
     }

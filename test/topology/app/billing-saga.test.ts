@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
+import { accounts, holds, stripes } from '../../../processors/app/billing/ledger-processor.ts';
+import { accountBalances, dailyTotals } from '../../../processors/app/billing/projections.ts';
 import { sagaPatienceMs, sagaTimers, transactions } from '../../../processors/app/billing/saga-processor.ts';
 import { billingTopics } from '../../../schemas/app/billing/topics.ts';
 import { BillingBench, startMs } from '../../support/billing/bench.ts';
@@ -116,6 +118,24 @@ describe('transactions, as saga and ledger run them together', () => {
     expect(bench.outcome(txId)).toBe('timed_out');
     expect(bench.auditor.holds.size).toBe(0);
     expect(bench.balance('ann')).toBe(money('50'));
+    expect(await bench.saga.rows(sagaTimers)).toEqual([]);
+  });
+
+  it('whoever has moved on is given its whole patience anew, then what is unanswered is sent again', async () => {
+    const bench = annAndBob();
+    const txId = bench.ask('k', transfer);
+    bench.pass(sagaPatienceMs - 1_000);
+    bench.carry();
+    const sent = bench.commands.length;
+    bench.pass(sagaPatienceMs - 2_000);
+    bench.carry(0);
+    expect(bench.commands).toHaveLength(sent);
+    expect(await bench.saga.rows(sagaTimers)).toMatchObject([{ value: { txId } }]);
+    bench.pass(3_000);
+    bench.saga.commit();
+    bench.settle();
+    expect(bench.commands.slice(sent)).toMatchObject([{ kind: 'POST_DEBIT' }, { kind: 'POST_CREDIT' }]);
+    expect([bench.balance('ann'), bench.balance('bob')]).toEqual([money('30'), money('30')]);
     expect(await bench.saga.rows(sagaTimers)).toEqual([]);
   });
 
@@ -241,6 +261,32 @@ describe('refunds', () => {
     expect(bench.balance('ann')).toBe(money('53'));
     expect(bench.auditor.total('external:bank')).toBe(-money('63'));
   });
+});
+
+it('what is kept in memory of a row is exactly what its bytes say', async () => {
+  const bench = annAndBob();
+  const txId = bench.ask('k', transfer);
+  bench.settle();
+  bench.refund('r', txId, '5');
+  bench.ask('more than there is', { ...transfer, amount: '90' });
+  bench.settle();
+  bench.ask('under way', transfer);
+  bench.carry();
+  const kept = [
+    ...[transactions].map((spec) => ({ spec, driver: bench.saga })),
+    ...[accounts, holds, stripes].map((spec) => ({ spec, driver: bench.ledger })),
+    { spec: accountBalances, driver: bench.balances },
+    { spec: dailyTotals, driver: bench.projections },
+  ];
+  for (const { spec, driver } of kept) {
+    const rows = await driver.rows<string, unknown, unknown>(spec);
+    expect(rows).not.toHaveLength(0);
+    for (const { key, value } of rows) {
+      const states = [0, 1].map((partition) => driver.state(spec.name, partition) as { get(key: string): unknown });
+      expect(states.map((state) => state.get(key))).toContainEqual(value);
+      for (const state of states) expect(state.get(key) ?? value).toStrictEqual(value);
+    }
+  }
 });
 
 describe('any mixture of requests', () => {

@@ -41,7 +41,7 @@ describeKafka('billing on Kafka', (brokers) => {
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'rivulet-billing-'));
     log = kafkaLog({ brokers, clientId: 'test' }, { clock: systemClock, random: systemRandom, logger: silentLogger });
-    await deployment.createTopics(log);
+    await log.admin.createTopics(deployment.newTopics);
   });
 
   afterAll(async () => {

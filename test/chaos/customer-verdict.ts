@@ -7,17 +7,8 @@ import type { SourceChange } from '../../schemas/app/customer/change.ts';
 import { canonicalJson } from '../../schemas/serde.ts';
 import { latest, readAll } from '../support/cluster.ts';
 import { referenceFold } from '../support/customer/reference-fold.ts';
-import { isPill, type ChaosWorkload } from './workload.ts';
-
-export interface Verdict {
-  readonly lost: readonly string[];
-  readonly duplicated: readonly string[];
-  readonly wrong: readonly string[];
-  /** What was compared, by what it is. */
-  readonly checked: Readonly<Record<string, number>>;
-  /** Records of outputs and changelogs that were written and then aborted. */
-  readonly aborted: number;
-}
+import { isPill, type CustomerApplications } from './customer-applications.ts';
+import type { Verdict } from './workload.ts';
 
 interface Findings {
   readonly lost: string[];
@@ -26,7 +17,7 @@ interface Findings {
   readonly checked: Record<string, number>;
 }
 
-export async function verify(log: Log, workload: ChaosWorkload, urls: readonly string[]): Promise<Verdict> {
+export async function verify(log: Log, workload: CustomerApplications, urls: readonly string[]): Promise<Verdict> {
   const findings: Findings = { lost: [], duplicated: [], wrong: [], checked: {} };
   const counts = await verifyCounts(log, workload, findings);
   const merged = await verifyMerged(log, workload, findings);
@@ -40,7 +31,11 @@ export async function verify(log: Log, workload: ChaosWorkload, urls: readonly s
   return { ...findings, aborted };
 }
 
-async function verifyCounts(log: Log, workload: ChaosWorkload, findings: Findings): Promise<Map<string, number>> {
+async function verifyCounts(
+  log: Log,
+  workload: CustomerApplications,
+  findings: Findings,
+): Promise<Map<string, number>> {
   const expected = new Map<string, number>();
   const pills = new Set<string>();
   const events = (await readAll(log, workload.events)).map((event) => ({ ...event, value: event.value ?? '' }));
@@ -71,7 +66,11 @@ function inOrder(
   return history;
 }
 
-async function verifyMerged(log: Log, { customers }: ChaosWorkload, findings: Findings): Promise<Map<string, string>> {
+async function verifyMerged(
+  log: Log,
+  { customers }: CustomerApplications,
+  findings: Findings,
+): Promise<Map<string, string>> {
   const changes: SourceChange[] = [];
   const pills = new Set<string>();
   const inputs = await changeRecords(log, customers);
@@ -91,7 +90,7 @@ async function verifyMerged(log: Log, { customers }: ChaosWorkload, findings: Fi
   return expected;
 }
 
-async function changeRecords(log: Log, { changesA, changesB }: ChaosWorkload['customers']) {
+async function changeRecords(log: Log, { changesA, changesB }: CustomerApplications['customers']) {
   const ofA = await rawBytesOf(log, changesA.name, { isolation: 'read_committed' });
   const ofB = await rawBytesOf(log, changesB.name, { isolation: 'read_committed' });
   return [
