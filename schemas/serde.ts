@@ -156,7 +156,7 @@ export function jsonSerde<T>(parse?: Parse<T>): Serde<T> {
 
 /** JSON with sorted keys and no insignificant white space: equal values give equal bytes. */
 export function canonicalJsonSerde<T>(parse?: Parse<T>): Serde<T> {
-  return makeJson('canonical-json', canonicalJson, parse);
+  return makeJson('canonical-json', (value) => canonicalJson(value), parse);
 }
 
 /** A serde whose values are checked, and perhaps changed, by a schema when they are read. */
@@ -182,15 +182,34 @@ function makeJson<T>(name: string, stringify: (value: unknown) => string | undef
   };
 }
 
-/** The canonical JSON text of a plain value: keys sorted by UTF-16 code unit, absent properties left out; `undefined` if it has none. */
-export function canonicalJson(value: unknown): string | undefined {
+/**
+ * The canonical JSON text of a plain value: keys sorted by UTF-16 code unit, absent properties left out; `undefined` if it has none. A `bigint` has none
+ * by itself, and is refused unless `bigintText` says which text stands for it.
+ */
+export function canonicalJson(value: unknown, bigintText?: (value: bigint) => string): string | undefined {
+  if (typeof value === 'bigint' && bigintText !== undefined) return quoted(bigintText(value));
   if (value === null || typeof value !== 'object') return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item) ?? 'null').join(',')}]`;
-  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
-  const parts: string[] = [];
-  for (const [key, item] of entries) {
-    const text = canonicalJson(item);
-    if (text !== undefined) parts.push(`${JSON.stringify(key)}:${text}`);
+  if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item, bigintText) ?? 'null').join(',')}]`;
+  const object = value as Readonly<Record<string, unknown>>;
+  let text = '{';
+  for (const key of sortedKeys(object)) {
+    const item = canonicalJson(object[key], bigintText);
+    if (item !== undefined) text += `${text.length === 1 ? '' : ','}${quoted(key)}:${item}`;
   }
-  return `{${parts.join(',')}}`;
+  return `${text}}`;
+}
+
+/** By UTF-16 code unit; most objects were built that way before, by whoever read them. */
+function sortedKeys(object: object): readonly string[] {
+  const keys = Object.keys(object);
+  for (let index = 1; index < keys.length; index += 1)
+    if ((keys[index - 1] ?? '') > (keys[index] ?? '')) return keys.sort();
+  return keys;
+}
+
+/** What stands for itself between quotes. */
+const plain = /^[ !#-[\]-~]*$/;
+
+function quoted(text: string): string {
+  return plain.test(text) ? `"${text}"` : JSON.stringify(text);
 }

@@ -1,8 +1,8 @@
 /** Takes requests of billing in: each is written down once, under its idempotency key, and can be followed. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { canonicalJson, type Clock, type Topic, type WrittenRecord } from '../../index.ts';
-import { withAmountsAsText } from '../../schemas/app/billing/money.ts';
+import type { Clock, Topic, WrittenRecord } from '../../index.ts';
+import { moneyJson } from '../../schemas/app/billing/money.ts';
 import { uuid5 } from '../../schemas/app/billing/names.ts';
 import type { SagaRequest, TransactionRequest } from '../../schemas/app/billing/request.ts';
 import type { Transaction } from '../../schemas/app/billing/transaction.ts';
@@ -144,7 +144,5 @@ export function keyOf(body: BillingBody, header: string | undefined): string {
 }
 
 export function fingerprintOf(subject: Subject): string {
-  return createHash('sha256')
-    .update(canonicalJson(withAmountsAsText(subject)) ?? '')
-    .digest('hex');
+  return hash('sha256', moneyJson(subject) ?? '');
 }

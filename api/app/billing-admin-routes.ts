@@ -58,7 +58,7 @@ function sagasRoute({ app, queries }: RouteScope, { timers }: BillingAdminOption
     config: {
       access: 'admin',
       description: {
-        summary: 'Sagas that wait for an answer, the longest waiting first',
+        summary: 'Sagas that wait for an answer, by when it is looked whether they have waited too long',
         success: 'sagas, and the cursor of the next page',
         problems: {
           400: ['request_invalid', 'query_invalid'],
@@ -71,9 +71,8 @@ function sagasRoute({ app, queries }: RouteScope, { timers }: BillingAdminOption
       const limit = boundedInteger('limit', request.query.limit, rows);
       const page = await queries.page(timers, { limit, cursor: request.query.cursor }, contextOf(request));
       writeProvenance(reply, page);
-      const items = page.rows.map(({ key, value: { txId, seq } }) => ({
+      const items = page.rows.map(({ key, value: { txId } }) => ({
         transactionId: txId,
-        seq,
         wakesAt: isoFromMicros(Number(key.slice(0, key.indexOf('|'))) * 1_000),
       }));
       return sendJson(reply, JSON.stringify({ items, next: page.cursor ?? null }));

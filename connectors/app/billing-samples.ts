@@ -1,8 +1,8 @@
 /** What a first start asks of billing: accounts are opened and filled, then money goes round without end. */
-import { createHash } from 'node:crypto';
-import { canonicalJson, type Header } from '../../index.ts';
+import { hash } from 'node:crypto';
+import type { Header } from '../../index.ts';
 import type { AccountTerms } from '../../schemas/app/billing/account.ts';
-import { withAmountsAsText } from '../../schemas/app/billing/money.ts';
+import { moneyJson } from '../../schemas/app/billing/money.ts';
 import { uuid5 } from '../../schemas/app/billing/names.ts';
 import type { AccountRequest, MovementRequest, RefundRequest } from '../../schemas/app/billing/request.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
@@ -66,9 +66,7 @@ export function* billingSamples(
   for (const subject of subjects(seededRandom(seed))) {
     const timestampMs = nowMs();
     const txId = txIdOf(index);
-    const fingerprint = createHash('sha256')
-      .update(canonicalJson(withAmountsAsText(subject)) ?? '')
-      .digest('hex');
+    const fingerprint = hash('sha256', moneyJson(subject) ?? '');
     const about = { idempotencyKey: keyOf(index), fingerprint, actorId: 'sample', correlationId: txId };
     const value = requests.value.serialize({ ...about, ...subject, txId, requestedAt: timestampMs * 1_000 });
     const headers = [{ key: 'correlationId', value: Buffer.from(txId) }];

@@ -41,7 +41,7 @@ let application: RunningApplication;
 const running: RunningApplication[] = [];
 
 function start(env: Readonly<Record<string, string>>, args: readonly string[] = []): RunningApplication {
-  const started = startApplication(env, args);
+  const started = startApplication(env, { args });
   running.push(started);
   return started;
 }

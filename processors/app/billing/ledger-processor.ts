@@ -1,5 +1,5 @@
 /** The ledger as a step: each account's commands in order, each carried out once. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { StreamError, defineProcessor, defineStore, stringSerde } from '../../../index.ts';
 import type { ProcessorContext, StoreStates, StreamRecord } from '../../../index.ts';
 import { accountSerde, holdSerde } from '../../../schemas/app/billing/account.ts';
@@ -12,10 +12,12 @@ import { uuid5 } from '../../../schemas/app/billing/names.ts';
 import { compact } from '../../../schemas/app/reader.ts';
 import { decide, evolve, holdOf, type Decision } from './ledger.ts';
 
-export const accounts = defineStore('accounts', { key: stringSerde, value: accountSerde });
+const cache = { keepsPutValues: true };
+
+export const accounts = defineStore('accounts', { key: stringSerde, value: accountSerde, cache });
 
 /** Open holds, by `accountId|holdId`. */
-export const holds = defineStore('holds', { key: stringSerde, value: holdSerde });
+export const holds = defineStore('holds', { key: stringSerde, value: holdSerde, cache });
 
 /** The answers to all commands there ever were, by `accountId|commandId`. */
 export const appliedCommands = defineStore('applied', { key: stringSerde, value: appliedCommandSerde });
@@ -24,6 +26,7 @@ export const appliedCommands = defineStore('applied', { key: stringSerde, value:
 export const stripes = defineStore('stripes', {
   key: stringSerde,
   value: moneyJsonSerde((value) => readMoney(value, 'stripe')),
+  cache,
 });
 
 export type LedgerOutput =
@@ -36,7 +39,7 @@ type Context = ProcessorContext<string, LedgerOutput, typeof ledgerStores>;
 const rowKey = (accountId: string, id: string): string => `${accountId}|${id}`;
 
 function fingerprintOf(command: LedgerCommand): string {
-  return createHash('sha256').update(ledgerCommandSerde.serialize(command)).digest('hex');
+  return hash('sha256', ledgerCommandSerde.serialize(command));
 }
 
 function keepEvent(stores: Stores, event: AccountEvent): void {

@@ -15,7 +15,9 @@ import {
 import type { TransactionEvent } from '../../../schemas/app/billing/transaction.ts';
 import { isoFromMicros } from '../../../schemas/app/customer/instant.ts';
 
-export const accountBalances = defineStore('account-balance', { key: stringSerde, value: balanceSerde });
+const cache = { keepsPutValues: true };
+
+export const accountBalances = defineStore('account-balance', { key: stringSerde, value: balanceSerde, cache });
 
 /** Every balance an account ever had, by `entryKey`. */
 export const balanceHistory = defineStore('balance-history', { key: stringSerde, value: balanceEntrySerde });
@@ -24,7 +26,7 @@ export const balanceHistory = defineStore('balance-history', { key: stringSerde,
 export const effectiveHistory = defineStore('effective-history', { key: stringSerde, value: balanceEntrySerde });
 
 /** By `dailyKey`. */
-export const dailyTotals = defineStore('daily-totals', { key: stringSerde, value: dailyTotalSerde });
+export const dailyTotals = defineStore('daily-totals', { key: stringSerde, value: dailyTotalSerde, cache });
 
 /** The balance after an event: every event says it. */
 export function balanceOf(event: AccountEvent | null): Balance {

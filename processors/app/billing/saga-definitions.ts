@@ -9,12 +9,13 @@ import type {
   TransactionRequest,
 } from '../../../schemas/app/billing/request.ts';
 import { compact } from '../../../schemas/app/reader.ts';
-import type { SagaMessage, SagaStage } from './saga-engine.ts';
+import type { SagaMessage, SagaStage, SagaStep } from './saga-engine.ts';
 
 export type TransactionMessage =
   { readonly to: 'ledger'; readonly command: LedgerCommand } | { readonly to: 'saga'; readonly claim: RefundClaim };
 
 type Stage = SagaStage<TransactionMessage>;
+type Step = SagaStep<TransactionMessage>;
 type Message = SagaMessage<TransactionMessage>;
 
 /** The id of a step's command: to send a step again is to send the same command again. */
@@ -44,15 +45,27 @@ export function stagesOf(request: TransactionRequest, original: Movement | undef
   return movementStages(originOf(request), request);
 }
 
-function toLedger(name: string, command: LedgerCommand): Message {
-  return { name, message: { to: 'ledger', command } };
+/** Made when it is asked for: a saga has its messages at hand with every answer, and sends few of them; each has ids that cost a hash. */
+function toLedger(name: string, command: () => LedgerCommand): Message;
+function toLedger(name: string, command: () => LedgerCommand, undo: Message): Step;
+function toLedger(name: string, command: () => LedgerCommand, undo?: Message): Message | Step {
+  return {
+    name,
+    get message() {
+      return { to: 'ledger', command: command() } as const;
+    },
+    ...(undo === undefined ? {} : { undo }),
+  };
 }
 
 function accountStage(request: AccountRequest): Stage {
   const { accountId, change, expectedVersion } = request;
   const { txId, effectiveAt } = originOf(request);
-  const base = compact({ commandId: commandIdOf(txId, 'change'), txId, accountId, effectiveAt, expectedVersion });
-  return { state: 'APPLYING', isAfterPivot: true, steps: [toLedger('change', { ...base, ...change })] };
+  const command = (): LedgerCommand => {
+    const base = { commandId: commandIdOf(txId, 'change'), txId, accountId, effectiveAt, expectedVersion };
+    return { ...compact(base), ...change };
+  };
+  return { state: 'APPLYING', isAfterPivot: true, steps: [toLedger('change', command)] };
 }
 
 /**
@@ -91,7 +104,7 @@ type Side = keyof typeof sides;
 function directStage({ txId, ...origin }: Origin, movement: Movement, side: Side): Stage {
   const { amount, currency } = movement;
   const { account, other, post } = sides[side];
-  const command: LedgerCommand = {
+  const command = (): LedgerCommand => ({
     ...origin,
     txId,
     commandId: commandIdOf(txId, side),
@@ -100,7 +113,7 @@ function directStage({ txId, ...origin }: Origin, movement: Movement, side: Side
     counter: movement[other],
     amount,
     currency,
-  };
+  });
   return { state: 'POSTING', isAfterPivot: true, steps: [toLedger(side, command)] };
 }
 
@@ -108,30 +121,26 @@ const holdOf = (txId: string, side: Side): string => commandIdOf(txId, `hold-${s
 
 function holdingStage({ txId, ...origin }: Origin, movement: Movement): Stage {
   const { amount, currency } = movement;
-  const hold = (side: Side): Stage['steps'][number] => {
+  const hold = (side: Side): Step => {
     const accountId = movement[sides[side].account];
-    const holdId = holdOf(txId, side);
-    const undo = `void-${side}`;
     const { effectiveAt } = origin;
-    return {
-      ...toLedger(`hold-${side}`, {
-        ...origin,
-        txId,
-        commandId: holdId,
-        kind: sides[side].hold,
-        accountId,
-        amount,
-        currency,
+    const { hold: kind } = sides[side];
+    const undo = `void-${side}`;
+    return toLedger(
+      `hold-${side}`,
+      () => ({ ...origin, txId, commandId: holdOf(txId, side), kind, accountId, amount, currency }),
+      toLedger(undo, () => {
+        const commandId = commandIdOf(txId, undo);
+        return { txId, effectiveAt, commandId, kind: 'VOID', accountId, holdId: holdOf(txId, side) };
       }),
-      undo: toLedger(undo, { txId, effectiveAt, commandId: commandIdOf(txId, undo), kind: 'VOID', accountId, holdId }),
-    };
+    );
   };
   return { state: 'HOLDING', isAfterPivot: false, steps: [hold('debit'), hold('credit')] };
 }
 
 function postingStage({ txId, effectiveAt }: Origin, movement: Movement, side: Side): Stage {
   const { account, post, state } = sides[side];
-  const command: LedgerCommand = {
+  const command = (): LedgerCommand => ({
     txId,
     effectiveAt,
     commandId: commandIdOf(txId, side),
@@ -139,7 +148,7 @@ function postingStage({ txId, effectiveAt }: Origin, movement: Movement, side: S
     accountId: movement[account],
     counter: transit,
     holdId: holdOf(txId, side),
-  };
+  });
   return { state, isAfterPivot: true, steps: [toLedger(side, command)] };
 }
 
@@ -168,8 +177,13 @@ function refundStages(request: RefundRequest, original: Movement | undefined): r
   return [authorising, ...movementStages(originOf(request), back), committing];
 }
 
-/** The step, or undoing of one, that a command id belongs to. */
-export function stepOf(stages: readonly Stage[], txId: string, commandId: string): string | undefined {
-  const names = stages.flatMap(({ steps }) => steps).flatMap(({ name, undo }) => [name, ...(undo ? [undo.name] : [])]);
+/** The step, or undoing of one, that a command id belongs to; found soonest if it is of the stage that runs. */
+export function stepOf(
+  stages: readonly Stage[],
+  { txId, stage }: { readonly txId: string; readonly stage: number },
+  commandId: string,
+): string | undefined {
+  const nearest = [...stages.slice(stage), ...stages.slice(0, stage)].flatMap(({ steps }) => steps);
+  const names = [...nearest.map(({ name }) => name), ...nearest.flatMap(({ undo }) => undo?.name ?? [])];
   return names.find((name) => commandIdOf(txId, name) === commandId);
 }

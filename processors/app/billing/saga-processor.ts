@@ -27,9 +27,13 @@ import { advanceSaga, isWaiting, sagaState, startSaga, type SagaAdvance, type Sa
 import { completedEvent, failedEvent, requestedEvent } from './transaction-events.ts';
 
 /** Every transaction there ever was. */
-export const transactions = defineStore('transactions', { key: stringSerde, value: transactionSerde });
+export const transactions = defineStore('transactions', {
+  key: stringSerde,
+  value: transactionSerde,
+  cache: { keepsPutValues: true },
+});
 
-/** The sagas that wait for something, by when they are to be woken: `<16 digits of ms>|<txId>`. */
+/** The sagas that wait for something, by when they are to be looked at: `<16 digits of ms>|<txId>`. */
 export const sagaTimers = defineStore('saga-timers', { key: stringSerde, value: sagaTimerSerde, ordered: true });
 
 export type SagaStepInput =
@@ -113,10 +117,11 @@ function begin(context: Context, request: TransactionRequest, uncaused: Uncaused
     refunds: {},
     updatedAt: uncaused.timestampMs * 1_000,
     dueMs: 0,
+    timerMs: 0,
   };
   const cause = { ...uncaused, id: request.txId };
   sendEvent(context, requestedEvent(request, uncaused.timestampMs), cause);
-  settle(context, blank, advance, cause);
+  settle(context, { transaction: blank, stages }, advance, cause);
 }
 
 function takeResult(context: Context, result: LedgerResult, uncaused: Uncaused): void {
@@ -142,12 +147,13 @@ function takeAnswer(
   { commandId, answer }: { readonly commandId: string; readonly answer: TransactionAnswer },
   uncaused: Uncaused,
 ): void {
-  const name = transaction === undefined ? undefined : stepOf(stages(transaction), transaction.request.txId, commandId);
-  if (transaction === undefined || name === undefined) {
+  const running = transaction === undefined ? undefined : runningOf(transaction);
+  const name = running === undefined ? undefined : stepNamed(running, commandId);
+  if (running === undefined || name === undefined) {
     context.drop('refused');
     return;
   }
-  advance(context, transaction, { kind: 'answer', name, answer }, { ...uncaused, id: `${name}:${answer.outcome}` });
+  advance(context, running, { kind: 'answer', name, answer }, { ...uncaused, id: `${name}:${answer.outcome}` });
 }
 
 function wake(context: Context, request: SagaWake, uncaused: Uncaused): void {
@@ -158,7 +164,7 @@ function wake(context: Context, request: SagaWake, uncaused: Uncaused): void {
   }
   const input: SagaInput<TransactionAnswer> =
     request.type === 'TIMED_OUT' ? { kind: 'timed-out', seq: request.seq } : { kind: 'redrive' };
-  advance(context, transaction, input, { ...uncaused, id: request.type });
+  advance(context, runningOf(transaction), input, { ...uncaused, id: request.type });
 }
 
 function takeClaim(context: Context, claim: RefundClaim, { timestampMs, headers }: Uncaused): void {
@@ -169,29 +175,40 @@ function takeClaim(context: Context, claim: RefundClaim, { timestampMs, headers 
   context.forward({ key: answer.txId, value: { kind: 'request', request }, timestampMs, headers });
 }
 
-const stages = ({ request, original }: Transaction): ReturnType<typeof stagesOf> => stagesOf(request, original);
+/** A transaction with the stages that it runs through. */
+interface Running {
+  readonly transaction: Transaction;
+  readonly stages: ReturnType<typeof stagesOf>;
+}
 
-function advance(context: Context, transaction: Transaction, input: SagaInput<TransactionAnswer>, cause: Cause): void {
-  const next = advanceSaga(stages(transaction), transaction, input);
-  if (next.progress === transaction && next.send.length === 0) context.drop('duplicate');
-  else settle(context, transaction, next, cause);
+function runningOf(transaction: Transaction): Running {
+  return { transaction, stages: stagesOf(transaction.request, transaction.original) };
+}
+
+function stepNamed({ transaction: { request, stage }, stages }: Running, commandId: string): string | undefined {
+  return stepOf(stages, { txId: request.txId, stage }, commandId);
+}
+
+function advance(context: Context, running: Running, input: SagaInput<TransactionAnswer>, cause: Cause): void {
+  const next = advanceSaga(running.stages, running.transaction, input);
+  if (next.progress === running.transaction && next.send.length === 0) context.drop('duplicate');
+  else settle(context, running, next, cause);
 }
 
 /** Keeps what the saga has become, and sends what follows. */
 function settle(
   context: Context,
-  before: Transaction,
+  { transaction: before, stages }: Running,
   { progress, send }: SagaAdvance<TransactionAnswer, TransactionMessage>,
   cause: Cause,
 ): void {
   const { txId } = before.request;
   const at = cause.timestampMs * 1_000;
-  const state = sagaState(stages(before), progress);
+  const state = sagaState(stages, progress);
   // By the clock, not the record: what waited in the log has not waited for an answer.
   const dueMs = context.wallClockMs + sagaPatienceMs;
-  const after: Transaction = { ...before, ...progress, state, updatedAt: at, dueMs };
+  const after = timed(context, { ...before, ...progress, state, updatedAt: at, dueMs });
   context.stores.transactions.put(txId, after);
-  setTimer(context, before, after);
   if (state !== before.state) {
     const transition = { txId, seq: after.seq, from: before.state, to: state, cause: cause.id, at };
     sendOn(context, txId, { kind: 'transition', transition }, 'SagaTransition', cause);
@@ -216,32 +233,43 @@ function sendEvent(context: Context, event: TransactionEvent, cause: Cause): voi
 
 function sendOn(context: Context, key: string, value: SagaOutput, eventType: string, cause: Cause): void {
   const { timestampMs, headers, id } = cause;
-  const eventId = value.kind === 'event' ? value.event.eventId : uuid5(key, eventType, id);
+  const eventId = ownIdOf(value) ?? uuid5(key, eventType, id);
   const envelope = { eventType, eventId, causationId: id };
   context.forward({ key, value, timestampMs, headers: envelopeHeaders(headers, envelope) });
+}
+
+function ownIdOf(value: SagaOutput): string | undefined {
+  if (value.kind === 'event') return value.event.eventId;
+  return value.kind === 'command' ? value.command.commandId : undefined;
 }
 
 // ---- timers ---------------------------------------------------------------------------------------------------------
 
 const timerKey = (atMs: number, txId: string): string => `${String(atMs).padStart(16, '0')}|${txId}`;
 
-function setTimer({ stores }: Context, before: Transaction, after: Transaction): void {
-  const { txId } = after.request;
-  stores.sagaTimers.delete(timerKey(before.dueMs, txId));
-  if (isWaiting(after)) stores.sagaTimers.put(timerKey(after.dueMs, txId), { txId, seq: after.seq });
+/** With the timer that it needs. One that is set stays while it is not too late: whoever finds it due looks again, which costs less than to move it each time. */
+function timed({ stores }: Context, transaction: Transaction): Transaction {
+  const { timerMs, dueMs } = transaction;
+  if (isWaiting(transaction) && timerMs !== 0 && timerMs <= dueMs) return transaction;
+  const { txId } = transaction.request;
+  if (timerMs !== 0) stores.sagaTimers.delete(timerKey(timerMs, txId));
+  if (!isWaiting(transaction)) return { ...transaction, timerMs: 0 };
+  stores.sagaTimers.put(timerKey(dueMs, txId), { txId });
+  return { ...transaction, timerMs: dueMs };
 }
 
 /** Time only ever writes a record: what it means is decided when the saga reads that, once and in order. */
-function wakeDue({ stores, forward }: Context, nowMs: number): void {
-  const dueMs = nowMs + sagaPatienceMs;
-  for (const [key, timer] of stores.sagaTimers.range({ to: timerKey(nowMs, ''), limit: wokenMax })) {
-    const { txId } = timer;
+function wakeDue(context: Context, nowMs: number): void {
+  const { stores, forward } = context;
+  for (const [key, { txId }] of stores.sagaTimers.range({ to: timerKey(nowMs, ''), limit: wokenMax })) {
     const transaction = stores.transactions.get(txId);
     stores.sagaTimers.delete(key);
     if (transaction === undefined) continue;
-    stores.transactions.put(txId, { ...transaction, dueMs });
-    stores.sagaTimers.put(timerKey(dueMs, txId), timer);
-    const request: SagaRequest = { type: 'TIMED_OUT', ...timer };
+    const isDue = transaction.dueMs <= nowMs;
+    const dueMs = isDue ? nowMs + sagaPatienceMs : transaction.dueMs;
+    stores.transactions.put(txId, timed(context, { ...transaction, dueMs, timerMs: 0 }));
+    if (!isDue) continue;
+    const request: SagaRequest = { type: 'TIMED_OUT', txId, seq: transaction.seq };
     forward({ key: txId, value: { kind: 'request', request }, timestampMs: nowMs });
   }
 }

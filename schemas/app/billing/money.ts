@@ -3,10 +3,9 @@
  *
  * One amount has one text: no exponent, no plus sign, no leading zeros, no trailing zeros behind the point, no `-0`.
  */
-import { StreamError, canonicalJson, type Serde } from '../../../index.ts';
+import { StreamError, canonicalJson, canonicalJsonSerde, type Serde } from '../../../index.ts';
 
 const scale = 8;
-const unit = 10n ** BigInt(scale);
 const integerDigitsMax = 12;
 
 /** The largest amount and balance; also the limit of accounts that have none of their own. */
@@ -32,8 +31,12 @@ function decimalOf(value: unknown): Decimal | undefined {
   return integer === undefined ? undefined : { isNegative: sign === '-', integer, fraction };
 }
 
+/** Whole numbers of so many digits are exact as a `number`, which is far quicker to reckon with. */
+const exactDigits = 15;
+
 function scaled({ isNegative, integer, fraction }: Decimal): bigint {
-  const magnitude = BigInt(integer) * unit + BigInt(fraction.padEnd(scale, '0'));
+  const digits = `${integer}${fraction.padEnd(scale, '0')}`;
+  const magnitude = BigInt(digits.length <= exactDigits ? Number(digits) : digits);
   return isNegative ? -magnitude : magnitude;
 }
 
@@ -56,14 +59,18 @@ export function parseLimit(value: unknown): bigint | 'amount_invalid' | 'amount_
   return scaled(decimal);
 }
 
+const zeroCode = 48;
+
 /** The one text of an amount, of any size. */
 export function formatAmount(amount: bigint): string {
-  const magnitude = amount < 0n ? -amount : amount;
-  const integer = String(magnitude / unit);
-  const fraction = String(magnitude % unit)
-    .padStart(scale, '0')
-    .replace(/0+$/, '');
-  return `${amount < 0n ? '-' : ''}${integer}${fraction === '' ? '' : `.${fraction}`}`;
+  if (amount === 0n) return '0';
+  const isNegative = amount < 0n;
+  const digits = String(isNegative ? -amount : amount).padStart(scale + 1, '0');
+  let end = digits.length;
+  const point = end - scale;
+  while (end > point && digits.charCodeAt(end - 1) === zeroCode) end -= 1;
+  const fraction = end === point ? '' : `.${digits.slice(point, end)}`;
+  return `${isNegative ? '-' : ''}${digits.slice(0, point)}${fraction}`;
 }
 
 /** Of a record: a balance or posting, of any size, since sums of stripes have no bound. Throws `DESERIALIZATION_FAILED`. */
@@ -89,28 +96,21 @@ export function readLimit(value: unknown, where: string): bigint {
   return limit;
 }
 
-/** The same plain value with every `bigint` as its text. */
-export function withAmountsAsText(value: unknown): unknown {
-  if (typeof value === 'bigint') return formatAmount(value);
-  if (Array.isArray(value)) return value.map(withAmountsAsText);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, withAmountsAsText(item)]));
+/** Canonical JSON in which every `bigint` is an amount, written as its text; `undefined` for what has no JSON form. */
+export function moneyJson(value: unknown): string | undefined {
+  return canonicalJson(value, formatAmount);
 }
 
-/** Canonical JSON in which every `bigint` is an amount, written as its text; `parse` reads them back. */
+/** Canonical JSON with amounts; `parse` reads them back. */
 export function moneyJsonSerde<T>(parse: (value: unknown) => T): Serde<T> {
+  const json = canonicalJsonSerde(parse);
   return {
     name: 'money-json',
     serialize: (value) => {
-      const text = canonicalJson(withAmountsAsText(value));
+      const text = moneyJson(value);
       if (text === undefined) throw new StreamError('SERIALIZATION_FAILED', 'money-json: value has no JSON form');
       return Buffer.from(text, 'utf8');
     },
-    deserialize: (bytes) => {
-      const value: unknown = JSON.parse(utf8.decode(bytes));
-      return parse(value);
-    },
+    deserialize: (bytes) => json.deserialize(bytes),
   };
 }
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

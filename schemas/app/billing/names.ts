@@ -1,5 +1,5 @@
 /** Names that money has: accounts, stripes, currencies, and ids that follow from what caused them. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { StreamError } from '../../../index.ts';
 
 const ordinaryForm = /^[A-Za-z0-9._@-]{1,64}$/;
@@ -44,11 +44,12 @@ export const readId = reading('an id', (text) => idForm.test(text));
 
 const namespace = Buffer.from('8f4a3c0e5b7d4c1a9e62d0b7f1a35c94', 'hex');
 
+/** Of the clock sequence's first digit, by its lower two bits. */
+const variants = ['8', '9', 'a', 'b'] as const;
+
 /** A UUID (version 5) that is the same whenever the same parts cause it. */
 export function uuid5(...parts: readonly string[]): string {
-  const hash = createHash('sha1').update(namespace).update(JSON.stringify(parts)).digest();
-  hash[6] = ((hash[6] ?? 0) & 0x0f) | 0x50;
-  hash[8] = ((hash[8] ?? 0) & 0x3f) | 0x80;
-  const hex = hash.toString('hex', 0, 16);
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join('-');
+  const hex = hash('sha1', Buffer.concat([namespace, Buffer.from(JSON.stringify(parts))]));
+  const variant = variants[Number.parseInt(hex.charAt(16), 16) % 4] ?? '8';
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-5${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }

@@ -43,6 +43,8 @@ export interface Transaction {
   readonly updatedAt: number;
   /** Milliseconds: when it is to be woken, if it still waits. */
   readonly dueMs: number;
+  /** Milliseconds: when it is looked whether it is to be woken; 0 for never. */
+  readonly timerMs: number;
 }
 
 function parseAnswer(value: unknown, where: string): TransactionAnswer {
@@ -91,6 +93,8 @@ export const transactionSerde = moneyJsonSerde((value): Transaction => {
     refunds: reader.map('refunds', parseShare),
     updatedAt: reader.count('updatedAt'),
     dueMs: reader.count('dueMs'),
+    // Rows of before there were two have their timer there.
+    timerMs: reader.optionalCount('timerMs') ?? reader.count('dueMs'),
   });
 });
 
@@ -191,13 +195,11 @@ export function parseSagaTransition(value: unknown): SagaTransition {
 
 export const sagaTransitionSerde: Serde<SagaTransition> = canonicalJsonSerde(parseSagaTransition);
 
-/** When a saga is to be woken, unless it moves on before. */
+/** Says that a saga is to be looked at. */
 export interface SagaTimer {
   readonly txId: string;
-  readonly seq: number;
 }
 
-export const sagaTimerSerde: Serde<SagaTimer> = canonicalJsonSerde((value): SagaTimer => {
-  const reader = readObject(value, 'saga timer');
-  return { txId: reader.with('txId', readId), seq: reader.count('seq') };
-});
+export const sagaTimerSerde: Serde<SagaTimer> = canonicalJsonSerde((value): SagaTimer => ({
+  txId: readObject(value, 'saga timer').with('txId', readId),
+}));
