@@ -12,7 +12,7 @@ export interface ProjectionConsole {
 
 const usage = `projection rebuild NAME   makes it anew beside the one that answers, which it then replaces
 projection verify NAME    compares it with its events, folded once more by other means; exits with 1 on any difference
-  NAME is balance; API_URL, or http://127.0.0.1:PORT, is where an instance answers`;
+  NAME is balance, account-transactions or daily-totals; API_URL, or http://127.0.0.1:PORT, is where an instance answers`;
 
 const lookEveryMs = 500;
 /** Of a report, to be added up. */
@@ -39,11 +39,12 @@ async function rebuild(path: string, { request, print, clock }: ProjectionConsol
     const { status, body } = await request('GET', path);
     if (status !== 200 || !isObject(body)) return refused(body, print);
     if (Number(body['serving']) >= target) break;
-    const { done, total, failure } = buildingOf(body);
+    const { done, total, failure, hasFailed } = buildingOf(body);
     const line = `generation ${target}: ${String(done)} of ${String(total)} offsets`;
     if (line !== last) print(line);
     last = line;
-    if (failure === 'PROCESSING_FAILED') return refused({ detail: `generation ${target} has failed` }, print);
+    if (hasFailed === true)
+      return refused({ detail: `generation ${target} has failed: ${String(failure)}; the one before goes on` }, print);
     await clock.sleep(lookEveryMs);
   }
   print(`generation ${target} answers, after ${((clock.monotonicMs() - startMs) / 1_000).toFixed(1)} s`);

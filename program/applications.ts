@@ -53,7 +53,7 @@ export function applicationIdOf({ applicationId }: Pick<Settings, 'applicationId
 
 interface GenerationParts extends Omit<GenerationsOptions, 'name' | 'topic' | 'inputs' | 'create' | 'serve'> {
   readonly format: RecordFormat;
-  readonly make: (applicationId: string, topology: Topology) => StreamInstance;
+  readonly make: (applicationId: string, topology: Topology, isStrict?: () => boolean) => StreamInstance;
   /** Those that answer: one that takes the place of another is put there at once. */
   readonly instances: StreamInstance[];
 }
@@ -72,7 +72,7 @@ export function generationsOf(
       ...parts,
       ...declared,
       name: applicationIdOf(settings, name),
-      create: (applicationId) => make(applicationId, topology(settings.topicPrefix, format)),
+      create: (applicationId, isStrict) => make(applicationId, topology(settings.topicPrefix, format), isStrict),
       serve: (now, before) => {
         const place = before === undefined ? -1 : instances.indexOf(before);
         if (place < 0) instances.push(now);

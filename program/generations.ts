@@ -21,7 +21,8 @@ export interface GenerationsOptions {
   readonly stores: Stores;
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly create: (applicationId: string) => StreamInstance;
+  /** `isStrict`: while it is being built, a record that cannot be handled is the end of it. */
+  readonly create: (applicationId: string, isStrict: () => boolean) => StreamInstance;
   /** Told which instance answers from now on, and which did before. */
   readonly serve: (now: StreamInstance, before: StreamInstance | undefined) => void;
 }
@@ -35,6 +36,8 @@ export interface GenerationProgress {
     readonly total: number;
     /** Code of what keeps it from going on in this process. */
     readonly failure?: string;
+    /** It does not go on by itself: somebody has to begin another one. */
+    readonly hasFailed?: true;
   };
 }
 
@@ -99,8 +102,10 @@ export class Generations {
     const reached = await this.#committed(building, inputs);
     const done = ends.reduce((sum, end, index) => sum + Math.min(end, reached[index] ?? 0), 0);
     const total = ends.reduce((sum, end) => sum + end, 0);
-    const failure = this.#instances.get(building)?.failure?.code;
-    return { serving, building: { generation: building, done, total, ...(failure === undefined ? {} : { failure }) } };
+    const instance = this.#instances.get(building);
+    const failure = instance?.failure === undefined ? {} : { failure: instance.failure.code };
+    const hasFailed = instance?.state === 'failed' ? { hasFailed: true as const } : {};
+    return { serving, building: { generation: building, done, total, ...failure, ...hasFailed } };
   }
 
   /** Closes all instances. */
@@ -153,7 +158,7 @@ export class Generations {
   }
 
   #begin(generation: number, isStarted: boolean): void {
-    const instance = this.#options.create(this.#applicationId(generation));
+    const instance = this.#options.create(this.#applicationId(generation), () => this.#state.serving !== generation);
     this.#instances.set(generation, instance);
     if (!isStarted) return;
     instance.start().catch((error: unknown) => {

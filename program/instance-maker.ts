@@ -17,7 +17,7 @@ export interface InstanceParts {
   readonly listening: () => string;
 }
 
-export type MakeInstance = (applicationId: string, topology: Topology) => StreamInstance;
+export type MakeInstance = (applicationId: string, topology: Topology, isStrict?: () => boolean) => StreamInstance;
 
 /** Makes instances, and pauses and resumes those of one topology together. */
 export interface PausableInstances {
@@ -37,8 +37,8 @@ export function pausable(make: MakeInstance, isPaused: (topology: string) => boo
     else instance.resume();
   };
   return {
-    make: (applicationId, topology) => {
-      const instance = make(applicationId, topology);
+    make: (applicationId, topology, isStrict) => {
+      const instance = make(applicationId, topology, isStrict);
       made.set(topology.name, [...of(topology.name), instance]);
       apply(topology.name, instance);
       return instance;
@@ -49,13 +49,12 @@ export function pausable(make: MakeInstance, isPaused: (topology: string) => boo
     },
   };
 }
-
 export function instanceMaker(settings: Settings, { instanceId, listening, ...host }: InstanceParts): MakeInstance {
   const isDefinite = settings.host !== '0.0.0.0' && settings.host !== '::';
   if (settings.advertisedUrl === undefined && !isDefinite)
     host.logger.warn('other instances cannot ask this one: HOST is no definite address, set ADVERTISED_URL');
   const { guarantee, commitIntervalMs, sessionTimeoutMs, transactionTimeoutMs, standbys, staticMembership } = settings;
-  return (applicationId, topology) => {
+  return (applicationId, topology, isStrict) => {
     const advertisedUrl = settings.advertisedUrl ?? (isDefinite ? listening() : undefined);
     return createInstance({
       applicationId,
@@ -70,6 +69,7 @@ export function instanceMaker(settings: Settings, { instanceId, listening, ...ho
       sessionTimeoutMs,
       transactionTimeoutMs,
       standbys,
+      ...(isStrict === undefined ? {} : { isStrict }),
       staticMembership,
     });
   };

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Application } from '../api/app/application.ts';
 import { fixedRollout, type RolloutPort } from '../api/app/rollout-port.ts';
 import { rolloutRoutes } from '../api/app/rollout-routes.ts';
+import { rebuildRoutes } from '../api/app/rebuild-routes.ts';
 import type { SourceWatch } from '../api/app/source-routes.ts';
 import { createApi } from '../api/server.ts';
 import { systemClock as clock, systemRandom as random, type Logger } from '../clock.ts';
@@ -60,7 +61,10 @@ export function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
   const { host, advertisedUrl, peerHosts, allowInsecure, rateLimitPerSecond, topicPrefix } = settings;
   const write = (record: OutgoingRecord): Promise<WrittenRecord> => writer.write(record);
   const { format } = schemas;
-  const ports = { write, topicPrefix, format, sources, log, instances, view };
+  const ports = { write, topicPrefix, format, sources, view };
+  const projections = chosen.flatMap(({ name, projections: declared }) =>
+    (declared?.(ports) ?? []).map((one) => ({ ...one, rebuilding: generations?.get(name) })),
+  );
   return createApi({
     instances,
     clock,
@@ -71,7 +75,8 @@ export function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
     routes: [
       ...schemas.routes,
       rolloutRoutes({ rollout, clock, instancesOf, topologies: chosen.map(({ name }) => name) }),
-      ...chosen.flatMap(({ name, routes }) => routes?.({ ...ports, rebuilding: generations?.get(name) }) ?? []),
+      ...chosen.flatMap(({ routes }) => routes?.(ports) ?? []),
+      rebuildRoutes({ projections, log, instances }),
     ],
     apiToken: settings.apiToken?.reveal(),
     adminToken: settings.adminToken?.reveal(),

@@ -131,11 +131,11 @@ describe('customers of a system that is polled', () => {
 });
 
 describe('billing on the embedded log', () => {
-  // Four topologies of ten partitions each are made at the first start.
+  // Five topologies of ten partitions each are made at the first start.
   const startMs = 150_000;
 
   test('opens sample accounts, and carries out a transaction that is asked for', async () => {
-    const billing = 'billing-ledger,billing-saga,billing-projections,billing-balances';
+    const billing = 'billing-ledger,billing-saga,billing-projections,billing-balances,billing-transactions';
     const one = start({ DATA_DIR: join(directory, 'billing'), SAMPLE_FEED: 'auto', TOPOLOGIES: billing });
     const base = await one.url;
     const completed = async (key: string): Promise<string | undefined> => {

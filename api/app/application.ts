@@ -1,25 +1,9 @@
 /** An application as a process runs it: a topology, and what belongs to it. */
-import type { InstanceView, Log, NewTopic, OutgoingRecord, Sql, Topic, Topology, WrittenRecord } from '../../index.ts';
+import type { NewTopic, OutgoingRecord, Sql, Topic, Topology, WrittenRecord } from '../../index.ts';
 import type { RecordFormat } from '../../schemas/app/record-format.ts';
 import type { Routes } from '../routes.ts';
+import type { Projection } from './projection.ts';
 import type { SourceWatch } from './source-routes.ts';
-
-/** Makes the state of an application anew, beside what answers. */
-export interface Rebuilding {
-  /** Begins, unless it is under way. */
-  rebuild(): Promise<RebuildProgress>;
-  progress(): Promise<RebuildProgress>;
-}
-
-export interface RebuildProgress {
-  readonly serving: number;
-  readonly building?: {
-    readonly generation: number;
-    readonly done: number;
-    readonly total: number;
-    readonly failure?: string;
-  };
-}
 
 /** How topics are called here, and how values lie in them. */
 export interface TopicScope {
@@ -31,12 +15,6 @@ export interface TopicScope {
 export interface RoutePorts extends TopicScope {
   /** Resolves when the record is in the log; rejects with `LOG_UNAVAILABLE`. */
   readonly write: (record: OutgoingRecord) => Promise<WrittenRecord>;
-  /** Of an application that has generations. */
-  readonly rebuilding?: Rebuilding | undefined;
-  /** For tools that read topics from the start. */
-  readonly log?: Log | undefined;
-  /** The instances of this process. */
-  readonly instances?: readonly InstanceView[];
   /** Of the systems that customers come from. */
   readonly sources: SourceWatch;
   /** The database with the tables, if there is one. */
@@ -56,6 +34,8 @@ export interface Application {
   readonly routes?: (ports: RoutePorts) => Routes;
   /** For one that writes nothing and can be made anew: what it reads, and the topic that says which generation answers. */
   readonly generations?: (topicPrefix: string) => { readonly topic: string; readonly inputs: readonly string[] };
+  /** What of it can be asked for to be made anew, which makes all of it anew, and be compared with the events. */
+  readonly projections?: (scope: TopicScope) => readonly Projection[];
   /** Made-up records for some of the topics. */
   readonly samples?: (scope: TopicScope) => Iterator<OutgoingRecord>;
   /** Paths worth a look. */

@@ -1,41 +1,23 @@
 /** Compares balances and histories with the events, folded once more by other means: no stored balance, no code of the projection. */
-import { StreamError, type InstanceView, type Log, type StoreSpec, type Topic } from '../../index.ts';
+import { StreamError, type InstanceView, type Topic } from '../../index.ts';
 import { accountBalances, balanceHistory, effectiveHistory } from '../../processors/app/billing/projections.ts';
 import type { AccountEvent } from '../../schemas/app/billing/account-event.ts';
 import { formatAmount } from '../../schemas/app/billing/money.ts';
 import type { Balance, BalanceEntry } from '../../schemas/app/billing/projection.ts';
+import { eachEvent, rowsOf } from './partition-events.ts';
+import { differencesShownMax, type Verification, type VerifiedPartition } from './projection.ts';
 
-export interface Verification {
-  readonly partition: number;
-  /** What its stores reflected at least when they were read. */
-  readonly offset: number;
-  readonly accounts: number;
-  readonly entries: number;
-  readonly differenceCount: number;
-  /** The first of them, in words. */
-  readonly differences: readonly string[];
-}
-
-export interface VerificationPorts {
-  readonly view: InstanceView;
-  readonly log: Log;
-  readonly accountEvents: Topic<string, AccountEvent>;
-}
-
-const shownMax = 50;
-const pollMs = 500;
-
-/**
- * Compares a partition that runs in this process. Load may go on meanwhile: each account is compared as of the version that is stored. Throws
- * `STORE_NOT_READY` if it does not run here.
- */
-export async function verifyBalances(ports: VerificationPorts, partition: number): Promise<Verification> {
-  const { view, accountEvents } = ports;
+/** Each account is compared as of the version that is stored. */
+export async function verifyBalances(
+  accountEvents: Topic<string, AccountEvent>,
+  { view, log, partition }: VerifiedPartition,
+): Promise<Verification> {
   // First: everything below was in the stores when they are read.
   const position = view.localStore(accountBalances.name, partition).position();
   const offset = position.get(`${accountEvents.name}/${partition}`) ?? 0;
   const stored = await readStores(view, partition);
-  const books = await readBooks(ports, partition, offset);
+  const books = new Map<string, Book>();
+  await eachEvent(log, { topic: accountEvents, partition }, (event, at) => write(books, event, at < offset));
   const differences: string[] = [];
   for (const [accountId, book] of books) compareAccount({ accountId, book, stored }, differences);
   for (const accountId of stored.balances.keys())
@@ -46,7 +28,7 @@ export async function verifyBalances(ports: VerificationPorts, partition: number
     accounts: stored.balances.size,
     entries: stored.entryCount,
     differenceCount: differences.length,
-    differences: differences.slice(0, shownMax),
+    differences: differences.slice(0, differencesShownMax),
   };
 }
 
@@ -61,22 +43,15 @@ interface Stored {
 }
 
 async function readStores(view: InstanceView, partition: number): Promise<Stored> {
-  const balances = await rowsOf(view, accountBalances, partition);
-  const history = await rowsOf(view, balanceHistory, partition);
-  const effective = await rowsOf(view, effectiveHistory, partition);
+  const balances = [...(await rowsOf(view, accountBalances, partition)).values()];
+  const history = [...(await rowsOf(view, balanceHistory, partition)).values()];
+  const effective = [...(await rowsOf(view, effectiveHistory, partition)).values()];
   return {
     balances: new Map(balances.map((balance) => [balance.accountId, balance])),
     entryCount: history.length,
     recorded: byAccount(history),
     effective: byAccount(effective),
   };
-}
-
-async function rowsOf<V, S>(view: InstanceView, spec: StoreSpec<string, V, S>, partition: number): Promise<V[]> {
-  const rows: V[] = [];
-  for await (const [, value] of view.localStore(spec.name, partition).scan({}))
-    rows.push(spec.value.deserialize(spec.format.toChangelog(value, 0).value));
-  return rows;
 }
 
 function byAccount(entries: readonly BalanceEntry[]): ReadonlyMap<string, readonly BalanceEntry[]> {
@@ -107,36 +82,6 @@ interface Book {
   /** So many of them lie below what the stores had reached. */
   due: number;
   readonly holds: Map<string, bigint>;
-}
-
-async function readBooks(
-  { log, accountEvents }: VerificationPorts,
-  partition: number,
-  reached: number,
-): Promise<ReadonlyMap<string, Book>> {
-  const input = { topic: accountEvents.name, partition };
-  const [range] = await log.admin.offsets([input]);
-  const books = new Map<string, Book>();
-  if (range === undefined || range.start >= range.stable) return books;
-  const reader = log.reader({ isolation: 'read_committed' });
-  try {
-    reader.seek(input, range.start);
-    for (let next = range.start; next < range.stable;) {
-      const { batches, failures } = await reader.poll(pollMs);
-      if (failures[0] !== undefined) throw failures[0].error;
-      for (const batch of batches) {
-        const cursor = batch.cursor();
-        while (cursor.next()) {
-          const value = cursor.value();
-          if (value !== undefined) write(books, accountEvents.value.deserialize(value), cursor.offset < reached);
-        }
-        next = batch.nextOffset;
-      }
-    }
-  } finally {
-    await reader.close();
-  }
-  return books;
 }
 
 /** Adds an event to its account's book, by its postings and holds alone: what it says of balances is not believed. */

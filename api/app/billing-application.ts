@@ -6,7 +6,7 @@ import { holds } from '../../processors/app/billing/ledger-processor.ts';
 import {
   accountBalances,
   balanceHistory,
-  dailyTotals,
+  dailyParts,
   effectiveHistory,
 } from '../../processors/app/billing/projections.ts';
 import { sagaTimers, transactions } from '../../processors/app/billing/saga-processor.ts';
@@ -14,14 +14,18 @@ import { billingTopics } from '../../schemas/app/billing/topics.ts';
 import { billingBalances, billingBalancesName } from '../../topology/app/billing-balances.ts';
 import { billingLedger, billingLedgerName } from '../../topology/app/billing-ledger.ts';
 import { billingProjections, billingProjectionsName } from '../../topology/app/billing-projections.ts';
+import { billingTransactions, billingTransactionsName } from '../../topology/app/billing-transactions.ts';
 import { billingSaga, billingSagaName } from '../../topology/app/billing-saga.ts';
-import { newTopics, type Application, type RoutePorts } from './application.ts';
+import { newTopics, type Application } from './application.ts';
 import type { Routes } from '../routes.ts';
 import { holdsRoutes, transactionsOfAccountRoutes } from './account-routes.ts';
+import { analyticsRoutes } from './analytics-routes.ts';
+import { verifyBalances } from './balance-verification.ts';
 import { billingAdminRoutes } from './billing-admin-routes.ts';
-import { billingProjectionRoutes, dailyRoutes } from './billing-projection-routes.ts';
+import { billingProjectionRoutes } from './billing-projection-routes.ts';
 import { billingRoutes } from './billing-routes.ts';
-import { rebuildRoutes } from './rebuild-routes.ts';
+import type { Projection } from './projection.ts';
+import { verifyAccountTransactions, verifyDailyTotals } from './transaction-verification.ts';
 
 /** Every topology names all topics: whichever starts first creates them. */
 const topics = (topicPrefix: string): readonly NewTopic[] => newTopics(billingTopics(topicPrefix));
@@ -49,43 +53,70 @@ export function billingApplications(clock: Clock): readonly Application[] {
       name: billingProjectionsName,
       topology: billingProjections,
       topics,
-      routes: () => projectionRoutes(),
-      examples: ['/accounts/user-1/transactions?limit=5'],
+      examples: [],
     },
-    {
-      name: billingBalancesName,
-      topology: billingBalances,
-      topics,
-      generations: (topicPrefix) => {
-        const { generations, accountEvents } = billingTopics(topicPrefix);
-        return { topic: generations.name, inputs: [accountEvents.name] };
-      },
-      routes: (ports) => balanceRoutes(ports, clock),
-      examples: ['/accounts/user-1/balance', '/accounts/user-1/history?limit=5'],
-    },
+    transactionsApplication,
+    balancesApplication(clock),
   ];
 }
 
-function projectionRoutes(): Routes {
-  const days = dailyRoutes(dailyTotals);
+const transactionsApplication: Application = {
+  name: billingTransactionsName,
+  topology: billingTransactions,
+  topics,
+  generations: (topicPrefix) => {
+    const { generations, transactionEvents } = billingTopics(topicPrefix);
+    return { topic: generations.name, inputs: [transactionEvents.name] };
+  },
+  projections: ({ topicPrefix, format }) => {
+    const { transactionEvents } = billingTopics(topicPrefix, format);
+    return [
+      {
+        name: 'account-transactions',
+        storeName: accountTransactions.name,
+        verify: (verified) => verifyAccountTransactions(transactionEvents, verified),
+      },
+      {
+        name: 'daily-totals',
+        storeName: dailyParts.name,
+        verify: (verified) => verifyDailyTotals(transactionEvents, verified),
+      },
+    ];
+  },
+  routes: () => transactionRoutes(),
+  examples: ['/accounts/user-1/transactions?limit=5'],
+};
+
+function balancesApplication(clock: Clock): Application {
+  return {
+    name: billingBalancesName,
+    topology: billingBalances,
+    topics,
+    generations: (topicPrefix) => {
+      const { generations, accountEvents } = billingTopics(topicPrefix);
+      return { topic: generations.name, inputs: [accountEvents.name] };
+    },
+    projections: ({ topicPrefix, format }) => {
+      const { accountEvents } = billingTopics(topicPrefix, format);
+      const verify: Projection['verify'] = (verified) => verifyBalances(accountEvents, verified);
+      return [{ name: 'balance', storeName: accountBalances.name, verify }];
+    },
+    routes: () =>
+      billingProjectionRoutes({
+        balances: accountBalances,
+        history: balanceHistory,
+        effective: effectiveHistory,
+        clock,
+      }),
+    examples: ['/accounts/user-1/balance', '/accounts/user-1/history?limit=5'],
+  };
+}
+
+function transactionRoutes(): Routes {
+  const days = analyticsRoutes(dailyParts);
   const ofAccounts = transactionsOfAccountRoutes(accountTransactions);
   return (scope) => {
     days(scope);
     ofAccounts(scope);
-  };
-}
-
-function balanceRoutes({ topicPrefix, format, ...ports }: RoutePorts, clock: Clock): Routes {
-  const { accountEvents } = billingTopics(topicPrefix, format);
-  const balances = billingProjectionRoutes({
-    balances: accountBalances,
-    history: balanceHistory,
-    effective: effectiveHistory,
-    clock,
-  });
-  const rebuilding = rebuildRoutes({ ...ports, accountEvents });
-  return (scope) => {
-    balances(scope);
-    rebuilding(scope);
   };
 }

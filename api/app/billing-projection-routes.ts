@@ -1,8 +1,8 @@
-/** Balances now and at any time, their history, and totals by day. */
+/** Balances now and at any time, and their history. */
 import type { FastifyRequest } from 'fastify';
 import type { Clock } from '../../index.ts';
 import { formatAmount } from '../../schemas/app/billing/money.ts';
-import { entryKey, type Balance, type BalanceEntry, type DailyTotal } from '../../schemas/app/billing/projection.ts';
+import { entryKey, type Balance, type BalanceEntry } from '../../schemas/app/billing/projection.ts';
 import { isoFromMicros } from '../../schemas/app/customer/instant.ts';
 import type { QueryContext } from '../placement.ts';
 import { limits } from '../limits.ts';
@@ -37,7 +37,6 @@ type BalanceRequest = FastifyRequest<{
   };
 }>;
 type HistoryRequest = FastifyRequest<{ Params: { readonly id: string }; Querystring: Paging }>;
-type DailyRequest = FastifyRequest<{ Querystring: Paging & { readonly day: string } }>;
 
 /** Of entries after an instant, to add them up. */
 const laterPagesMax = 10;
@@ -202,41 +201,6 @@ function historyRoute({ app, queries }: RouteScope, { history }: BillingProjecti
       if (page.items.length === 0 && request.query.cursor === undefined) accountNotFound();
       writeProvenance(reply, page.provenance);
       return sendJson(reply, JSON.stringify({ items: page.items.map(shownEntry), next: page.next }));
-    },
-  });
-}
-
-export function dailyRoutes(dailyTotals: TypedStore<string, DailyTotal>): Routes {
-  return (scope) => {
-    dailyRoute(scope, dailyTotals);
-  };
-}
-
-function dailyRoute({ app, queries }: RouteScope, dailyTotals: TypedStore<string, DailyTotal>): void {
-  app.get('/analytics/daily', {
-    schema: {
-      querystring: {
-        ...queryString({
-          ...pagingOfEntries,
-          day: { type: 'string', pattern: '^\\d{4}-\\d{2}-\\d{2}$', description: 'UTC' },
-        }),
-        required: ['day'],
-      },
-    },
-    config: {
-      description: {
-        summary: 'What was moved on a day, by currency and type',
-        success: 'totals, and the cursor of the next page',
-        problems: queryProblems,
-        isQuery: true,
-      },
-    },
-    handler: async (request: DailyRequest, reply) => {
-      const prefix = dailyTotals.key.serialize(`${request.query.day}|`);
-      const page = await pageOf({ queries, context: contextOf(request) }, dailyTotals, { prefix, ...request.query });
-      writeProvenance(reply, page.provenance);
-      const items = page.items.map((total) => ({ ...total, amount: formatAmount(total.amount) }));
-      return sendJson(reply, JSON.stringify({ items, next: page.next }));
     },
   });
 }

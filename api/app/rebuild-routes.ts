@@ -1,15 +1,21 @@
 /** For those who look after projections: make one anew, see how far that is, and compare it with the events. */
 import type { FastifyRequest } from 'fastify';
-import type { InstanceView, Log, Topic } from '../../index.ts';
-import { accountBalances } from '../../processors/app/billing/projections.ts';
-import type { AccountEvent } from '../../schemas/app/billing/account-event.ts';
+import type { InstanceView, Log } from '../../index.ts';
 import { Problem, unavailable } from '../problem.ts';
 import { queryString, sendJson, type Routes, type RouteScope } from '../routes.ts';
-import type { Rebuilding, RoutePorts } from './application.ts';
-import { verifyBalances } from './balance-verification.ts';
+import type { Projection, Rebuilding } from './projection.ts';
 
-export interface RebuildPorts extends Pick<RoutePorts, 'rebuilding' | 'log' | 'instances'> {
-  readonly accountEvents: Topic<string, AccountEvent>;
+/** A projection, and what makes its application anew; absent where that is not run. */
+export interface RebuiltProjection extends Projection {
+  readonly rebuilding: Rebuilding | undefined;
+}
+
+export interface RebuildPorts {
+  readonly projections: readonly RebuiltProjection[];
+  /** For tools that read topics from the start. */
+  readonly log: Log | undefined;
+  /** The instances of this process. */
+  readonly instances: readonly InstanceView[];
 }
 
 type VerifyRequest = FastifyRequest<{
@@ -18,7 +24,6 @@ type VerifyRequest = FastifyRequest<{
 }>;
 type NamedRequest = FastifyRequest<{ Params: { readonly name: string } }>;
 
-const projectionName = 'balance';
 const params = {
   type: 'object',
   required: ['name'],
@@ -35,15 +40,18 @@ export function rebuildRoutes(ports: RebuildPorts): Routes {
 }
 
 interface Known {
+  readonly projection: Projection;
   readonly rebuilding: Rebuilding;
   readonly log: Log;
 }
 
-function known(name: string, { rebuilding, log }: RebuildPorts): Known {
-  if (name !== projectionName) throw new Problem(404, 'projection_unknown', 'there is no projection of this name');
+function known(name: string, { projections, log }: RebuildPorts): Known {
+  const projection = projections.find((one) => one.name === name);
+  if (projection === undefined) throw new Problem(404, 'projection_unknown', 'there is no projection of this name');
+  const { rebuilding } = projection;
   if (rebuilding === undefined || log === undefined)
     throw unavailable('store_not_ready', 'projections are not run by this process');
-  return { rebuilding, log };
+  return { projection, rebuilding, log };
 }
 
 function progressRoute({ app }: RouteScope, ports: RebuildPorts): void {
@@ -58,9 +66,10 @@ function progressRoute({ app }: RouteScope, ports: RebuildPorts): void {
       },
     },
     handler: async (request: NamedRequest, reply) => {
-      const progress = await known(request.params.name, ports).rebuilding.progress();
-      const owners = servingView(ports)
-        .locateAll(accountBalances.name)
+      const { projection, rebuilding } = known(request.params.name, ports);
+      const progress = await rebuilding.progress();
+      const owners = servingView(projection, ports)
+        .locateAll(projection.storeName)
         .map(({ partition, owner }) => ({ partition, url: owner?.url ?? null, isHere: owner?.isSelf === true }));
       return sendJson(reply, JSON.stringify({ ...progress, owners }));
     },
@@ -86,7 +95,6 @@ function rebuildRoute({ app }: RouteScope, ports: RebuildPorts): void {
 const partitionParameter = { type: 'string', pattern: '^\\d{1,6}$', description: 'one that is owned here' };
 
 function verifyRoute({ app }: RouteScope, ports: RebuildPorts): void {
-  const { accountEvents } = ports;
   app.post('/admin/projections/:name/verify', {
     schema: { params, querystring: { ...queryString({ partition: partitionParameter }), required: ['partition'] } },
     config: {
@@ -98,15 +106,16 @@ function verifyRoute({ app }: RouteScope, ports: RebuildPorts): void {
       },
     },
     handler: async (request: VerifyRequest, reply) => {
-      const { log } = known(request.params.name, ports);
-      const compared = { view: servingView(ports), log, accountEvents };
-      return sendJson(reply, JSON.stringify(await verifyBalances(compared, Number(request.query.partition))));
+      const { projection, log } = known(request.params.name, ports);
+      const partition = Number(request.query.partition);
+      const verification = await projection.verify({ view: servingView(projection, ports), log, partition });
+      return sendJson(reply, JSON.stringify(verification));
     },
   });
 }
 
-function servingView({ instances = [] }: RebuildPorts): InstanceView {
-  const view = instances.find((instance) => instance.storeNames().includes(accountBalances.name));
+function servingView({ storeName }: Projection, { instances }: RebuildPorts): InstanceView {
+  const view = instances.find((instance) => instance.storeNames().includes(storeName));
   if (view === undefined) throw unavailable('store_not_ready', 'this process is starting');
   return view;
 }

@@ -7,7 +7,7 @@ import { holds } from '../../processors/app/billing/ledger-processor.ts';
 import {
   accountBalances,
   balanceHistory,
-  dailyTotals,
+  dailyParts,
   effectiveHistory,
 } from '../../processors/app/billing/projections.ts';
 import { sagaTimers, transactions } from '../../processors/app/billing/saga-processor.ts';
@@ -23,7 +23,7 @@ const { requests } = billingTopics();
 const clock = { ...hurriedClock, nowMs: () => startMs };
 const shownBySaga = [transactions, sagaTimers];
 const shownByBalances = [accountBalances, balanceHistory, effectiveHistory];
-const shownByProjections = [dailyTotals, accountTransactions];
+const shownByTransactions = [dailyParts, accountTransactions];
 export interface Bank {
   /** Lets time pass. */
   pass(ms: number): void;
@@ -36,7 +36,7 @@ export interface Bank {
 }
 
 export function openBank(write?: () => Promise<void>): Bank {
-  const cluster = new FakeCluster({ specs: [...shownBySaga, ...shownByBalances, ...shownByProjections, holds] });
+  const cluster = new FakeCluster({ specs: [...shownBySaga, ...shownByBalances, ...shownByTransactions, holds] });
   const bench = new BillingBench();
   const written: SagaRequest[] = [];
   let done = 0;
@@ -73,7 +73,7 @@ export function openBank(write?: () => Promise<void>): Bank {
       for (const spec of shownBySaga) await show(bench.saga, spec);
       await show(bench.ledger, holds);
       for (const spec of shownByBalances) await show(bench.balances, spec);
-      for (const spec of shownByProjections) await show(bench.projections, spec);
+      for (const spec of shownByTransactions) await show(bench.transactions, spec);
     },
   };
 }

@@ -171,15 +171,44 @@ describe('balances', () => {
 
   test('of a day add up by currency and type', async () => {
     const bank = await aMinuteLater();
-    const daily = await bank.api.inject(`/analytics/daily?day=${start.slice(0, 10)}`);
+    const day = start.slice(0, 10);
+    const transfers = { day, currency: 'USD', type: 'TRANSFER', amount: '3', count: 1 };
+    const daily = await bank.api.inject(`/analytics/daily?from=${day}`);
     expect(daily.json()).toEqual({
-      items: [
-        { day: start.slice(0, 10), currency: 'USD', type: 'TRANSFER', amount: '3', count: 1 },
-        { day: start.slice(0, 10), currency: 'USD', type: 'TOPUP', amount: '10.5', count: 1 },
-      ],
-      next: null,
+      items: [transfers, { day, currency: 'USD', type: 'TOPUP', amount: '10.5', count: 1 }],
     });
-    expect((await bank.api.inject('/analytics/daily')).statusCode).toBe(400);
+    const some = await bank.api.inject(`/analytics/daily?from=2025-12-01&to=${day}&currency=USD&type=TRANSFER`);
+    expect(some.json()).toEqual({ items: [transfers] });
+    expect((await bank.api.inject(`/analytics/daily?from=2025-12-01&to=2025-12-31`)).json()).toEqual({ items: [] });
+  });
+
+  test('of days make a trend: sums of 7 and 28 days, and the change from the day before', async () => {
+    const bank = await aMinuteLater();
+    bank.pass(8 * 86_400_000);
+    await post(bank, '/transactions/transfer', { ...transfer, amount: '4.25', idempotencyKey: 'later' });
+    await bank.run();
+    const trend = await bank.api.inject('/analytics/trends?from=2026-01-07&to=2026-01-10&type=TRANSFER');
+    const kind = { currency: 'USD', type: 'TRANSFER' };
+    expect(trend.json()).toEqual({
+      items: [
+        { day: '2026-01-10', ...kind, amount: '0', days7: '4.25', days28: '7.25', change: '-4.25' },
+        { day: '2026-01-09', ...kind, amount: '4.25', days7: '4.25', days28: '7.25', change: '4.25' },
+        { day: '2026-01-08', ...kind, amount: '0', days7: '0', days28: '3', change: '0' },
+        { day: '2026-01-07', ...kind, amount: '0', days7: '3', days28: '3', change: '0' },
+      ],
+    });
+  });
+
+  test.each([
+    ['no day', '', 400, 'request_invalid'],
+    ['a day that is none', 'from=2026-13-01', 400, 'query_invalid'],
+    ['days in the wrong order', 'from=2026-01-02&to=2026-01-01', 400, 'query_invalid'],
+    ['more than a year', 'from=2024-01-01&to=2026-01-01', 422, 'range_too_long'],
+  ])('of %s are refused', async (_what, query, status, code) => {
+    for (const route of ['daily', 'trends']) {
+      const answer = await open().api.inject(`/analytics/${route}?${query}`);
+      expect([answer.statusCode, answer.json<{ code: string }>().code]).toEqual([status, code]);
+    }
   });
 });
 

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { fixedRollout } from '../../api/app/rollout-port.ts';
 import { rolloutRoutes } from '../../api/app/rollout-routes.ts';
+import { rebuildRoutes } from '../../api/app/rebuild-routes.ts';
 import { sourceRoutes } from '../../api/app/source-routes.ts';
 import { billingApplications } from '../../api/app/billing-application.ts';
 import { syncRoutes } from '../../api/app/sync-routes.ts';
@@ -37,6 +38,7 @@ const api = apiOf([], {
     sourceRoutes(sources),
     rolloutRoutes({ rollout: fixedRollout, clock: systemClock, topologies: [], instancesOf: () => [] }),
     syncRoutes,
+    rebuildRoutes({ projections: [], log: undefined, instances: [] }),
     ...billingApplications(systemClock).flatMap(
       ({ routes }) => routes?.({ topicPrefix: '', format: jsonFormat, write, sources }) ?? [],
     ),

@@ -1,18 +1,26 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { verifyBalances } from '../../api/app/balance-verification.ts';
+import { verifyAccountTransactions, verifyDailyTotals } from '../../api/app/transaction-verification.ts';
 import { silentLogger, systemClock, systemRandom } from '../../clock.ts';
 import { memoryLog, type EmbeddedLog } from '../../connectors/embedded/embedded-log.ts';
 import { Generations } from '../../program/generations.ts';
-import { accountBalances, balanceHistory, effectiveHistory } from '../../processors/app/billing/projections.ts';
+import {
+  accountBalances,
+  balanceHistory,
+  dailyParts,
+  effectiveHistory,
+} from '../../processors/app/billing/projections.ts';
+import type { TransactionEvent } from '../../schemas/app/billing/transaction.ts';
 import type { AccountEvent } from '../../schemas/app/billing/account-event.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
 import { memoryStores } from '../../state-stores/memory.ts';
-import { billingBalances } from '../../topology/app/billing-balances.ts';
+import { billingBalances, billingBalancesName } from '../../topology/app/billing-balances.ts';
+import { billingTransactions } from '../../topology/app/billing-transactions.ts';
 import type { StreamInstance } from '../../topology/runtime/stream-instance.ts';
 import { BillingBench } from '../support/billing/bench.ts';
 import { produce, testInstance, until } from '../support/cluster.ts';
 
-const { accountEvents, generations } = billingTopics();
+const { accountEvents, transactionEvents, generations } = billingTopics();
 const partitions = 3;
 const patienceMs = 60_000;
 
@@ -29,6 +37,7 @@ beforeEach(async () => {
   log = memoryLog({ clock: systemClock, random: systemRandom });
   await log.admin.createTopics([
     { name: accountEvents.name, partitions },
+    { name: transactionEvents.name, partitions },
     { name: generations.name, partitions: 1 },
   ]);
 });
@@ -38,19 +47,20 @@ afterEach(async () => {
   await log.close();
 });
 
-async function start(instanceId: string): Promise<Process> {
+async function start(instanceId: string, topology = billingBalances()): Promise<Process> {
   const serving: StreamInstance[] = [];
   const stores = memoryStores();
   const client = log.client();
   const made = new Generations({
     name: 'balances',
     topic: generations.name,
-    inputs: [accountEvents.name],
+    inputs: [topology.name === billingBalancesName ? accountEvents.name : transactionEvents.name],
     log: client,
     stores,
     clock: systemClock,
     logger: silentLogger,
-    create: (applicationId) => testInstance(client, billingBalances(), { applicationId, instanceId, stores }),
+    create: (applicationId, isStrict) =>
+      testInstance(client, topology, { applicationId, instanceId, stores, isStrict }),
     serve: (now) => {
       serving.splice(0, 1, now);
     },
@@ -62,7 +72,7 @@ async function start(instanceId: string): Promise<Process> {
 }
 
 /** What happened on a few accounts. */
-function events(count: number): readonly AccountEvent[] {
+function happened(count: number): BillingBench {
   const bench = new BillingBench(partitions);
   for (const name of ['ann', 'bob', 'cid']) bench.open(name, '50');
   for (let index = 0; index < count; index += 1) {
@@ -71,8 +81,10 @@ function events(count: number): readonly AccountEvent[] {
     bench.settle();
   }
   bench.close();
-  return bench.accountEvents;
+  return bench;
 }
+
+const events = (count: number): readonly AccountEvent[] => happened(count).accountEvents;
 
 async function append(list: readonly AccountEvent[]): Promise<void> {
   await produce(
@@ -108,7 +120,7 @@ async function differences(): Promise<readonly string[]> {
     for (const { partition, owner } of serving[0]!.locateAll(accountBalances.name)) {
       if (owner?.isSelf !== true) continue;
       seen.add(partition);
-      const report = await verifyBalances({ view: serving[0]!, log, accountEvents }, partition);
+      const report = await verifyBalances(accountEvents, { view: serving[0]!, log, partition });
       found.push(...report.differences);
     }
   expect(seen.size).toBe(partitions);
@@ -196,10 +208,75 @@ describe('generations of a projection', () => {
     });
     const owned = view.locateAll(accountBalances.name).map(({ partition }) => partition);
     const reports = await Promise.all(
-      owned.map((partition) => verifyBalances({ view: wrong, log, accountEvents }, partition)),
+      owned.map((partition) => verifyBalances(accountEvents, { view: wrong, log, partition })),
     );
     const found = reports.flatMap((report) => report.differences);
     expect(found.length).toBeGreaterThan(10);
     expect(found.every((line) => line.includes('history of version'))).toBe(true);
   }, 180_000);
+
+  test('what is skipped while it is shown ends the making of a generation; the one before goes on answering', async () => {
+    const list = events(3);
+    const [first] = list;
+    const one = await start('one');
+    await append([...list, { ...first!, accountId: 'dora', aggregateVersion: 2 }]);
+    await until('it is shown', async () => (await rows().catch(() => new Map())).size === size(list), patienceMs);
+    await one.generations.rebuild();
+    const building = async () => (await one.generations.progress()).building;
+    await until('it has failed', async () => (await building())?.hasFailed === true, patienceMs);
+    expect((await building())?.failure).toBe('RECORD_INVALID');
+    expect(await servingOf(one)).toBe(1);
+    expect((await rows()).size).toBe(size(list));
+    expect((await one.generations.rebuild()).building?.generation).toBe(3);
+  }, 180_000);
+});
+
+describe('transactions of accounts, and totals of days', () => {
+  const shown = async (): Promise<string> => {
+    const [{ serving }] = processes as [Process];
+    const view = serving[0]!;
+    const reports = await Promise.all(
+      view
+        .locateAll(dailyParts.name)
+        .flatMap(({ partition }) => [
+          verifyAccountTransactions(transactionEvents, { view, log, partition }),
+          verifyDailyTotals(transactionEvents, { view, log, partition }),
+        ]),
+    );
+    const count = (name: 'entries' | 'differenceCount'): number => reports.reduce((sum, one) => sum + one[name], 0);
+    return `${count('entries')} rows, ${count('differenceCount')} differences`;
+  };
+  const publish = (list: readonly TransactionEvent[]): Promise<void> =>
+    produce(
+      log,
+      transactionEvents,
+      list.map((value) => ({ key: value.txId, value })),
+    );
+
+  test('are what the events say, also made anew; what events say otherwise is found', async () => {
+    const list = happened(9).events;
+    await publish(list);
+    const one = await start('one', billingTransactions());
+    const days = new Set(
+      list.filter(({ amount, type }) => amount !== undefined && /Completed$/.test(type)).map(({ txId }) => txId),
+    );
+    expect(days.size).toBeGreaterThan(5);
+    const complete = /^(2[4-9]|[3-9]\d) rows, 0 differences$/;
+    await until('all is shown', async () => complete.test(await shown().catch(() => '')), patienceMs);
+    const before = await shown();
+    await one.generations.rebuild();
+    await isRebuilt(2);
+    await until('all is shown again', async () => (await shown().catch(() => '')) === before, patienceMs);
+
+    const view = one.serving[0]!;
+    const { partition } = view.locateAll(dailyParts.name)[0]!;
+    const other = { ...transactionEvents, value: { ...transactionEvents.value, deserialize: changed } };
+    for (const verify of [verifyAccountTransactions, verifyDailyTotals])
+      expect((await verify(other, { view, log, partition })).differences[0]).toMatch(/is not what the events say$/);
+  }, 180_000);
+
+  function changed(bytes: Uint8Array): TransactionEvent {
+    const event = transactionEvents.value.deserialize(bytes);
+    return event.amount === undefined ? event : { ...event, amount: event.amount + 1n };
+  }
 });

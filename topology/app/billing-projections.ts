@@ -1,9 +1,8 @@
-/** T6: what others are shown of billing, folded from its events: balances and daily totals as topics, and the transactions of accounts. */
+/** T6: what others are shown of billing, folded from its events: balances and daily totals as topics. */
 import { defineTopology, stringSerde } from '../../index.ts';
 import type { Topology } from '../../index.ts';
-import { accountShares, accountTransactionStep } from '../../processors/app/billing/account-transactions.ts';
 import { balanceOf, dailyShare, dailyStep } from '../../processors/app/billing/projections.ts';
-import { accountTransactionSerde, dailyKey, dailyShareSerde } from '../../schemas/app/billing/projection.ts';
+import { dailyKey, dailyShareSerde } from '../../schemas/app/billing/projection.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
 import { jsonFormat, type RecordFormat } from '../../schemas/app/record-format.ts';
 
@@ -16,21 +15,16 @@ export function billingProjections(topicPrefix = '', format: RecordFormat = json
     billingProjectionsName,
     (t) => {
       t.stream(topics.accountEvents, { name: 'account-events' }).mapValues('balances', balanceOf).to(topics.balances);
-      const transactions = t.stream(topics.transactionEvents, { name: 'transaction-events' });
-      transactions
+      t.stream(topics.transactionEvents, { name: 'transaction-events' })
         .flatMapValues('daily-shares', dailyShare)
         .repartition('by-day', { key: dailyKey, keySerde: stringSerde, valueSerde: dailyShareSerde })
         .process(dailyStep)
         .to(topics.dailyTotals);
-      transactions
-        .flatMapValues('account-shares', accountShares)
-        .repartition('by-account', {
-          key: ({ accountId }) => accountId,
-          keySerde: stringSerde,
-          valueSerde: accountTransactionSerde,
-        })
-        .process(accountTransactionStep);
     },
-    { onError: 'dead-letter', deadLetterTopic: topics.deadLetter.name },
+    {
+      onError: 'dead-letter',
+      deadLetterTopic: topics.deadLetter.name,
+      retired: ['by-account', 'account-transactions'],
+    },
   );
 }

@@ -33,6 +33,7 @@ interface FailureOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  readonly isStrict?: (() => boolean) | undefined;
 }
 
 /** Of one task. */
@@ -54,7 +55,7 @@ export class FailedRecords {
   /** Deals with a record that failed and left nothing behind: how it ends. Throws when the instance cannot go on. */
   settle(queue: PartitionQueue, failure: RecordFailure): SettledAs {
     const { error, node } = failure;
-    if (isNotOfTheRecord(error)) throw error;
+    this.#checkIsLenient(failure);
     const policy = failure.onError ?? this.#options.plan.topology.settings.onError;
     const tries = this.#tries;
     const waitMs = this.#retryWaitMs(policy, tries, error);
@@ -92,6 +93,12 @@ export class FailedRecords {
 
   get #tries(): number {
     return (this.hold?.tries ?? 0) + 1;
+  }
+
+  /** Throws where no policy applies. */
+  #checkIsLenient(failure: RecordFailure): void {
+    if (isNotOfTheRecord(failure.error)) throw failure.error;
+    if (this.#options.isStrict?.() === true) throw this.fatal(failure);
   }
 
   /** `undefined`: it is not tried again. */

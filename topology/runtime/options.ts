@@ -62,10 +62,17 @@ export interface InstanceOptions {
    * while nobody else is disturbed. Until then nobody runs them. Off by default: an instance that stops hands over at once.
    */
   readonly staticMembership?: boolean;
+  /**
+   * Asked for each record that fails: while it says true, the record ends the instance, whatever its policy. For state that is being made anew, and must not
+   * silently lack something.
+   */
+  readonly isStrict?: () => boolean;
 }
 
-export type ResolvedOptions = Required<Omit<InstanceOptions, 'advertisedUrl' | 'replicationFactor' | 'host'>> &
-  Pick<InstanceOptions, 'advertisedUrl' | 'replicationFactor'> & { readonly host: Host };
+export type ResolvedOptions = Required<
+  Omit<InstanceOptions, 'advertisedUrl' | 'replicationFactor' | 'host' | 'isStrict'>
+> &
+  Pick<InstanceOptions, 'advertisedUrl' | 'replicationFactor' | 'isStrict'> & { readonly host: Host };
 
 const limits = {
   commitIntervalMs: { default: 100, min: 1, max: 600_000 },

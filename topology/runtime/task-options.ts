@@ -27,6 +27,8 @@ export interface TaskOptions extends Pick<InputChoiceOptions, 'maxTaskIdleMs' | 
   readonly logger: Logger;
   /** Where to start per input topic. */
   readonly start: ReadonlyMap<string, StartPosition>;
+  /** While it says true, a record that fails is the end of the instance. */
+  readonly isStrict?: (() => boolean) | undefined;
   /** Called when there is something to do that no record brings. */
   readonly wake: () => void;
 }

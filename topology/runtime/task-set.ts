@@ -193,6 +193,7 @@ export class TaskSet {
         random: host.random,
         logger: host.logger,
         maxTaskIdleMs: options.maxTaskIdleMs,
+        isStrict: options.isStrict,
         isCaughtUp: (queue) => isCaughtUp(reader, queue),
         wake: () => this.#scope.wake(),
       });

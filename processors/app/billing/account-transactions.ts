@@ -10,7 +10,7 @@ import {
 import type { TransactionEvent } from '../../../schemas/app/billing/transaction.ts';
 import { compact } from '../../../schemas/app/reader.ts';
 
-/** By `accountTransactionKey`. */
+/** By `accountTransactionKey`, each in the partition of its transaction. */
 export const accountTransactions = defineStore('account-transactions', {
   key: stringSerde,
   value: accountTransactionSerde,
@@ -19,7 +19,7 @@ export const accountTransactions = defineStore('account-transactions', {
 const statusOf = { Requested: 'processing', Completed: 'completed', Failed: 'failed' } as const;
 
 /** What an event says to each of the accounts that take part: not to unbounded ones, which have no history of their own. */
-export function accountShares(event: TransactionEvent | null): readonly AccountTransaction[] {
+function accountShares(event: TransactionEvent | null): readonly AccountTransaction[] {
   const [, type = '', phase] = /^(.*)(Requested|Completed|Failed)$/.exec(event?.type ?? '') ?? [];
   if (event === null || phase === undefined) return [];
   const status = statusOf[phase as keyof typeof statusOf];
@@ -53,9 +53,10 @@ export const accountTransactionStep = defineProcessor({
   name: 'account-transactions',
   stores,
   process(
-    { value: share }: StreamRecord<string, AccountTransaction>,
+    { value: event }: StreamRecord<string | null, TransactionEvent | null>,
     { stores: { accountTransactions: rows } }: ProcessorContext<string, AccountTransaction, typeof stores>,
   ) {
-    rows.put(accountTransactionKey(share.accountId, share.requestedAt, share.txId), share);
+    for (const share of accountShares(event))
+      rows.put(accountTransactionKey(share.accountId, share.requestedAt, share.txId), share);
   },
 });

@@ -5,6 +5,7 @@ import type { AccountEvent } from '../../../schemas/app/billing/account-event.ts
 import {
   balanceEntrySerde,
   balanceSerde,
+  dailyPartKey,
   dailyTotalSerde,
   entryKey,
   type Balance,
@@ -25,7 +26,10 @@ export const balanceHistory = defineStore('balance-history', { key: stringSerde,
 /** The same by business date: `entryKey` with that instead of the time of record. */
 export const effectiveHistory = defineStore('effective-history', { key: stringSerde, value: balanceEntrySerde });
 
-/** By `dailyKey`. */
+/** What each partition of transactions adds to a day, by `dailyPartKey`: they are added up when somebody asks. */
+export const dailyParts = defineStore('daily-parts', { key: stringSerde, value: dailyTotalSerde, cache });
+
+/** Of `billing.daily-totals`, by `dailyKey`. */
 export const dailyTotals = defineStore('daily-totals', { key: stringSerde, value: dailyTotalSerde, cache });
 
 /** The balance after an event: every event says it. */
@@ -72,12 +76,17 @@ export const balanceStep = defineProcessor({
   },
 });
 
-/** What a transaction adds to its day: what completed and moved money, by the time it was completed. */
+/** What a transaction adds to its day: what completed and moved money, by when it was completed; elsewhere, if it is taken over from there. */
 export function dailyShare(event: TransactionEvent | null): readonly DailyShare[] {
   const type = event === null ? undefined : /^(.*)Completed$/.exec(event.type)?.[1];
   if (event?.amount === undefined || event.currency === undefined || type === undefined) return [];
-  const { amount, currency, at } = event;
+  const { amount, currency } = event;
+  const at = event.type === 'ImportCompleted' ? event.effectiveAt : event.at;
   return [{ day: isoFromMicros(at).slice(0, 'YYYY-MM-DD'.length), currency, type: type.toUpperCase(), amount }];
+}
+
+function withShare(before: DailyTotal | undefined, share: DailyShare): DailyTotal {
+  return { ...share, amount: share.amount + (before?.amount ?? 0n), count: 1 + (before?.count ?? 0) };
 }
 
 const dailyStores = { dailyTotals };
@@ -90,9 +99,25 @@ export const dailyStep = defineProcessor({
     { key, value: share, timestampMs }: StreamRecord<string, DailyShare>,
     { stores, forward }: ProcessorContext<string, DailyTotal, typeof dailyStores>,
   ) {
-    const before = stores.dailyTotals.get(key);
-    const total = { ...share, amount: share.amount + (before?.amount ?? 0n), count: 1 + (before?.count ?? 0) };
+    const total = withShare(stores.dailyTotals.get(key), share);
     stores.dailyTotals.put(key, total);
     forward({ key, value: total, timestampMs });
+  },
+});
+
+const dailyPartStores = { dailyParts };
+
+/** Keeps what this partition adds to each day. */
+export const dailyPartStep = defineProcessor({
+  name: 'daily-parts',
+  stores: dailyPartStores,
+  process(
+    { value: event }: StreamRecord<string | null, TransactionEvent | null>,
+    { stores, metadata }: ProcessorContext<string, DailyTotal, typeof dailyPartStores>,
+  ) {
+    for (const share of dailyShare(event)) {
+      const key = dailyPartKey(share, metadata?.partition ?? 0);
+      stores.dailyParts.put(key, withShare(stores.dailyParts.get(key), share));
+    }
   },
 });

@@ -139,6 +139,11 @@ export function dailyKey({ day, currency, type }: DailyShare): string {
   return `${day}|${currency}|${type}`;
 }
 
+/** Key of what one partition of transactions adds to a day's total. */
+export function dailyPartKey(share: DailyShare, partition: number): string {
+  return `${dailyKey(share)}|${partition}`;
+}
+
 const microsDigits = 16;
 const versionDigits = 10;
 

@@ -8,6 +8,7 @@ import { jsonFormat, type RecordFormat } from '../../../schemas/app/record-forma
 import { billingBalances } from '../../../topology/app/billing-balances.ts';
 import { billingLedger } from '../../../topology/app/billing-ledger.ts';
 import { billingProjections } from '../../../topology/app/billing-projections.ts';
+import { billingTransactions } from '../../../topology/app/billing-transactions.ts';
 import { billingSaga } from '../../../topology/app/billing-saga.ts';
 import { TestDriver } from '../../../topology/runtime/driver.ts';
 import { Auditor } from './auditor.ts';
@@ -29,6 +30,7 @@ export class BillingBench {
   readonly ledger: TestDriver;
   readonly balances: TestDriver;
   readonly projections: TestDriver;
+  readonly transactions: TestDriver;
   readonly auditor = new Auditor();
   readonly accountEvents: AccountEvent[] = [];
   readonly events: TransactionEvent[] = [];
@@ -44,6 +46,7 @@ export class BillingBench {
     this.ledger = new TestDriver(billingLedger('', format), options);
     this.projections = new TestDriver(billingProjections('', format), options);
     this.balances = new TestDriver(billingBalances('', format), options);
+    this.transactions = new TestDriver(billingTransactions('', format), options);
   }
 
   close(): void {
@@ -51,6 +54,7 @@ export class BillingBench {
     this.ledger.close();
     this.balances.close();
     this.projections.close();
+    this.transactions.close();
   }
 
   /** As if it had been written at `timestampMs`; now if that is absent. */
@@ -89,7 +93,8 @@ export class BillingBench {
 
   /** Lets time pass for whoever reads the clock. */
   pass(ms: number): void {
-    for (const driver of [this.saga, this.ledger, this.balances, this.projections]) driver.advanceWallClock(ms);
+    for (const driver of [this.saga, this.ledger, this.balances, this.projections, this.transactions])
+      driver.advanceWallClock(ms);
   }
 
   /** Carries everything across until nothing is left, `copies` times each. */
@@ -148,7 +153,8 @@ export class BillingBench {
     }
     for (const { value } of this.saga.read(this.#topics.transactionEvents)) {
       this.events.push(value!);
-      this.projections.pipe(this.#topics.transactionEvents, value!.txId, value);
+      for (const driver of [this.transactions, this.projections])
+        driver.pipe(this.#topics.transactionEvents, value!.txId, value);
     }
     for (const { value } of this.saga.read(this.#topics.sagaEvents)) this.transitions.push(value!);
   }

@@ -23,13 +23,16 @@ export function billingDeployment(kind: string): BillingDeployment {
   const topics = billingTopics(`${applicationId}.`);
   const { requests, commands, results, accountEvents, transactionEvents } = topics;
   const idOf = (name: string): string => `${applicationId}-${name}`;
-  const ofProjections = ['by-day', 'by-account'].map((step) => `${idOf('billing-projections')}-${step}-repartition`);
   const inputs = new Map([
     [idOf('billing-saga'), [requests.name, results.name]],
     [idOf('billing-ledger'), [commands.name]],
-    [idOf('billing-projections'), [accountEvents.name, transactionEvents.name, ...ofProjections]],
+    [
+      idOf('billing-projections'),
+      [accountEvents.name, transactionEvents.name, `${idOf('billing-projections')}-by-day-repartition`],
+    ],
     // The first generation.
     [idOf('billing-balances-g1'), [accountEvents.name]],
+    [idOf('billing-transactions-g1'), [transactionEvents.name]],
   ]);
   const outputs = [topics.balances, topics.dailyTotals, topics.sagaEvents].map(({ name }) => name);
   return {
@@ -40,7 +43,7 @@ export function billingDeployment(kind: string): BillingDeployment {
     environment: {
       TOPIC_PREFIX: `${applicationId}.`,
       APPLICATION_ID: applicationId,
-      TOPOLOGIES: 'billing-saga,billing-ledger,billing-projections,billing-balances',
+      TOPOLOGIES: 'billing-saga,billing-ledger,billing-projections,billing-balances,billing-transactions',
       RATE_LIMIT_PER_SECOND: '0',
     },
     isAtRest: async (log) => {

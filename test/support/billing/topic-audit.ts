@@ -213,9 +213,9 @@ function checkDays(published: readonly DailyTotal[], events: readonly Transactio
 
 function totalsOf(events: readonly TransactionEvent[]): ReadonlyMap<string, ShownTotal> {
   const totals = new Map<string, ShownTotal>();
-  for (const { type, amount, currency = '', at } of events) {
+  for (const { type, amount, currency = '', at, effectiveAt } of events) {
     if (amount === undefined || !type.endsWith('Completed')) continue;
-    const day = new Date(at / 1_000).toISOString().slice(0, 10);
+    const day = new Date((type === 'ImportCompleted' ? effectiveAt : at) / 1_000).toISOString().slice(0, 10);
     const key = `${day}|${currency}|${type.slice(0, -'Completed'.length).toUpperCase()}`;
     const before = totals.get(key) ?? { amount: 0n, count: 0 };
     totals.set(key, { amount: before.amount + amount, count: before.count + 1 });

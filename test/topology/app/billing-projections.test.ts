@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import {
   accountBalances,
   balanceHistory,
+  dailyParts,
   dailyTotals,
   effectiveHistory,
 } from '../../../processors/app/billing/projections.ts';
@@ -78,6 +79,13 @@ describe('projections of billing', () => {
         }
         const rows = await bench.projections.rows(dailyTotals);
         expect(new Map(rows.map(({ key, value }) => [key, [value.amount, value.count]]))).toEqual(expected);
+        const added = new Map<string, [bigint, number]>();
+        for (const { value } of await bench.transactions.rows(dailyParts)) {
+          const key = `${value.day}|${value.currency}|${value.type}`;
+          const [sum, count] = added.get(key) ?? [0n, 0];
+          added.set(key, [sum + value.amount, count + value.count]);
+        }
+        expect(added).toEqual(expected);
       }),
       { numRuns: 10 },
     );

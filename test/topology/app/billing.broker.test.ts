@@ -81,6 +81,7 @@ describeKafka('billing on Kafka', (brokers) => {
     expect(report.failed).toBeGreaterThan(0);
     await balancesAreShown(client, log);
     await madeAnewTwice(client);
+    await transactionsMadeAnew(client);
   }, 480_000);
 });
 
@@ -89,6 +90,26 @@ async function balancesAreShown(client: BillingClient, log: Log): Promise<void> 
     expect(await client.balanceAfter(accountId ?? '', balance?.version ?? 0)).toMatchObject({
       balance: formatAmount(balance?.balance ?? 0n),
     });
+}
+
+async function transactionsMadeAnew(client: BillingClient): Promise<void> {
+  const printed: string[] = [];
+  const print = (line: string): unknown => printed.push(line);
+  const ask = { print, clock: systemClock, request: requestTo(client.urls[0] ?? '', {}) };
+  expect([await projectionCommand(['rebuild', 'daily-totals'], ask), printed]).toEqual([0, expect.anything()]);
+  for (const [name, least] of [
+    ['account-transactions', commandCount],
+    ['daily-totals', 1],
+  ] as const) {
+    await until(
+      `${name} is what the events say`,
+      async () => (await projectionCommand(['verify', name], ask)) === 0,
+      patienceMs,
+    );
+    const { partitions, entries } = JSON.parse(printed.at(-1) ?? '') as Record<string, number>;
+    expect(partitions).toBe(10);
+    expect(entries).toBeGreaterThanOrEqual(least);
+  }
 }
 
 async function madeAnewTwice(client: BillingClient): Promise<void> {
