@@ -26,6 +26,11 @@ declare module 'fastify' {
     access?: Access;
     description?: RouteDescription;
   }
+
+  interface FastifyRequest {
+    /** Of a request that may have a body: aborts once its client is gone or answered. `signal` does so when the body has been read. */
+    answered: AbortSignal | undefined;
+  }
 }
 
 export interface RouteScope {
@@ -74,7 +79,7 @@ export function contextOf(
   const minPosition = headerOf(request, 'x-min-position');
   return {
     correlationId: request.id,
-    signal: request.signal,
+    signal: request.answered ?? request.signal,
     isForwarded: headerOf(request, 'x-iq-forwarded') !== undefined,
     minPosition: minPosition === undefined ? undefined : parsePosition(minPosition),
     waitMs: boundedInteger('wait', request.query.wait, {

@@ -66,6 +66,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
     access: createAccessControl({ apiToken, adminToken, signature }),
     rates: createRateLimiter({ perSecond: options.rateLimitPerSecond ?? 500, clientsMax: limits.rateClients, clock }),
   });
+  watchClients(app);
   observe(app, metrics, logger);
 
   const described = collectRoutes(app);
@@ -100,6 +101,16 @@ function guard(app: FastifyInstance, { clock, access, rates }: Guards): void {
     if (waitSeconds > 0)
       throw new Problem(429, 'rate_limited', 'too many requests', { 'retry-after': String(waitSeconds) });
     access.check(role, request.routeOptions.config.access ?? 'reader');
+  });
+}
+
+function watchClients(app: FastifyInstance): void {
+  app.decorateRequest('answered', undefined);
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.method === 'GET' || request.method === 'HEAD') return;
+    const answered = new AbortController();
+    reply.raw.once('close', () => answered.abort());
+    request.answered = answered.signal;
   });
 }
 

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { customerRoutes } from '../../api/app/customer-routes.ts';
 import { stewardRoutes } from '../../api/app/steward-routes.ts';
+import type { Clock } from '../../clock.ts';
 import { customerStates } from '../../processors/app/customer/processors.ts';
 import type { CustomerMerged } from '../../schemas/app/customer/merged.ts';
 import type { StewardOverride } from '../../schemas/app/customer/override.ts';
@@ -8,6 +9,7 @@ import { defaultPolicy } from '../../schemas/app/customer/policy.ts';
 import { customerTopics } from '../../schemas/app/customer/topics.ts';
 import { customerMerge } from '../../topology/app/customer-merge.ts';
 import { TestDriver } from '../../topology/runtime/driver.ts';
+import { until } from '../support/cluster.ts';
 import { FakeCluster, FakeInstance, apiOf, hurriedClock, type Api } from './fake-instance.ts';
 
 const topics = customerTopics();
@@ -20,6 +22,8 @@ let cluster: FakeCluster;
 let api: Api;
 let heldBack: (() => Promise<void>)[] | undefined;
 let nowMs = startMs;
+/** Between two looks of whoever waits. */
+let pauses = 0;
 
 async function show(): Promise<void> {
   for (const { key, value } of await driver.rows(customerStates)) cluster.put('customers', key, value);
@@ -46,7 +50,12 @@ beforeEach(async () => {
   change('system_b', { uuid: 'u1', address: '2 Low Rd', phone: '1', lastUpdated: startMs + 1_000 });
   await show();
   const about = { states: customerStates, policy: defaultPolicy };
-  const clock = { ...hurriedClock, nowMs: () => nowMs };
+  pauses = 0;
+  const sleep: Clock['sleep'] = (ms, signal) => {
+    pauses += 1;
+    return hurriedClock.sleep(ms, signal);
+  };
+  const clock = { ...hurriedClock, sleep, nowMs: () => nowMs };
   let offset = 0;
   const stewards = stewardRoutes({
     ...about,
@@ -153,12 +162,25 @@ describe('settling a conflict', () => {
     await ask('POST', onAddress, { choose: 'system_a' }, '"2"');
     const [first] = heldBack;
     const late = ask('POST', `${onAddress}?wait=10000`, { choose: 'system_b' }, '"2"');
-    const deadline = Date.now() + 60_000;
-    while (heldBack.length < 2 && Date.now() < deadline) await new Promise((resolve) => setImmediate(resolve));
+    await until('it is written down', () => heldBack?.length === 2, 60_000);
     await first?.();
     await heldBack[1]?.();
     const { status, body } = await late;
     expect([status, body['code']]).toEqual([412, 'version_conflict']);
+  });
+
+  test('whoever waits over a real connection waits, though the body of the request was read long ago', async () => {
+    heldBack = [];
+    const url = await api.listen({ host: '127.0.0.1', port: 0 });
+    const asked = fetch(`${url}${onAddress}?wait=10000`, {
+      method: 'POST',
+      headers: { 'if-match': '"2"', 'content-type': 'application/json' },
+      body: JSON.stringify({ ...by, choose: 'system_a' }),
+    });
+    await until('it is written down', () => heldBack?.length === 1, 60_000);
+    await until('it looks again', () => pauses > 2, 60_000);
+    await heldBack[0]?.();
+    expect((await asked).status).toBe(200);
   });
 
   test.each([
