@@ -21,6 +21,7 @@ import { requestTo } from './commands/api-client.ts';
 import { historyCommand } from './commands/history.ts';
 import { projectionCommand, type ProjectionConsole } from './commands/projection.ts';
 import { topicsCommand, type OpenedTopics } from './commands/topics.ts';
+import { rolloutReportCommand } from './commands/rollout-report.ts';
 import { StreamError } from './errors.ts';
 import { askerOf, createLogger, describeLog, printExamples, showFindings, version } from './program/guide.ts';
 import { instanceMaker, pausable } from './program/instance-maker.ts';
@@ -333,6 +334,8 @@ const commands: Readonly<Record<string, (args: readonly string[]) => Promise<num
   dlq,
   history,
   projection,
+  'rollout-report': (args) =>
+    rolloutReportCommand(args, askedAt(settingsOrExit(createTerminal(process.stdout, clock)))),
   topics,
 };
 

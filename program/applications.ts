@@ -3,6 +3,7 @@ import { newTopics, type Application } from '../api/app/application.ts';
 import { billingApplications } from '../api/app/billing-application.ts';
 import { customerRoutes } from '../api/app/customer-routes.ts';
 import { findCustomer } from '../api/app/find-customer.ts';
+import { shadowApplication } from '../api/app/shadow-application.ts';
 import { sourceRoutes } from '../api/app/source-routes.ts';
 import { stewardRoutes } from '../api/app/steward-routes.ts';
 import { systemClock } from '../clock.ts';
@@ -44,6 +45,7 @@ export const applications: readonly Application[] = [
   },
   ...billingApplications(systemClock),
   legacySyncOfProgram,
+  shadowApplication(systemClock),
 ];
 
 /** What an application is called towards the log. */

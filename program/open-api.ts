@@ -61,7 +61,7 @@ export function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
   const { host, advertisedUrl, peerHosts, allowInsecure, rateLimitPerSecond, topicPrefix } = settings;
   const write = (record: OutgoingRecord): Promise<WrittenRecord> => writer.write(record);
   const { format } = schemas;
-  const ports = { write, topicPrefix, format, sources, view };
+  const ports = { write, topicPrefix, format, sources, log, view };
   const projections = chosen.flatMap(({ name, projections: declared }) =>
     (declared?.(ports) ?? []).map((one) => ({ ...one, rebuilding: generations?.get(name) })),
   );

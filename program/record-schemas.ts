@@ -8,6 +8,7 @@ import { openEmbeddedRegistry } from '../connectors/registry/embedded-registry.t
 import { StreamError } from '../errors.ts';
 import { billingTopics } from '../schemas/app/billing/topics.ts';
 import { customerTopics } from '../schemas/app/customer/topics.ts';
+import { shadowTopics } from '../schemas/app/shadow.ts';
 import { avroFormat, jsonFormat, type RecordFormat } from '../schemas/app/record-format.ts';
 import { createAvroSerdes } from '../schemas/avro/avro-serde.ts';
 import type { SchemaRegistry } from '../schemas/schema-registry.ts';
@@ -59,6 +60,7 @@ async function registeredFormat(
   const format = avroFormat(serdes);
   customerTopics(topicPrefix, format);
   billingTopics(topicPrefix, format);
+  shadowTopics(topicPrefix, format);
   while (!signal.aborted) {
     try {
       await serdes.register();

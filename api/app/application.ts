@@ -1,5 +1,5 @@
 /** An application as a process runs it: a topology, and what belongs to it. */
-import type { NewTopic, OutgoingRecord, Sql, Topic, Topology, WrittenRecord } from '../../index.ts';
+import type { Log, NewTopic, OutgoingRecord, Sql, Topic, Topology, WrittenRecord } from '../../index.ts';
 import type { RecordFormat } from '../../schemas/app/record-format.ts';
 import type { Routes } from '../routes.ts';
 import type { Projection } from './projection.ts';
@@ -17,6 +17,8 @@ export interface RoutePorts extends TopicScope {
   readonly write: (record: OutgoingRecord) => Promise<WrittenRecord>;
   /** Of the systems that customers come from. */
   readonly sources: SourceWatch;
+  /** For what is found in topics rather than in stores. */
+  readonly log?: Log | undefined;
   /** The database with the tables, if there is one. */
   readonly view?: Sql | undefined;
 }

@@ -4,6 +4,7 @@ import { afterAll, describe, expect, test } from '@jest/globals';
 import { fixedRollout } from '../../api/app/rollout-port.ts';
 import { rolloutRoutes } from '../../api/app/rollout-routes.ts';
 import { rebuildRoutes } from '../../api/app/rebuild-routes.ts';
+import { shadowRoutes } from '../../api/app/shadow-routes.ts';
 import { sourceRoutes } from '../../api/app/source-routes.ts';
 import { billingApplications } from '../../api/app/billing-application.ts';
 import { syncRoutes } from '../../api/app/sync-routes.ts';
@@ -13,6 +14,7 @@ import { systemClock } from '../../clock.ts';
 import { customerStates } from '../../processors/app/customer/processors.ts';
 import { defaultPolicy } from '../../schemas/app/customer/policy.ts';
 import { customerTopics } from '../../schemas/app/customer/topics.ts';
+import { shadowTopics } from '../../schemas/app/shadow.ts';
 import { jsonFormat } from '../../schemas/app/record-format.ts';
 import { apiOf } from './fake-instance.ts';
 
@@ -36,6 +38,7 @@ const api = apiOf([], {
     customerRoutes(about),
     stewardRoutes({ ...about, decisions: customerTopics().decisions, write, clock: systemClock }),
     sourceRoutes(sources),
+    shadowRoutes({ topics: shadowTopics(), write, clock: systemClock, log: undefined, deadLetterTopics: [] }),
     rolloutRoutes({ rollout: fixedRollout, clock: systemClock, topologies: [], instancesOf: () => [] }),
     syncRoutes,
     rebuildRoutes({ projections: [], log: undefined, instances: [] }),
