@@ -10,6 +10,7 @@ import { billingTopics } from '../schemas/app/billing/topics.ts';
 import { customerTopics } from '../schemas/app/customer/topics.ts';
 import { shadowTopics } from '../schemas/app/shadow.ts';
 import { avroFormat, jsonFormat, type RecordFormat } from '../schemas/app/record-format.ts';
+import { syncTopics } from '../schemas/app/sync/topics.ts';
 import { createAvroSerdes } from '../schemas/avro/avro-serde.ts';
 import type { SchemaRegistry } from '../schemas/schema-registry.ts';
 import type { Settings } from './settings.ts';
@@ -61,6 +62,7 @@ async function registeredFormat(
   customerTopics(topicPrefix, format);
   billingTopics(topicPrefix, format);
   shadowTopics(topicPrefix, format);
+  syncTopics(topicPrefix, format);
   while (!signal.aborted) {
     try {
       await serdes.register();

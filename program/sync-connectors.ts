@@ -91,8 +91,9 @@ function sideConnector(
     deadLetters: { topic: topics.dlq.name, write: ports.write },
     sessionTimeoutMs: settings.sessionTimeoutMs,
     open: async () => {
-      const applied = await migrate(database, syncMigrations(side));
-      if (applied.length > 0) logger.info('tables were migrated', { side, applied });
+      for (const migration of syncMigrations(side))
+        for (const applied of await migrate(database, [migration]))
+          logger.info('tables were migrated', { side, applied });
       await database.run(forgetEvents);
       for (const capture of captures) capture.start();
     },

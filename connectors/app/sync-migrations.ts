@@ -17,6 +17,7 @@ const ownColumns = [
 /** Publication of a side's tables: of all their rows, since the flag in a row says who wrote it last, not who wrote this change. */
 export const publicationOf = (side: Side): string => `${side}_sync_publication`;
 
+/** To be applied one by one: whoever holds two of the tables at once may meet an application that holds them in the other order. */
 export function syncMigrations(side: Side): readonly Migration[] {
   const tables = Object.values(entities).map((entity) => entity.tables[side]);
   return [
@@ -40,7 +41,15 @@ export function syncMigrations(side: Side): readonly Migration[] {
           sql_state text,
           processed_at timestamptz NOT NULL DEFAULT now()
         )`,
-        ...tables.map((table) => `ALTER TABLE ${table} ${ownColumns.join(', ')}`),
+      ],
+    },
+    ...tables.map((table) => ({
+      name: `legacy-sync-002-${table}`,
+      statements: [`ALTER TABLE ${table} ${ownColumns.join(', ')}`],
+    })),
+    {
+      name: 'legacy-sync-003',
+      statements: [
         `CREATE PUBLICATION ${publicationOf(side)} FOR TABLE ${tables.join(', ')} WITH (publish = 'insert, update, delete')`,
       ],
     },

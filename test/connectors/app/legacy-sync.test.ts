@@ -1,9 +1,16 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { silentLogger, systemClock, systemRandom } from '../../../clock.ts';
 import { memoryLog, type EmbeddedLog } from '../../../connectors/embedded/embedded-log.ts';
+import { sides } from '../../../schemas/app/sync/entities.ts';
 import { syncTopics } from '../../../schemas/app/sync/topics.ts';
+import { startApplication } from '../../support/application.ts';
 import { readAll, until } from '../../support/cluster.ts';
 import { startPostgres, type RunningPostgres } from '../../support/postgres.ts';
+import { untilQuiet } from '../../support/sync/quiet.ts';
+import { createUsers, mappingFaults } from '../../support/sync/users.ts';
 import {
   content,
   createSynced,
@@ -13,10 +20,10 @@ import {
 } from '../../support/sync/two-databases.ts';
 
 // Longer than any wait within: what is waited for in vain is named.
-jest.setTimeout(240_000);
+jest.setTimeout(600_000);
 
 const topics = syncTopics();
-const waitMs = 60_000;
+const waitMs = 120_000;
 let postgres: RunningPostgres;
 let databases: SyncedDatabases;
 let log: EmbeddedLog;
@@ -98,4 +105,103 @@ describe('two databases in sync', () => {
     await become('an author goes with the post', ['post second: post by ann', 'user ann <ann@x.test>']);
     expect(await readAll(log, topics.dlq)).toEqual([]);
   });
+
+  test.each([
+    ['keep our flag', false],
+    ['reset our flag', true],
+  ])(
+    'with applications that %s, changes on both sides at once and processes killed in between: both are equal, and no change leads to another one',
+    async (_, resetsFlag) => {
+      const users = createUsers(databases, { seed: 7, resetsFlag });
+      running = await startSync(log, databases, name);
+      for (let round = 0; round < 3; round += 1) {
+        await users.act(60);
+        await running.kill();
+        await users.act(30);
+        running = await startSync(log, databases, name);
+      }
+      await users.act(60);
+      await untilQuiet(log, databases, name);
+      await areEqual();
+      const before = await writeCounts();
+      expect(before.legacy + before.revamp).toBeLessThanOrEqual(2 * users.changeCount);
+
+      // Every row is told of once more, and nothing in it has changed.
+      for (const side of sides) await users.touchAll(side);
+      await untilQuiet(log, databases, name);
+      expect(await writeCounts()).toEqual(before);
+
+      // All rows were written by the other side at some time: their changes travel nevertheless.
+      await legacy(`UPDATE legacy_users SET email = 'last@x.test'${resetsFlag ? ', source = DEFAULT' : ''}`);
+      await untilQuiet(log, databases, name);
+      await areEqual();
+      const emails = await revamp('SELECT DISTINCT email_address FROM revamp_users');
+      expect(emails).toEqual([{ email_address: 'last@x.test' }]);
+      expect(await readAll(log, topics.dlq)).toEqual([]);
+    },
+  );
+
+  test('whose process is killed with signal 9 at any time, started as anybody starts it', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'rivulet-sync-'));
+    const env = {
+      DATA_DIR: directory,
+      TOPOLOGIES: 'legacy-sync',
+      LEGACY_DATABASE_URL: databases.urls.legacy,
+      REVAMP_DATABASE_URL: databases.urls.revamp,
+    };
+    const users = createUsers(databases, { seed: 11, resetsFlag: false });
+    let application = startApplication(env);
+    try {
+      await users.act(40);
+      await until('something was written', async () => (await written()) > 5, waitMs);
+      for (let round = 0; round < 2; round += 1) {
+        const killing = users.act(40);
+        application.signal('SIGKILL');
+        await Promise.all([application.ended, killing]);
+        application = startApplication(env);
+        const before = await written();
+        await until('it goes on', async () => (await written()) > before, waitMs);
+      }
+      const isAlike = async (): Promise<boolean> =>
+        JSON.stringify(await content(databases.clients.legacy, 'legacy')) ===
+        JSON.stringify(await content(databases.clients.revamp, 'revamp'));
+      await until('both are equal', isAlike, waitMs);
+      const base = await application.url;
+      const answered = async (path: string): Promise<string> => (await fetch(`${base}${path}`)).text();
+      await until(
+        'nothing waits',
+        async () => (await answered('/sync/status')) === '{"waiting":[],"next":null}',
+        waitMs,
+      );
+      await until('both are equal', isAlike, waitMs);
+      await areEqual();
+      expect(JSON.parse(await answered('/sync/pairs/user:legacy:1'))).toMatchObject({ legacy: { id: '1' } });
+      expect(await answered('/metrics')).toMatch(/^sync_writes_total{side="revamp",operation="insert"} [1-9]/m);
+    } finally {
+      application.signal('SIGKILL');
+      await application.ended;
+      await rm(directory, { recursive: true, force: true });
+    }
+  });
+
+  /** Rows written to either side; none as long as the tables for it are not there. */
+  async function written(): Promise<number> {
+    const { legacy: left, revamp: right } = await writeCounts().catch(() => ({ legacy: 0, revamp: 0 }));
+    return left + right;
+  }
+
+  async function areEqual(): Promise<void> {
+    const [left, right] = [
+      await content(databases.clients.legacy, 'legacy'),
+      await content(databases.clients.revamp, 'revamp'),
+    ];
+    expect(right).toEqual(left);
+    expect(left.length).toBeGreaterThan(10);
+    expect(await mappingFaults(databases.clients)).toEqual([]);
+  }
+
+  async function writeCounts(): Promise<Readonly<Record<'legacy' | 'revamp', number>>> {
+    const text = `SELECT count(*) AS count FROM processed_events WHERE outcome = 'written'`;
+    return { legacy: Number((await legacy(text))[0]?.['count']), revamp: Number((await revamp(text))[0]?.['count']) };
+  }
 });
