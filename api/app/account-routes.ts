@@ -7,24 +7,28 @@ import { isoFromMicros } from '../../schemas/app/customer/instant.ts';
 import { compact } from '../../schemas/app/reader.ts';
 import { contextOf, queryString, sendJson, writeProvenance, type Routes, type RouteScope } from '../routes.ts';
 import type { TypedStore } from '../store-queries.ts';
-import { idParams, instantOf, pagingParameters, queryProblems, rowsWanted, type Paging } from './billing-queries.ts';
+import {
+  idParams,
+  pagingParameters,
+  periodOf,
+  periodParameters,
+  queryProblems,
+  rowsWanted,
+  type Paging,
+  type Period,
+} from './billing-queries.ts';
 
 type TransactionsRequest = FastifyRequest<{
   Params: { readonly id: string };
-  Querystring: Paging & {
-    readonly from?: string;
-    readonly to?: string;
-    readonly status?: string;
-    readonly type?: string;
-  };
+  Querystring: Paging &
+    Period & {
+      readonly status?: string;
+      readonly type?: string;
+    };
 }>;
 type HoldsRequest = FastifyRequest<{ Params: { readonly id: string }; Querystring: Paging }>;
 
-/** Later than anything that is written down. */
-const endOfTime = Number.MAX_SAFE_INTEGER - 1;
-
 const pagingOfRows = pagingParameters('rows to look at');
-const instant = { type: 'string', maxLength: 40 };
 
 export function transactionsOfAccountRoutes(store: TypedStore<string, AccountTransaction>): Routes {
   return ({ app, queries }: RouteScope) => {
@@ -33,8 +37,7 @@ export function transactionsOfAccountRoutes(store: TypedStore<string, AccountTra
         params: idParams,
         querystring: queryString({
           ...pagingOfRows,
-          from: { ...instant, description: 'asked for at this instant or later, ISO 8601' },
-          to: { ...instant, description: 'asked for before this instant' },
+          ...periodParameters('asked for'),
           status: { type: 'string', enum: ['processing', 'completed', 'failed'], description: 'only these' },
           type: { type: 'string', maxLength: 40, description: 'only these: `TRANSFER`, …' },
         }),
@@ -48,10 +51,10 @@ export function transactionsOfAccountRoutes(store: TypedStore<string, AccountTra
         },
       },
       handler: async (request: TransactionsRequest, reply) => {
-        const { limit, cursor, from, to, status, type } = request.query;
-        const [first, last] = [microsOf(from) ?? 0, microsOf(to) ?? endOfTime];
+        const { limit, cursor, status, type } = request.query;
+        const { from, to } = periodOf(request.query);
         const keyAt = (at: number): Uint8Array => store.key.serialize(accountTransactionKey(request.params.id, at, ''));
-        const range = { from: keyAt(first), to: keyAt(last), reverse: true };
+        const range = { from: keyAt(from), to: keyAt(to), reverse: true };
         const page = await queries.page(store, { ...range, limit: rowsWanted(limit), cursor }, contextOf(request));
         writeProvenance(reply, page);
         const items = page.rows
@@ -102,8 +105,4 @@ function shownTransaction({ txId, amount, requestedAt, effectiveAt, endedAt, ...
     effectiveAt: isoFromMicros(effectiveAt),
     endedAt: endedAt === undefined ? undefined : isoFromMicros(endedAt),
   });
-}
-
-function microsOf(text: string | undefined): number | undefined {
-  return text === undefined ? undefined : instantOf(text, 'from and to must be instants');
 }

@@ -1,8 +1,9 @@
 /** Takes requests of billing in: each is written down once, under its idempotency key, and can be followed. */
 import { hash } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Clock, Topic, WrittenRecord } from '../../index.ts';
+import type { Clock, Header, Topic, WrittenRecord } from '../../index.ts';
 import { moneyJson } from '../../schemas/app/billing/money.ts';
+import { envelopeHeaders, type Envelope } from '../../schemas/app/billing/envelope.ts';
 import { uuid5 } from '../../schemas/app/billing/names.ts';
 import type { SagaRequest, TransactionRequest } from '../../schemas/app/billing/request.ts';
 import type { Transaction } from '../../schemas/app/billing/transaction.ts';
@@ -66,10 +67,20 @@ export async function accept(
   const timestampMs = clock.nowMs();
   const about = { txId, idempotencyKey, fingerprint, actorId: actorScope, correlationId };
   const value: TransactionRequest = { ...about, requestedAt: timestampMs * 1_000, ...subject };
-  const headers = [{ key: 'correlationId', value: Buffer.from(correlationId) }];
+  const headers = requestHeaders({ correlationId, eventType: subject.type, eventId: txId });
   const record = { topic: requests.name, key: requests.key.serialize(txId), headers, timestampMs };
   const written = await write({ ...record, value: requests.value.serialize(value) });
   return { txId, fingerprint, correlationId, isReplayed: false, written };
+}
+
+/** Of a record that a client causes: what follows from it passes on who asked, and under which correlation. */
+export function requestHeaders({
+  correlationId,
+  ...request
+}: Omit<Envelope, 'causationId'> & { readonly correlationId: string }): readonly Header[] {
+  const asked = Object.entries({ correlationId, actorId: actorScope });
+  const inherited = asked.map(([key, value]) => ({ key, value: Buffer.from(value) }));
+  return envelopeHeaders(inherited, { ...request, causationId: correlationId });
 }
 
 /** Two that come at the same moment are both written down: the saga takes the first, and whoever waits learns of it here. */

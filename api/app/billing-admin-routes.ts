@@ -1,6 +1,7 @@
 /** For those who look after billing: which sagas wait, and a push for one that waits too long. */
 import type { FastifyRequest } from 'fastify';
 import type { Topic } from '../../index.ts';
+import { uuid5 } from '../../schemas/app/billing/names.ts';
 import type { SagaRequest } from '../../schemas/app/billing/request.ts';
 import type { SagaTimer, Transaction } from '../../schemas/app/billing/transaction.ts';
 import { isoFromMicros } from '../../schemas/app/customer/instant.ts';
@@ -16,7 +17,7 @@ import {
   type RouteScope,
 } from '../routes.ts';
 import type { TypedStore } from '../store-queries.ts';
-import type { AcceptPorts } from './billing-accept.ts';
+import { requestHeaders, type AcceptPorts } from './billing-accept.ts';
 
 export interface BillingAdminOptions extends Pick<AcceptPorts, 'write' | 'clock'> {
   /** Keys begin with the time they are due, in ms. */
@@ -103,12 +104,17 @@ function redriveRoute({ app, queries }: RouteScope, options: BillingAdminOptions
     },
     handler: async (request: RedriveRequest, reply) => {
       const { txId } = request.params;
-      const { value: known } = await queries.get(transactions, txId, contextOf(request));
+      const context = contextOf(request);
+      const { value: known } = await queries.get(transactions, txId, context);
       if (known === undefined) throw new Problem(404, 'transaction_not_found', 'there is no transaction of this id');
       const record = {
         topic: requests.name,
         key: requests.key.serialize(txId),
-        headers: [],
+        headers: requestHeaders({
+          correlationId: context.correlationId,
+          eventType: 'REDRIVE',
+          eventId: uuid5(txId, context.correlationId),
+        }),
         timestampMs: clock.nowMs(),
       };
       await write({ ...record, value: requests.value.serialize({ type: 'REDRIVE', txId }) });

@@ -17,8 +17,19 @@ import {
   type Routes,
   type RouteScope,
 } from '../routes.ts';
-import type { Provenance, StoreQueries, TypedAnswer, TypedRange, TypedStore } from '../store-queries.ts';
-import { idParams, instantOf, pagingParameters, queryProblems, rowsWanted, type Paging } from './billing-queries.ts';
+import type { StoreQueries, TypedAnswer, TypedRange, TypedStore } from '../store-queries.ts';
+import {
+  endOfTime,
+  idParams,
+  instantOf,
+  pagingParameters,
+  periodOf,
+  periodParameters,
+  queryProblems,
+  rowsWanted,
+  type Paging,
+  type Period,
+} from './billing-queries.ts';
 
 export interface BillingProjectionOptions {
   readonly balances: TypedStore<string, Balance>;
@@ -36,7 +47,10 @@ type BalanceRequest = FastifyRequest<{
     readonly after?: string;
   };
 }>;
-type HistoryRequest = FastifyRequest<{ Params: { readonly id: string }; Querystring: Paging }>;
+type HistoryRequest = FastifyRequest<{
+  Params: { readonly id: string };
+  Querystring: Paging & Period;
+}>;
 
 /** Of entries after an instant, to add them up. */
 const laterPagesMax = 10;
@@ -186,7 +200,7 @@ function upTo(store: TypedStore<string, BalanceEntry>, accountId: string, instan
 
 function historyRoute({ app, queries }: RouteScope, { history }: BillingProjectionOptions): void {
   app.get('/accounts/:id/history', {
-    schema: { params: idParams, querystring: queryString(pagingOfEntries) },
+    schema: { params: idParams, querystring: queryString({ ...pagingOfEntries, ...periodParameters('recorded') }) },
     config: {
       description: {
         summary: 'Every balance an account ever had, the latest first',
@@ -196,28 +210,17 @@ function historyRoute({ app, queries }: RouteScope, { history }: BillingProjecti
       },
     },
     handler: async (request: HistoryRequest, reply) => {
-      const prefix = history.key.serialize(`${request.params.id}|`);
-      const page = await pageOf({ queries, context: contextOf(request) }, history, { prefix, ...request.query });
-      if (page.items.length === 0 && request.query.cursor === undefined) accountNotFound();
-      writeProvenance(reply, page.provenance);
-      return sendJson(reply, JSON.stringify({ items: page.items.map(shownEntry), next: page.next }));
+      const { cursor, limit } = request.query;
+      const { from, to } = periodOf(request.query);
+      const keyAt = (at: number): Uint8Array => history.key.serialize(entryKey(request.params.id, at, 0));
+      const range = { from: keyAt(from), to: keyAt(to), reverse: true, limit: rowsWanted(limit), cursor };
+      const page = await queries.page(history, range, contextOf(request));
+      if (page.rows.length === 0 && from === 0 && to === endOfTime && cursor === undefined) accountNotFound();
+      writeProvenance(reply, page);
+      const items = page.rows.map(({ value }) => shownEntry(value));
+      return sendJson(reply, JSON.stringify({ items, next: page.cursor ?? null }));
     },
   });
-}
-
-interface PageOf<V> {
-  readonly items: readonly V[];
-  readonly next: string | null;
-  readonly provenance: Provenance;
-}
-
-async function pageOf<V>(
-  { queries, context }: Asking,
-  store: TypedStore<string, V>,
-  { prefix, limit, cursor }: Paging & { readonly prefix: Uint8Array },
-): Promise<PageOf<V>> {
-  const page = await queries.page(store, { prefix, reverse: true, limit: rowsWanted(limit), cursor }, context);
-  return { items: page.rows.map(({ value }) => value), next: page.cursor ?? null, provenance: page };
 }
 
 function shownBalance({ accountId, balance, available, held, currency, version, recordedAt }: Balance): object {

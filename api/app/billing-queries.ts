@@ -40,6 +40,31 @@ export function rowsWanted(limit: string | undefined): number {
   return boundedInteger('limit', limit, rows);
 }
 
+const instant = { type: 'string', maxLength: 40 };
+
+/** `done`: what is done in the period. */
+export const periodParameters = (done: string) => ({
+  from: { ...instant, description: `${done} at this instant or later, ISO 8601` },
+  to: { ...instant, description: `${done} before this instant` },
+});
+
+export interface Period {
+  readonly from?: string;
+  readonly to?: string;
+}
+
+/** Later than anything that is written down. */
+export const endOfTime = Number.MAX_SAFE_INTEGER - 1;
+
+/** In microseconds; all of time where nothing is said. Throws a `Problem` for what is no instant. */
+export function periodOf({ from, to }: Period): { readonly from: number; readonly to: number } {
+  const what = 'from and to must be instants';
+  return {
+    from: from === undefined ? 0 : instantOf(from, what),
+    to: to === undefined ? endOfTime : instantOf(to, what),
+  };
+}
+
 /** Microseconds of an instant in ISO 8601. Throws a `Problem` that begins with `what` for anything else. */
 export function instantOf(text: string, what: string): number {
   const micros = microsFrom(text);

@@ -55,8 +55,15 @@ export function shownTransaction(transaction: Transaction): object {
     state,
     errorCode: phase === 'failed' ? failure : undefined,
     updatedAt: isoFromMicros(updatedAt),
+    steps: stepsOf(transaction),
     accounts: phase === 'completed' ? accountsOf(transaction) : undefined,
   });
+}
+
+/** Those that were answered, in order of their names. */
+function stepsOf({ answers }: Transaction): readonly object[] {
+  const names = Object.keys(answers).sort();
+  return names.map((name) => compact({ step: name, outcome: answers[name]?.outcome, code: answers[name]?.code }));
 }
 
 /** What became of each ordinary account; `token` asks a balance to reflect it. */

@@ -40,11 +40,15 @@ export function openBank(write?: () => Promise<void>): Bank {
   const bench = new BillingBench();
   const written: SagaRequest[] = [];
   let done = 0;
-  const record: RoutePorts['write'] = async ({ topic, key, value }) => {
+  const record: RoutePorts['write'] = async ({ topic, key, value, headers }) => {
     await write?.();
     expect(topic).toBe('billing.requests');
     const request = requests.value.deserialize(value!);
     expect(requests.key.deserialize(key!)).toBe(request.txId);
+    const told = new Map(headers.map((header) => [header.key, Buffer.from(header.value ?? []).toString()]));
+    expect(told.get('eventType')).toBe(request.type);
+    for (const name of ['correlationId', 'causationId', 'eventId', 'eventVersion', 'actorId'])
+      expect(told.get(name)).toMatch(/./);
     written.push(request);
     return { topic, partition: 0, offset: written.length - 1 };
   };

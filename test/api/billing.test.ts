@@ -34,6 +34,8 @@ describe('commands of billing', () => {
     await bank.run();
     const status = await bank.api.inject('/transactions/status/key%201');
     expect(status.json()).toMatchObject({ status: 'completed', type: 'TRANSFER', state: 'COMPLETED' });
+    const steps = ['credit', 'debit', 'hold-credit', 'hold-debit'].map((step) => ({ step, outcome: 'APPLIED' }));
+    expect(status.json()).toMatchObject({ steps });
     const balance = await bank.api.inject('/accounts/ann/balance');
     expect(balance.json()).toMatchObject({ balance: '7.5', available: '7.5', held: '0', currency: 'USD', version: 4 });
     expect(balance.headers['etag']).toBe('"4"');
@@ -166,6 +168,11 @@ describe('balances', () => {
     ]);
     const second = await bank.api.inject(`/accounts/ann/history?limit=2&cursor=${encodeURIComponent(next)}`);
     expect(second.json()).toMatchObject({ items: [{ version: 1, balance: '0', change: '0' }] });
+    const during = async (period: string) =>
+      (await bank.api.inject(`/accounts/ann/history?${period}`)).json<{ items: { version: number }[] }>().items;
+    expect(await during(`from=${after(1)}`)).toMatchObject([{ version: 4 }]);
+    expect(await during(`from=${start}&to=${after(1)}`)).toMatchObject([{ version: 2 }, { version: 1 }]);
+    expect(await during(`to=${start}`)).toEqual([]);
     expect((await bank.api.inject('/accounts/nobody/history')).statusCode).toBe(404);
   });
 

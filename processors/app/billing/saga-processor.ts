@@ -167,12 +167,12 @@ function wake(context: Context, request: SagaWake, uncaused: Uncaused): void {
   advance(context, runningOf(transaction), input, { ...uncaused, id: request.type });
 }
 
-function takeClaim(context: Context, claim: RefundClaim, { timestampMs, headers }: Uncaused): void {
+function takeClaim(context: Context, claim: RefundClaim, uncaused: Uncaused): void {
   const before = context.stores.transactions.get(claim.txId);
   const { original, answer } = answerClaim(before, claim);
   if (original !== undefined && original !== before) context.stores.transactions.put(claim.txId, original);
-  const request = { ...answer };
-  context.forward({ key: answer.txId, value: { kind: 'request', request }, timestampMs, headers });
+  const cause = { ...uncaused, id: claim.commandId };
+  sendOn(context, answer.txId, { kind: 'request', request: answer }, answer.type, cause);
 }
 
 /** A transaction with the stages that it runs through. */
@@ -260,7 +260,7 @@ function timed({ stores }: Context, transaction: Transaction): Transaction {
 
 /** Time only ever writes a record: what it means is decided when the saga reads that, once and in order. */
 function wakeDue(context: Context, nowMs: number): void {
-  const { stores, forward } = context;
+  const { stores } = context;
   for (const [key, { txId }] of stores.sagaTimers.range({ to: timerKey(nowMs, ''), limit: wokenMax })) {
     const transaction = stores.transactions.get(txId);
     stores.sagaTimers.delete(key);
@@ -270,6 +270,7 @@ function wakeDue(context: Context, nowMs: number): void {
     stores.transactions.put(txId, timed(context, { ...transaction, dueMs, timerMs: 0 }));
     if (!isDue) continue;
     const request: SagaRequest = { type: 'TIMED_OUT', txId, seq: transaction.seq };
-    forward({ key: txId, value: { kind: 'request', request }, timestampMs: nowMs });
+    const cause = { timestampMs: nowMs, headers: [], id: `${txId}:${transaction.seq}` };
+    sendOn(context, txId, { kind: 'request', request }, request.type, cause);
   }
 }

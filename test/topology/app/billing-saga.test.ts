@@ -178,17 +178,66 @@ describe('transactions, as saga and ledger run them together', () => {
     expect(bench.balance('ann')).toBe(-money('45'));
   });
 
-  it('dead-letters what is no request: an account to itself, two unbounded accounts, a foreign key', () => {
+  it('a record says what it is and what caused it, and passes on who asked', () => {
+    const bench = annAndBob();
+    const { requests } = billingTopics();
+    const txId = bench.ask('k', transfer);
+    bench.settle();
+    bench.saga.read(requests);
+    const headers = [
+      { key: 'correlationId', value: Buffer.from('c-1') },
+      { key: 'eventType', value: Buffer.from('REFUND') },
+    ];
+    const claim = { txId, refundTxId: 'r', commandId: 'claim', amount: money('1'), currency: 'USD' };
+    bench.saga.pipe(requests, txId, { type: 'REFUND_AUTHORISE', ...claim }, { headers });
+    const [answer] = bench.saga.read(requests);
+    const told = answer?.headers.map(({ key, value }) => [key, Buffer.from(value ?? []).toString()]) ?? [];
+    expect(Object.fromEntries(told)).toMatchObject({
+      correlationId: 'c-1',
+      eventType: 'REFUND_ANSWER',
+      eventVersion: '1',
+      causationId: 'claim',
+    });
+  });
+
+  it('dead-letters what comes under a foreign key', () => {
+    const bench = open();
+    bench.saga.pipe(billingTopics().requests, 'other', { type: 'REDRIVE', txId: 't' });
+    expect(bench.saga.read(billingTopics().deadLetter)).toHaveLength(1);
+  });
+
+  const good = {
+    ...{ type: 'TRANSFER', txId: 't', idempotencyKey: 'k', fingerprint: 'f', actorId: 'a', correlationId: 'c' },
+    ...{ requestedAt: 1, sourceAccountId: 'ann', destinationAccountId: 'bob', amount: '1', currency: 'USD' },
+  };
+  it.each([
+    ['nothing wrong', {}, undefined],
+    ['a negative amount', { amount: '-1' }, 'amount_negative'],
+    ['zero', { amount: '0' }, 'amount_zero'],
+    ['NaN', { amount: 'NaN' }, 'amount_invalid'],
+    ['an exponent', { amount: '1e3' }, 'amount_invalid'],
+    ['a number', { amount: 1.5 }, 'amount_invalid'],
+    ['a ninth decimal', { amount: '0.000000001' }, 'amount_precision'],
+    ['a thirteenth digit', { amount: '1234567890123' }, 'amount_overflow'],
+    ['one account twice', { destinationAccountId: 'ann' }, 'from an account to itself'],
+    [
+      'unbounded accounts',
+      { sourceAccountId: 'external:a', destinationAccountId: 'system:b' },
+      'between unbounded accounts',
+    ],
+    ['no currency', { currency: 'usd' }, 'not a currency'],
+    ['no account', { sourceAccountId: 'transit:USD#0' }, 'not an account id'],
+  ])('a record with %s is put aside with the reason, and causes nothing', (_what, change, reason) => {
     const bench = open();
     const { requests, deadLetter } = billingTopics();
-    const values = [
-      { sourceAccountId: 'ann', destinationAccountId: 'ann' },
-      { sourceAccountId: 'external:a', destinationAccountId: 'system:b' },
-    ].map((accounts) => ({ type: 'TRANSFER', txId: 't', amount: '1', currency: 'USD', ...accounts }));
-    for (const value of values)
-      bench.saga.pipeBytes(requests.name, Buffer.from('t'), Buffer.from(JSON.stringify(value)));
-    bench.saga.pipe(requests, 'other', { type: 'REDRIVE', txId: 't' });
-    expect(bench.saga.read(deadLetter)).toHaveLength(3);
+    const value = Buffer.from(JSON.stringify({ ...good, ...change }));
+    bench.saga.pipeBytes(requests.name, Buffer.from('t'), value);
+    const letters = bench.saga.read(deadLetter);
+    const messages = letters.map(({ headers }) => headers.find(({ key }) => key === '__streams.errors.message')?.value);
+    expect(messages.map((text) => Buffer.from(text ?? []).toString())).toEqual(
+      reason === undefined ? [] : [expect.stringContaining(reason)],
+    );
+    expect(bench.saga.producedTopics().length > 0).toBe(reason === undefined);
   });
 });
 
