@@ -17,9 +17,10 @@ import type { Log } from './connectors/log.ts';
 import { postgresDatabase } from './connectors/postgres/postgres-database.ts';
 import { openDataDirectory, type DataDirectory } from './program/data-directory.ts';
 import { dlqCommand, parseDlqArguments, type DlqConsole } from './commands/dlq.ts';
-import { requestTo } from './commands/api-client.ts';
+import { requestTo, type ApiConsole } from './commands/api-client.ts';
+import { backfillCommand } from './commands/backfill.ts';
 import { historyCommand } from './commands/history.ts';
-import { projectionCommand, type ProjectionConsole } from './commands/projection.ts';
+import { projectionCommand } from './commands/projection.ts';
 import { topicsCommand, type OpenedTopics } from './commands/topics.ts';
 import { rolloutReportCommand } from './commands/rollout-report.ts';
 import { StreamError } from './errors.ts';
@@ -285,12 +286,15 @@ async function dlq(args: readonly string[]): Promise<number> {
   }
 }
 
-/** Of running instances: asks one of them. */
-async function projection(args: readonly string[]): Promise<number> {
-  return await projectionCommand(args, askedAt(settingsOrExit(createTerminal(process.stdout, clock))));
-}
+type Command = (args: readonly string[]) => Promise<number>;
 
-function askedAt(settings: Settings): ProjectionConsole {
+/** Of running instances: asks one of them. */
+const asking =
+  (run: (args: readonly string[], console: ApiConsole) => Promise<number>): Command =>
+  (args) =>
+    run(args, askedAt(settingsOrExit(createTerminal(process.stdout, clock))));
+
+function askedAt(settings: Settings): ApiConsole {
   const url = process.env['API_URL'] ?? `http://127.0.0.1:${settings.port}`;
   const print = (line: string): boolean => process.stdout.write(`${line}\n`);
   return { request: requestTo(url, adminHeaders(settings)), print, clock };
@@ -330,12 +334,12 @@ function adminHeaders({ adminToken, apiToken }: Settings): Readonly<Record<strin
   return token === undefined ? {} : { authorization: `Bearer ${token.reveal()}` };
 }
 
-const commands: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
+const commands: Readonly<Record<string, Command>> = {
+  backfill: asking(backfillCommand),
   dlq,
   history,
-  projection,
-  'rollout-report': (args) =>
-    rolloutReportCommand(args, askedAt(settingsOrExit(createTerminal(process.stdout, clock)))),
+  projection: asking(projectionCommand),
+  'rollout-report': asking(rolloutReportCommand),
   topics,
 };
 

@@ -1,4 +1,6 @@
 /** Asks a running instance on behalf of a command line. */
+import { isObject } from '../api/peer-answer.ts';
+import type { Clock } from '../clock.ts';
 
 export interface Answer {
   /** 0: nobody answered. */
@@ -7,6 +9,21 @@ export interface Answer {
 }
 
 export type Request = (method: 'GET' | 'POST', path: string, body?: object) => Promise<Answer>;
+
+/** What a command that asks an instance is given. */
+export interface ApiConsole {
+  /** Of a running instance; takes URLs of others as well. */
+  readonly request: Request;
+  readonly print: (line: string) => void;
+  readonly clock: Clock;
+}
+
+/** Prints why; returns the exit code. */
+export function refused(body: unknown, print: ApiConsole['print']): number {
+  const detail: unknown = isObject(body) ? body['detail'] : undefined;
+  print(typeof detail === 'string' ? detail : 'refused');
+  return 1;
+}
 
 /** Paths are relative to `url`; a path that is a URL is asked there. */
 export function requestTo(url: string, headers: Readonly<Record<string, string>>): Request {

@@ -1,14 +1,6 @@
 /** `projection rebuild | verify NAME`: makes a projection of running instances anew, or compares it with its events. */
-import type { Request } from './api-client.ts';
+import { refused, type ApiConsole } from './api-client.ts';
 import { isObject } from '../api/peer-answer.ts';
-import type { Clock } from '../clock.ts';
-
-export interface ProjectionConsole {
-  /** Of a running instance; takes URLs of others as well. */
-  readonly request: Request;
-  readonly print: (line: string) => void;
-  readonly clock: Clock;
-}
 
 const usage = `projection rebuild NAME   makes it anew beside the one that answers, which it then replaces
 projection verify NAME    compares it with its events, folded once more by other means; exits with 1 on any difference
@@ -20,7 +12,7 @@ const countNames = ['accounts', 'entries', 'differenceCount'] as const;
 type CountName = (typeof countNames)[number];
 
 /** Returns the exit code: 0 if all is well, 1 if not, 2 for arguments that make no sense. */
-export async function projectionCommand(args: readonly string[], console: ProjectionConsole): Promise<number> {
+export async function projectionCommand(args: readonly string[], console: ApiConsole): Promise<number> {
   const [command, name, ...more] = args;
   const run = command === 'rebuild' ? rebuild : command === 'verify' ? verify : undefined;
   if (run !== undefined && name !== undefined && more.length === 0)
@@ -29,7 +21,7 @@ export async function projectionCommand(args: readonly string[], console: Projec
   return 2;
 }
 
-async function rebuild(path: string, { request, print, clock }: ProjectionConsole): Promise<number> {
+async function rebuild(path: string, { request, print, clock }: ApiConsole): Promise<number> {
   const begun = await request('POST', `${path}/rebuild`);
   const target = buildingOf(begun.body)['generation'];
   if (begun.status !== 202 || typeof target !== 'number') return refused(begun.body, print);
@@ -51,7 +43,7 @@ async function rebuild(path: string, { request, print, clock }: ProjectionConsol
   return 0;
 }
 
-async function verify(path: string, { request, print }: ProjectionConsole): Promise<number> {
+async function verify(path: string, { request, print }: ApiConsole): Promise<number> {
   const { status, body } = await request('GET', path);
   const owners: unknown = isObject(body) ? body['owners'] : undefined;
   if (status !== 200 || !Array.isArray(owners)) return refused(body, print);
@@ -86,10 +78,4 @@ interface Owner {
 function buildingOf(body: unknown): Readonly<Record<string, unknown>> {
   const building: unknown = isObject(body) ? body['building'] : undefined;
   return isObject(building) ? building : {};
-}
-
-function refused(body: unknown, print: (line: string) => void): number {
-  const detail: unknown = isObject(body) ? body['detail'] : undefined;
-  print(typeof detail === 'string' ? detail : 'refused');
-  return 1;
 }

@@ -1,14 +1,10 @@
 /** What pollers and command sinks remember: one compacted topic, keys of the form `<source>|<name>`. */
-import { StreamError } from '../errors.ts';
 import { stringSerde } from '../schemas/serde.ts';
 import { noHeaders } from '../schemas/record.ts';
 import type { FetchedBatch, Log } from './log.ts';
 import type { OutgoingRecord } from './outgoing-record.ts';
+import { scanPartition } from './partition-scan.ts';
 import type { PollPage } from './poll-source.ts';
-
-/** Without a byte of progress for so long the log counts as unavailable. */
-const stallMs = 30_000;
-const pollMs = 500;
 
 const nothing = { start: 0, stable: 0 };
 
@@ -25,24 +21,7 @@ export async function readTopic(
   onRow: (row: TableRow) => void,
 ): Promise<number> {
   const [{ start, stable } = nothing] = await log.admin.offsets([at]);
-  const reader = log.reader({ isolation: 'read_committed' });
-  try {
-    reader.seek(at, start);
-    let idleMs = 0;
-    let position = start;
-    while (position < stable) {
-      const { batches, failures } = await reader.poll(pollMs);
-      for (const { error } of failures) throw error;
-      for (const batch of batches) readRows(batch, onRow);
-      position = reader.position(at)?.offset ?? position;
-      idleMs = batches.length > 0 ? 0 : idleMs + pollMs;
-      if (idleMs >= stallMs)
-        throw new StreamError('LOG_UNAVAILABLE', 'a topic cannot be read to its end', { facts: { topic: at.topic } });
-    }
-    return position;
-  } finally {
-    await reader.close();
-  }
+  return await scanPartition(log, at, { from: start, to: stable, onBatch: (batch) => readRows(batch, onRow) });
 }
 
 function readRows(batch: FetchedBatch, onRow: (row: TableRow) => void): void {

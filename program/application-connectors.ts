@@ -1,8 +1,12 @@
 /** What runs beside the topologies: who captures system A, who polls system B, and what every process knows of the systems. */
 import type { SourceWatch } from '../api/app/source-routes.ts';
-import { systemBSource } from '../connectors/app/system-b-source.ts';
-import { captureHealthMs, postgresCapture } from '../connectors/change-capture/postgres-capture.ts';
-import { createCircuitBreaker } from '../connectors/circuit-breaker.ts';
+import { systemBSource, type SystemBOptions } from '../connectors/app/system-b-source.ts';
+import {
+  captureHealthMs,
+  postgresCapture,
+  type PostgresCaptureOptions,
+} from '../connectors/change-capture/postgres-capture.ts';
+import { createCircuitBreaker, type CircuitBreaker } from '../connectors/circuit-breaker.ts';
 import { measuresWith, type Connector, type Measure } from '../connectors/connector.ts';
 import { createHttpSource } from '../connectors/http-source.ts';
 import type { OutgoingRecord } from '../connectors/outgoing-record.ts';
@@ -10,7 +14,7 @@ import { createPoller } from '../connectors/poller.ts';
 import { followSources, statusRecord, type SourceOutcome, type SourceStatuses } from '../connectors/source-status.ts';
 import { connectorTopics } from '../schemas/app/connector-topics.ts';
 import { customerTopics } from '../schemas/app/customer/topics.ts';
-import type { PolledSystem } from './settings.ts';
+import { customerBackfills } from './backfills.ts';
 import type { ConnectorPorts } from './connector-ports.ts';
 import { syncConnectors } from './sync-connectors.ts';
 import { tableConnectors } from './table-connectors.ts';
@@ -32,25 +36,36 @@ export function applicationConnectors(ports: ConnectorPorts): ApplicationConnect
   if (!settings.topologies.includes(customerMergeName)) return { connectors: others, watch: noSources };
   const statuses = followSources({ ...ports, topic: connectorTopics(settings.topicPrefix).status.name });
   const degraded = { answers: 0 };
+  const [systemA, systemB] = [captureOf(ports, statuses), systemBOf(ports)];
+  const hasSource = systemA !== undefined || systemB !== undefined;
+  const backfills = hasSource ? customerBackfills({ systemA, systemB: systemB?.source }, ports) : undefined;
   const watch: SourceWatch = {
+    ...(backfills === undefined ? {} : { backfills }),
     health: () => statuses.health(),
     noteDegraded: () => {
       degraded.answers += 1;
     },
   };
-  const follower = sourceFollower(statuses, watch, degraded);
-  const pollers = settings.systemB === undefined ? [] : [systemBPoller(settings.systemB, ports)];
-  const captures = settings.systemA === undefined ? [] : [systemACapture(settings.systemA.reveal(), ports, statuses)];
-  return { watch, connectors: [follower, ...captures, ...pollers, ...others] };
+  return {
+    watch,
+    connectors: [
+      sourceFollower(statuses, watch, degraded),
+      ...(backfills === undefined ? [] : [backfills]),
+      ...(systemA === undefined ? [] : [postgresCapture(systemA)]),
+      ...(systemB === undefined ? [] : [systemBPoller(systemB, ports)]),
+      ...others,
+    ],
+  };
 }
 
 /** The same publication and the same slot as the shipped configuration of Debezium: one of both can be in use. */
-function systemACapture(connectionString: string, ports: ConnectorPorts, statuses: SourceStatuses): Connector {
+function captureOf(ports: ConnectorPorts, statuses: SourceStatuses): PostgresCaptureOptions | undefined {
   const { log, clock, logger, settings } = ports;
+  if (settings.systemA === undefined) return undefined;
   const name = 'system-a';
-  return postgresCapture({
+  return {
     name,
-    connectionString,
+    connectionString: settings.systemA.reveal(),
     publication: 'system_a_publication',
     slot: 'system_a_cdc_slot',
     topic: customerTopics(settings.topicPrefix).changesA.name,
@@ -58,7 +73,7 @@ function systemACapture(connectionString: string, ports: ConnectorPorts, statuse
     log,
     clock,
     logger,
-  });
+  };
 }
 
 /** Whoever finds the database away may never have reached it: its age is what all know. */
@@ -111,9 +126,16 @@ function healthMeasures(watch: SourceWatch): readonly Measure[] {
   });
 }
 
-function systemBPoller(systemB: PolledSystem, ports: ConnectorPorts): Connector {
-  const { log, clock, random, logger, settings } = ports;
-  const { checkpoints, status } = connectorTopics(settings.topicPrefix);
+interface SystemBParts {
+  readonly source: SystemBOptions;
+  readonly pollIntervalMs: number;
+  readonly breaker: CircuitBreaker;
+  readonly latencies: LatencyRing;
+}
+
+function systemBOf({ clock, random, settings }: ConnectorPorts): SystemBParts | undefined {
+  const { systemB } = settings;
+  if (systemB === undefined) return undefined;
   const latencies = new LatencyRing();
   const breaker = createCircuitBreaker({ clock, name: 'system-b' });
   const http = createHttpSource({
@@ -124,22 +146,21 @@ function systemBPoller(systemB: PolledSystem, ports: ConnectorPorts): Connector 
     headers: systemB.token === undefined ? {} : { authorization: `Bearer ${systemB.token.reveal()}` },
     onRequest: (seconds) => latencies.add(seconds),
   });
+  const topic = customerTopics(settings.topicPrefix).changesB.name;
+  const { url: baseUrl, scanIntervalMs, pollIntervalMs } = systemB;
+  return { source: { http, baseUrl, topic, scanIntervalMs }, pollIntervalMs, breaker, latencies };
+}
+
+function systemBPoller({ source, pollIntervalMs, breaker, latencies }: SystemBParts, ports: ConnectorPorts): Connector {
+  const { checkpoints, status } = connectorTopics(ports.settings.topicPrefix);
   const poller = createPoller({
-    source: systemBSource({
-      http,
-      baseUrl: systemB.url,
-      topic: customerTopics(settings.topicPrefix).changesB.name,
-      scanIntervalMs: systemB.scanIntervalMs,
-    }),
-    log,
-    clock,
-    random,
-    logger,
+    ...ports,
+    source: systemBSource(source),
     applicationId: ports.applicationIdOf(customerMergeName),
     checkpointTopic: checkpoints.name,
     statusTopic: status.name,
-    intervalMs: systemB.pollIntervalMs,
-    sessionTimeoutMs: settings.sessionTimeoutMs,
+    intervalMs: pollIntervalMs,
+    sessionTimeoutMs: ports.settings.sessionTimeoutMs,
   });
   const measure = measuresWith({ system: 'system-b' });
   return {

@@ -1,6 +1,8 @@
 /** System B as a source: what changed since, asked of its REST API, and once in a while everything, to see what is gone. */
 import { StreamError, hasCode } from '../../index.ts';
 import type {
+  BackfillPage,
+  BackfillSource,
   HttpSource,
   JsonAnswer,
   OutgoingRecord,
@@ -43,6 +45,7 @@ interface Position {
   readonly scannedAtMs?: number;
 }
 
+const sourceName = 'system-b';
 const pageSize = 500;
 /** Pages of one poll: a cursor that never ends is none. */
 const pagesMax = 100_000;
@@ -64,9 +67,34 @@ export function systemBSource(options: SystemBOptions): PollSource {
   // The tag of an empty answer, so that a system without news need not say so at length.
   const seen: { url?: string; etag?: string } = {};
   return {
-    name: 'system-b',
+    name: sourceName,
     poll: (state, context) => poll(new SystemB(options, seen), state, context),
   };
+}
+
+/** Everything the system lists, as snapshots; what is known of it already is dropped by whoever reads them. */
+export function systemBBackfill(options: SystemBOptions): BackfillSource {
+  const { topic } = options;
+  const system = new SystemB(options, {});
+  return {
+    name: sourceName,
+    topic,
+    pages: (cursor, context) => snapshots(system, cursor, context),
+  };
+}
+
+async function* snapshots(
+  system: SystemB,
+  cursor: string | undefined,
+  context: PollContext,
+): AsyncGenerator<BackfillPage> {
+  for await (const { customers, next } of system.pages({ since: undefined, cursor }, context)) {
+    const items = customers.map((customer) => ({
+      ref: `b:${customer.id}`,
+      record: changeEvent(customer, 'SNAPSHOT', { topic: system.topic, nowMs: context.nowMs }),
+    }));
+    yield { items, cursor: next };
+  }
 }
 
 async function* poll(system: SystemB, state: PollState, context: PollContext): AsyncGenerator<PollPage> {

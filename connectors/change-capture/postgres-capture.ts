@@ -9,7 +9,7 @@ import type { SourceOutcome } from '../source-status.ts';
 import { recordsOf, type ChangeSource, type RowChange } from './envelope.ts';
 import type { Relation, ReplicationMessage } from './pgoutput.ts';
 import { ReplicationStream, captureClient, type PositionedMessage } from './replication-stream.ts';
-import { readSnapshot } from './table-snapshot.ts';
+import { exportSnapshot, readSnapshot } from './table-snapshot.ts';
 
 export interface PostgresCaptureOptions {
   /** Logical name of the database; events carry it. */
@@ -195,15 +195,11 @@ class PostgresCapture implements Connector {
     await client.connect();
     try {
       const temporary = `${slot}_snapshot`;
-      const made = await client.query<{ consistent_point: string; snapshot_name: string }>(
-        `CREATE_REPLICATION_SLOT ${pg.escapeIdentifier(temporary)} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'export')`,
-      );
-      const [row] = made.rows;
-      if (row === undefined) throw new StreamError('DEPENDENCY_REFUSED', 'the server made no slot');
-      const pages = readSnapshot({ connectionString, publication, snapshot: row.snapshot_name });
+      const { lsn, snapshot } = await exportSnapshot(client, temporary);
+      const pages = readSnapshot({ connectionString, publication, snapshot });
       for await (const { relation, rows, atMicros } of pages) {
         this.#transaction = { transactionId: 0, commitMicros: atMicros };
-        for (const after of rows) this.#add(relation, { op: 'r', after }, lsnOf(row.consistent_point));
+        for (const after of rows) this.#add(relation, { op: 'r', after }, lsn);
         await this.#send();
       }
       const copy = [temporary, slot].map((name) => pg.escapeLiteral(name)).join(', ');
@@ -265,12 +261,6 @@ function changeOf(message: ReplicationMessage): RowChange | undefined {
     default:
       return undefined;
   }
-}
-
-/** From text as `16/B374D848`. */
-function lsnOf(text: string): bigint {
-  const [high = '0', low = '0'] = text.split('/');
-  return (BigInt(`0x${high}`) << 32n) + BigInt(`0x${low}`);
 }
 
 async function hasSlot(connectionString: string, slot: string): Promise<boolean> {

@@ -1,5 +1,6 @@
 /** All rows of a publication as of one moment, from which a replication slot goes on without a gap. */
 import pg from 'pg';
+import { StreamError } from '../../errors.ts';
 import type { Relation, TextRow } from './pgoutput.ts';
 import { captureClient } from './replication-stream.ts';
 
@@ -16,6 +17,35 @@ export interface SnapshotOptions {
   /** As the creation of the slot named it; it is there as long as that connection does nothing else. */
   readonly snapshot: string;
   readonly publication: string;
+  /** Rows come in order of tables and keys, those behind this one only. */
+  readonly after?: RowPosition | 'nothing';
+}
+
+/** A row by its table, as `schema.table`, and its key. */
+export interface RowPosition {
+  readonly table: string;
+  readonly key: readonly string[];
+}
+
+export const tableName = ({ schema, table }: Relation): string => `${schema}.${table}`;
+
+/** Makes a slot that goes with its connection, `client`, and all rows as of where it begins for others to read. */
+export async function exportSnapshot(
+  client: pg.Client,
+  slot: string,
+): Promise<{ readonly lsn: bigint; readonly snapshot: string }> {
+  const { rows } = await client.query<{ consistent_point: string; snapshot_name: string }>(
+    `CREATE_REPLICATION_SLOT ${pg.escapeIdentifier(slot)} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'export')`,
+  );
+  const [row] = rows;
+  if (row === undefined) throw new StreamError('DEPENDENCY_REFUSED', 'the server made no slot');
+  return { lsn: lsnOf(row.consistent_point), snapshot: row.snapshot_name };
+}
+
+/** From text as `16/B374D848`. */
+function lsnOf(text: string): bigint {
+  const [high = '0', low = '0'] = text.split('/');
+  return (BigInt(`0x${high}`) << 32n) + BigInt(`0x${low}`);
 }
 
 /** Reads page by page; also the moment in microseconds. */
@@ -29,8 +59,11 @@ export async function* readSnapshot(
     await client.query(`SET TRANSACTION SNAPSHOT ${pg.escapeLiteral(options.snapshot)}`);
     const micros = await client.query<{ at: string }>('SELECT (extract(epoch FROM now()) * 1000000)::bigint AS at');
     const atMicros = Number(micros.rows[0]?.at);
-    for (const relation of await relationsOf(client, options.publication))
-      for await (const rows of pagesOf(client, relation)) yield { relation, rows, atMicros };
+    for (const relation of await relationsOf(client, options.publication)) {
+      const order = orderOf(relation, options.after);
+      if (order === undefined) continue;
+      for await (const rows of pagesOf(client, relation, order)) yield { relation, rows, atMicros };
+    }
     await client.query('COMMIT');
   } finally {
     await client.end();
@@ -52,10 +85,25 @@ async function relationsOf(client: pg.Client, publication: string): Promise<read
   return rows.map((row) => ({ id: 0, ...row }));
 }
 
-async function* pagesOf(client: pg.Client, { schema, table, columns }: Relation): AsyncGenerator<readonly TextRow[]> {
+/** What comes behind the list of tables in the query; `undefined` for a table that was passed. */
+function orderOf(relation: Relation, after: SnapshotOptions['after']): string | undefined {
+  if (after === undefined) return '';
+  const keys = relation.columns.filter(({ isKey }) => isKey).map(({ name }) => pg.escapeIdentifier(name));
+  const order = `ORDER BY ${keys.join(', ')}`;
+  if (after === 'nothing' || after.table < tableName(relation)) return order;
+  if (after.table > tableName(relation)) return undefined;
+  const values = after.key.map((value) => pg.escapeLiteral(value));
+  return `WHERE (${keys.join(', ')}) > (${values.join(', ')}) ${order}`;
+}
+
+async function* pagesOf(
+  client: pg.Client,
+  { schema, table, columns }: Relation,
+  order: string,
+): AsyncGenerator<readonly TextRow[]> {
   const list = columns.map(({ name }) => `${pg.escapeIdentifier(name)}::text`).join(', ');
   const from = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`;
-  await client.query(`DECLARE page NO SCROLL CURSOR FOR SELECT ${list} FROM ${from}`);
+  await client.query(`DECLARE page NO SCROLL CURSOR FOR SELECT ${list} FROM ${from} ${order}`);
   for (;;) {
     const { rows } = await client.query<(string | null)[]>({
       text: `FETCH ${String(pageRows)} FROM page`,

@@ -6,6 +6,8 @@ export interface ConnectorTopics {
   readonly checkpoints: Topic<string, string>;
   /** How each source is, by its name. */
   readonly status: Topic<string, string>;
+  /** The last backfill of each source, by its name. */
+  readonly backfills: Topic<string, string>;
 }
 
 export function connectorTopics(prefix = ''): ConnectorTopics {
@@ -16,5 +18,5 @@ export function connectorTopics(prefix = ''): ConnectorTopics {
       value: stringSerde,
       create: { partitions: 1, configs: { 'cleanup.policy': 'compact' } },
     });
-  return Object.freeze({ checkpoints: topic('connector.checkpoints'), status: topic('connector.status') });
+  return Object.freeze({ checkpoints: topic('connector.checkpoints'), status: topic('connector.status'), backfills: topic('connector.backfills') });
 }
