@@ -18,5 +18,9 @@ export function connectorTopics(prefix = ''): ConnectorTopics {
       value: stringSerde,
       create: { partitions: 1, configs: { 'cleanup.policy': 'compact' } },
     });
-  return Object.freeze({ checkpoints: topic('connector.checkpoints'), status: topic('connector.status'), backfills: topic('connector.backfills') });
+  return Object.freeze({
+    checkpoints: topic('connector.checkpoints'),
+    status: topic('connector.status'),
+    backfills: topic('connector.backfills'),
+  });
 }
