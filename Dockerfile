@@ -19,4 +19,5 @@ EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=6 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.PORT + '/health/live').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 # The application ends by itself within 10 seconds of SIGTERM.
-CMD ["node", "dist/main.js"]
+# Records live shortly: a larger young generation is collected less often.
+CMD ["node", "--max-semi-space-size=64", "dist/main.js"]

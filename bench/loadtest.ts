@@ -1,5 +1,5 @@
 /**
- * `npm run loadtest -- [--phases http:1000,records:max] [--seconds 10] [--accounts 1000] [--processes 1] [--log kafka|embedded]`
+ * `npm run loadtest -- [--phases http:1000,records:max] [--seconds 10] [--accounts 1000] [--processes 1] [--commit-interval 100] [--log kafka|embedded]`
  *
  * How many transfers billing accepts and settles, and how long that takes: in phases of a way to hand them in (`http`, `bulk`, or `records` straight into the
  * log) and a rate per second (`max`: as many as are settled). Starts a broker (or takes `KAFKA_BROKERS`) and the application; or, with `--url` (several joined
@@ -34,6 +34,7 @@ const { values } = parseArgs({
     url: { type: 'string' },
     kafka: { type: 'string' },
     prefix: { type: 'string', default: '' },
+    'commit-interval': { type: 'string', default: '100' },
     'allow-remote': { type: 'boolean', default: false },
     profile: { type: 'string' },
   },
@@ -54,7 +55,12 @@ async function openTarget(): Promise<Target> {
   return await startTarget({
     log: values.log === 'embedded' ? 'embedded' : 'kafka',
     processes: Number(values.processes),
-    nodeArgs: values.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${values.profile}`],
+    environment: { COMMIT_INTERVAL_MS: values['commit-interval'] },
+    nodeArgs: [
+      // As `npm start` has it.
+      '--max-semi-space-size=64',
+      ...(values.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${values.profile}`]),
+    ],
   });
 }
 

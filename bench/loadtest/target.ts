@@ -67,32 +67,33 @@ async function scrapedCpu(url: string): Promise<number> {
 export async function startTarget(options: {
   readonly log: 'kafka' | 'embedded';
   readonly processes: number;
-  /** Of Node, for every process of the application. */
+  /** Of every process of the application, on top of what it needs. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** Of Node. */
   readonly nodeArgs: readonly string[];
 }): Promise<Target> {
   const directory = await mkdtemp(join(tmpdir(), 'rivulet-loadtest-'));
   const deployment = billingDeployment('loadtest');
-  return options.log === 'kafka'
-    ? await onKafka(deployment, { ...options, directory })
-    : await onEmbeddedLog(deployment, { ...options, directory });
+  const { nodeArgs } = options;
+  const run: Started['run'] = (own) =>
+    startApplication({ ...deployment.environment, LOG_LEVEL: 'warn', ...options.environment, ...own }, { nodeArgs });
+  const started = { directory, processes: options.processes, run };
+  return options.log === 'kafka' ? await onKafka(deployment, started) : await onEmbeddedLog(deployment, started);
 }
 
 interface Started {
   readonly directory: string;
   readonly processes: number;
-  readonly nodeArgs: readonly string[];
+  readonly run: (environment: Readonly<Record<string, string>>) => RunningApplication;
 }
 
-async function onKafka(deployment: BillingDeployment, { directory, processes, nodeArgs }: Started): Promise<Target> {
+async function onKafka(deployment: BillingDeployment, { directory, processes, run }: Started): Promise<Target> {
   const broker = await startKafka();
   if ('skipped' in broker) throw new Error(broker.skipped);
   const log = openKafka(broker.brokers);
   await until('topics are made', () => log.admin.createTopics(deployment.newTopics).then(() => true), patienceMs);
   const started = Array.from({ length: processes }, (_, index) =>
-    start(deployment, nodeArgs, {
-      KAFKA_BROKERS: broker.brokers,
-      DATA_DIR: join(directory, String(index)),
-    }),
+    run({ KAFKA_BROKERS: broker.brokers, DATA_DIR: join(directory, String(index)) }),
   );
   return {
     urls: await urlsOf(started),
@@ -112,13 +113,13 @@ async function onKafka(deployment: BillingDeployment, { directory, processes, no
   };
 }
 
-async function onEmbeddedLog(deployment: BillingDeployment, { directory, nodeArgs }: Started): Promise<Target> {
+async function onEmbeddedLog(deployment: BillingDeployment, { directory, run }: Started): Promise<Target> {
   const open = (): Promise<Log> => embeddedLog({ directory: join(directory, 'log'), ...host });
   const before = await open();
   await before.admin.createTopics(deployment.newTopics);
   await before.close();
   // The load test reads the topics afterwards, and knows no schemas.
-  const started = [start(deployment, nodeArgs, { DATA_DIR: directory, SCHEMA_FORMAT: 'json' })];
+  const started = [run({ DATA_DIR: directory, SCHEMA_FORMAT: 'json' })];
   let after: Log | undefined;
   return {
     urls: await urlsOf(started),
@@ -138,22 +139,20 @@ async function onEmbeddedLog(deployment: BillingDeployment, { directory, nodeArg
   };
 }
 
-function start(
-  deployment: BillingDeployment,
-  nodeArgs: readonly string[],
-  environment: Readonly<Record<string, string>>,
-): RunningApplication {
-  return startApplication({ ...deployment.environment, LOG_LEVEL: 'warn', ...environment }, { nodeArgs });
-}
-
+/** Of processes that are ready; ends all of them if one is not in time. */
 async function urlsOf(started: readonly RunningApplication[]): Promise<readonly string[]> {
   const ended = started.map(async (one) => {
     throw new Error(`the application ended with ${String(await one.ended)}\n${one.stderr()}`);
   });
-  const urls = await Promise.race([Promise.all(started.map(({ url }) => url)), ...ended]);
-  const isReady = async (url: string): Promise<boolean> => (await fetch(`${url}/health/ready`)).status === 200;
-  await until('all are ready', async () => (await Promise.all(urls.map(isReady))).every(Boolean), patienceMs);
-  return urls;
+  try {
+    const urls = await Promise.race([Promise.all(started.map(({ url }) => url)), ...ended]);
+    const isReady = async (url: string): Promise<boolean> => (await fetch(`${url}/health/ready`)).status === 200;
+    await until('all are ready', async () => (await Promise.all(urls.map(isReady))).every(Boolean), patienceMs);
+    return urls;
+  } catch (error) {
+    await end(started);
+    throw error;
+  }
 }
 
 async function end(started: readonly RunningApplication[]): Promise<void> {

@@ -25,8 +25,8 @@ import type { TaskStore } from './task-store.ts';
 import { TopicWatch } from './topic-watch.ts';
 import type { InstanceState } from './view.ts';
 
-/** A slice of processing: whichever comes first, then timers, heartbeats and queries get their turn. */
-const slice = { recordsMax: 500, ms: 20 } as const;
+/** A slice of processing: whichever comes first, then timers, heartbeats and queries get their turn. Several instances of a process take theirs in a row. */
+const slice = { recordsMax: 500, ms: 5 } as const;
 /** Longest sleep of an idle loop. */
 const idleWaitMs = 500;
 

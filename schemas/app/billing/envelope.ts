@@ -10,11 +10,17 @@ export interface Envelope {
 
 const ownNames = new Set(['eventType', 'eventVersion', 'eventId', 'causationId']);
 
+/** Never written to. */
+const version: Header = { key: 'eventVersion', value: Buffer.from('1') };
+
 /** The headers of a record that follows from one with the headers `inherited`: `correlationId`, `actorId` and what else there is are passed on. */
 export function envelopeHeaders(inherited: readonly Header[], envelope: Envelope): readonly Header[] {
-  const own = { ...envelope, eventVersion: '1' };
+  const { eventType, eventId, causationId } = envelope;
   return [
     ...inherited.filter(({ key }) => !ownNames.has(key)),
-    ...Object.entries(own).map(([key, value]) => ({ key, value: Buffer.from(value) })),
+    { key: 'eventType', value: Buffer.from(eventType) },
+    { key: 'eventId', value: Buffer.from(eventId) },
+    { key: 'causationId', value: Buffer.from(causationId) },
+    version,
   ];
 }
