@@ -14,31 +14,25 @@ import {
   type RouteScope,
 } from '../routes.ts';
 import type { Provenance, StoreQueries, TypedStore } from '../store-queries.ts';
-import { queryProblems } from './billing-queries.ts';
+import { dayParameters, dayText, daysOf, queryProblems, type Days } from './billing-queries.ts';
 
 type DaysRequest = FastifyRequest<{
-  Querystring: {
+  Querystring: Days & {
     readonly wait?: string;
-    readonly from: string;
-    readonly to?: string;
     readonly currency?: string;
     readonly type?: string;
   };
 }>;
 
-const dayMs = 86_400_000;
-const daysMax = 366;
 /** Of the parts that partitions add: so many pages are read for one answer. */
 const pagesMax = 40;
 /** Moving sums, in days. */
 const [week, fourWeeks] = [7, 28];
 
-const day = { type: 'string', pattern: '^\\d{4}-\\d{2}-\\d{2}$' };
 const querystring = {
   ...queryString({
     ...waitParameter,
-    from: { ...day, description: 'first day, UTC' },
-    to: { ...day, description: `last day; default \`from\`; up to ${daysMax} days` },
+    ...dayParameters,
     currency: { type: 'string', maxLength: 10, description: 'only this one' },
     type: { type: 'string', maxLength: 40, description: 'only these: `TRANSFER`, …' },
   }),
@@ -66,7 +60,7 @@ function dailyRoute({ app, queries }: RouteScope, parts: TypedStore<string, Dail
       },
     },
     handler: async (request: DaysRequest, reply) => {
-      const [first, last] = daysOf(request);
+      const { first, last } = daysOf(request.query);
       const { totals, provenance } = await totalsOf(queries, parts, { request, first, last });
       writeProvenance(reply, provenance);
       const items = [...totals].sort(([a], [b]) => (a < b ? 1 : -1)).map(([, total]) => shownTotal(total));
@@ -88,7 +82,7 @@ function trendsRoute({ app, queries }: RouteScope, parts: TypedStore<string, Dai
       },
     },
     handler: async (request: DaysRequest, reply) => {
-      const [first, last] = daysOf(request);
+      const { first, last } = daysOf(request.query);
       const before = first - (fourWeeks - 1);
       const { totals, provenance } = await totalsOf(queries, parts, { request, first: before, last });
       writeProvenance(reply, provenance);
@@ -117,22 +111,6 @@ function sum(totals: ReadonlyMap<string, DailyTotal>, kind: string, first: numbe
 function textsOf(amounts: Readonly<Record<string, bigint>>): Readonly<Record<string, string>> {
   return Object.fromEntries(Object.entries(amounts).map(([name, amount]) => [name, formatAmount(amount)]));
 }
-
-/** First and last day, counted from 1970. */
-function daysOf({ query: { from, to = from } }: DaysRequest): readonly [first: number, last: number] {
-  const [first, last] = [dayOf(from), dayOf(to)];
-  if (last < first) throw new Problem(400, 'query_invalid', 'to is before from');
-  if (last - first >= daysMax) throw new Problem(422, 'range_too_long', `up to ${daysMax} days`);
-  return [first, last];
-}
-
-function dayOf(text: string): number {
-  const ms = Date.parse(`${text}T00:00:00Z`);
-  if (Number.isNaN(ms)) throw new Problem(400, 'query_invalid', 'there is no such day');
-  return ms / dayMs;
-}
-
-const dayText = (at: number): string => new Date(at * dayMs).toISOString().slice(0, 'YYYY-MM-DD'.length);
 
 interface Wanted {
   readonly request: DaysRequest;

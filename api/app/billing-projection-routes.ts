@@ -30,6 +30,7 @@ import {
   type Paging,
   type Period,
 } from './billing-queries.ts';
+import { statementRoute } from './statement-routes.ts';
 
 export interface BillingProjectionOptions {
   readonly balances: TypedStore<string, Balance>;
@@ -63,6 +64,7 @@ export function billingProjectionRoutes(options: BillingProjectionOptions): Rout
   return (scope) => {
     balanceRoute(scope, options);
     historyRoute(scope, options);
+    statementRoute(scope, options);
   };
 }
 

@@ -65,6 +65,39 @@ export function periodOf({ from, to }: Period): { readonly from: number; readonl
   };
 }
 
+export const dayMs = 86_400_000;
+const daysMax = 366;
+const day = { type: 'string', pattern: '^\\d{4}-\\d{2}-\\d{2}$' };
+
+export const dayParameters = {
+  from: { ...day, description: 'first day, UTC' },
+  to: { ...day, description: `last day; default \`from\`; up to ${daysMax} days` },
+};
+
+export interface Days {
+  readonly from: string;
+  readonly to?: string;
+}
+
+/** First and last day, counted from 1970. Throws a `Problem` for what are no days, or too many. */
+export function daysOf({ from, to = from }: Days): { readonly first: number; readonly last: number } {
+  const [first, last] = [dayOf(from), dayOf(to)];
+  if (last < first) throw new Problem(400, 'query_invalid', 'to is before from');
+  if (last - first >= daysMax) throw new Problem(422, 'range_too_long', `up to ${daysMax} days`);
+  return { first, last };
+}
+
+function dayOf(text: string): number {
+  const ms = Date.parse(`${text}T00:00:00Z`);
+  if (Number.isNaN(ms)) throw new Problem(400, 'query_invalid', 'there is no such day');
+  return ms / dayMs;
+}
+
+/** The date of a day that is counted from 1970. */
+export function dayText(at: number): string {
+  return new Date(at * dayMs).toISOString().slice(0, 'YYYY-MM-DD'.length);
+}
+
 /** Microseconds of an instant in ISO 8601. Throws a `Problem` that begins with `what` for anything else. */
 export function instantOf(text: string, what: string): number {
   const micros = microsFrom(text);

@@ -176,6 +176,23 @@ describe('balances', () => {
     expect((await bank.api.inject('/accounts/nobody/history')).statusCode).toBe(404);
   });
 
+  test('of days make statements: what one closes with, the next one opens with', async () => {
+    const bank = await aMinuteLater();
+    bank.pass(2 * 86_400_000);
+    await post(bank, '/transactions/transfer', { ...transfer, amount: '4.25', idempotencyKey: 'later' });
+    await post(bank, '/transactions/topup', { ...topUp, amount: '1', idempotencyKey: 'more' });
+    await bank.run();
+    const daily = await bank.api.inject('/accounts/ann/daily?from=2026-01-01&to=2026-01-31');
+    expect(daily.json()).toEqual({
+      items: [
+        { day: '2026-01-03', currency: 'USD', opening: '7.5', credits: '1', debits: '4.25', closing: '4.25', count: 2 },
+        { day: '2026-01-01', currency: 'USD', opening: '0', credits: '10.5', debits: '3', closing: '7.5', count: 2 },
+      ],
+    });
+    expect((await bank.api.inject('/accounts/ann/daily?from=2026-01-02')).json()).toEqual({ items: [] });
+    expect((await bank.api.inject('/accounts/nobody/daily?from=2026-01-02')).statusCode).toBe(404);
+  });
+
   test('of a day add up by currency and type', async () => {
     const bank = await aMinuteLater();
     const day = start.slice(0, 10);
@@ -212,8 +229,8 @@ describe('balances', () => {
     ['days in the wrong order', 'from=2026-01-02&to=2026-01-01', 400, 'query_invalid'],
     ['more than a year', 'from=2024-01-01&to=2026-01-01', 422, 'range_too_long'],
   ])('of %s are refused', async (_what, query, status, code) => {
-    for (const route of ['daily', 'trends']) {
-      const answer = await open().api.inject(`/analytics/${route}?${query}`);
+    for (const route of ['/analytics/daily', '/analytics/trends', '/accounts/ann/daily']) {
+      const answer = await open().api.inject(`${route}?${query}`);
       expect([answer.statusCode, answer.json<{ code: string }>().code]).toEqual([status, code]);
     }
   });
