@@ -2,6 +2,7 @@
  * Runs an application that only derives state, and makes that state anew beside what answers: each generation is an application of its own, under
  * `<name>-g<number>`. Which one answers is one record of a compacted topic, so that the change is one for all processes.
  */
+import type { RebuildProgress } from '../api/app/projection.ts';
 import type { Clock, Logger } from '../clock.ts';
 import type { Log, Reader } from '../connectors/log.ts';
 import { StreamError, hasCode } from '../errors.ts';
@@ -25,20 +26,6 @@ export interface GenerationsOptions {
   readonly create: (applicationId: string, isStrict: () => boolean) => StreamInstance;
   /** Told which instance answers from now on, and which did before. */
   readonly serve: (now: StreamInstance, before: StreamInstance | undefined) => void;
-}
-
-export interface GenerationProgress {
-  readonly serving: number;
-  /** The one that is being built, and how much of what there was at its start it has read. */
-  readonly building?: {
-    readonly generation: number;
-    readonly done: number;
-    readonly total: number;
-    /** Code of what keeps it from going on in this process. */
-    readonly failure?: string;
-    /** It does not go on by itself: somebody has to begin another one. */
-    readonly hasFailed?: true;
-  };
 }
 
 interface State {
@@ -82,7 +69,7 @@ export class Generations {
   }
 
   /** Begins a generation, unless one is being built already and has not failed here. It will answer once it has read everything. */
-  async rebuild(): Promise<GenerationProgress> {
+  async rebuild(): Promise<RebuildProgress> {
     await this.#readAll();
     const { serving, building } = this.#state;
     if (building === undefined || this.#instances.get(building)?.state === 'failed') {
@@ -95,7 +82,7 @@ export class Generations {
     return await this.progress();
   }
 
-  async progress(): Promise<GenerationProgress> {
+  async progress(): Promise<RebuildProgress> {
     const { serving, building, ends = [] } = this.#state;
     if (building === undefined) return { serving };
     const inputs = await this.#inputs();

@@ -2,10 +2,21 @@
 import type { FastifyRequest } from 'fastify';
 import type { Hold } from '../../schemas/app/billing/account.ts';
 import { formatAmount } from '../../schemas/app/billing/money.ts';
+import { isStriped } from '../../schemas/app/billing/names.ts';
 import { accountTransactionKey, type AccountTransaction } from '../../schemas/app/billing/projection.ts';
 import { isoFromMicros } from '../../schemas/app/customer/instant.ts';
 import { compact } from '../../schemas/app/reader.ts';
-import { contextOf, queryString, sendJson, writeProvenance, type Routes, type RouteScope } from '../routes.ts';
+import { limits } from '../limits.ts';
+import { Problem } from '../problem.ts';
+import {
+  contextOf,
+  queryString,
+  sendJson,
+  waitParameter,
+  writeProvenance,
+  type Routes,
+  type RouteScope,
+} from '../routes.ts';
 import type { TypedStore } from '../store-queries.ts';
 import {
   idParams,
@@ -26,6 +37,7 @@ type TransactionsRequest = FastifyRequest<{
       readonly type?: string;
     };
 }>;
+type StripesRequest = FastifyRequest<{ Params: { readonly id: string }; Querystring: { readonly wait?: string } }>;
 type HoldsRequest = FastifyRequest<{ Params: { readonly id: string }; Querystring: Paging }>;
 
 const pagingOfRows = pagingParameters('rows to look at');
@@ -91,6 +103,38 @@ export function holdsRoutes(store: TypedStore<string, Hold>): Routes {
           amount: formatAmount(amount),
         }));
         return sendJson(reply, JSON.stringify({ items, next: page.cursor ?? null }));
+      },
+    });
+  };
+}
+
+/** Of an unbounded account: what its stripes add up to. `stripes`: keys are stripe names. */
+export function stripesRoutes(stripes: TypedStore<string, bigint>): Routes {
+  return ({ app, queries }: RouteScope) => {
+    app.get('/accounts/:id/stripes', {
+      schema: { params: idParams, querystring: queryString(waitParameter) },
+      config: {
+        description: {
+          summary: 'The balance of an unbounded account: the sum of its stripes, by currency',
+          success: 'balances; none before any money was moved',
+          problems: { ...queryProblems, 404: ['account_not_found'] },
+          isQuery: true,
+        },
+      },
+      handler: async (request: StripesRequest, reply) => {
+        const { id } = request.params;
+        if (!isStriped(id)) throw new Problem(404, 'account_not_found', 'this is no unbounded account');
+        const prefix = stripes.key.serialize(`${id}:`);
+        // A stripe for each partition and currency.
+        const page = await queries.page(stripes, { prefix, limit: limits.pageRows }, contextOf(request));
+        writeProvenance(reply, page);
+        const sums = new Map<string, bigint>();
+        for (const { key, value } of page.rows) {
+          const currency = key.slice(id.length + 1, key.lastIndexOf('#'));
+          sums.set(currency, (sums.get(currency) ?? 0n) + value);
+        }
+        const balances = [...sums].sort().map(([currency, sum]) => ({ currency, balance: formatAmount(sum) }));
+        return sendJson(reply, JSON.stringify({ accountId: id, balances }));
       },
     });
   };

@@ -2,7 +2,7 @@
 import type { Clock, NewTopic } from '../../index.ts';
 import { billingSamples } from '../../connectors/app/billing-samples.ts';
 import { accountTransactions } from '../../processors/app/billing/account-transactions.ts';
-import { holds } from '../../processors/app/billing/ledger-processor.ts';
+import { holds, stripes } from '../../processors/app/billing/ledger-processor.ts';
 import {
   accountBalances,
   balanceHistory,
@@ -18,7 +18,7 @@ import { billingTransactions, billingTransactionsName } from '../../topology/app
 import { billingSaga, billingSagaName } from '../../topology/app/billing-saga.ts';
 import { newTopics, type Application } from './application.ts';
 import type { Routes } from '../routes.ts';
-import { holdsRoutes, transactionsOfAccountRoutes } from './account-routes.ts';
+import { holdsRoutes, stripesRoutes, transactionsOfAccountRoutes } from './account-routes.ts';
 import { analyticsRoutes } from './analytics-routes.ts';
 import { verifyBalances } from './balance-verification.ts';
 import { billingAdminRoutes } from './billing-admin-routes.ts';
@@ -32,7 +32,13 @@ const topics = (topicPrefix: string): readonly NewTopic[] => newTopics(billingTo
 
 export function billingApplications(clock: Clock): readonly Application[] {
   return [
-    { name: billingLedgerName, topology: billingLedger, topics, routes: () => holdsRoutes(holds), examples: [] },
+    {
+      name: billingLedgerName,
+      topology: billingLedger,
+      topics,
+      routes: () => ledgerRoutes(),
+      examples: ['/accounts/external:bank/stripes'],
+    },
     {
       name: billingSagaName,
       topology: billingSaga,
@@ -109,6 +115,15 @@ function balancesApplication(clock: Clock): Application {
         clock,
       }),
     examples: ['/accounts/user-1/balance', '/accounts/user-1/history?limit=5'],
+  };
+}
+
+function ledgerRoutes(): Routes {
+  const held = holdsRoutes(holds);
+  const ofUnbounded = stripesRoutes(stripes);
+  return (scope) => {
+    held(scope);
+    ofUnbounded(scope);
   };
 }
 

@@ -40,11 +40,14 @@ export interface Rebuilding {
 
 export interface RebuildProgress {
   readonly serving: number;
+  /** The one that is being built, and how much of what there was at its start it has read. */
   readonly building?: {
     readonly generation: number;
     readonly done: number;
     readonly total: number;
+    /** Code of what keeps it from going on in this process. */
     readonly failure?: string;
+    /** It does not go on by itself: somebody has to begin another one. */
     readonly hasFailed?: true;
   };
 }

@@ -3,7 +3,7 @@ import { expect } from '@jest/globals';
 import type { RoutePorts } from '../../api/app/application.ts';
 import { billingApplications } from '../../api/app/billing-application.ts';
 import { accountTransactions } from '../../processors/app/billing/account-transactions.ts';
-import { holds } from '../../processors/app/billing/ledger-processor.ts';
+import { holds, stripes } from '../../processors/app/billing/ledger-processor.ts';
 import {
   accountBalances,
   balanceHistory,
@@ -36,7 +36,9 @@ export interface Bank {
 }
 
 export function openBank(write?: () => Promise<void>): Bank {
-  const cluster = new FakeCluster({ specs: [...shownBySaga, ...shownByBalances, ...shownByTransactions, holds] });
+  const cluster = new FakeCluster({
+    specs: [...shownBySaga, ...shownByBalances, ...shownByTransactions, holds, stripes],
+  });
   const bench = new BillingBench();
   const written: SagaRequest[] = [];
   let done = 0;
@@ -75,7 +77,7 @@ export function openBank(write?: () => Promise<void>): Bank {
           cluster.put(spec.name, key, value);
       };
       for (const spec of shownBySaga) await show(bench.saga, spec);
-      await show(bench.ledger, holds);
+      for (const spec of [holds, stripes]) await show(bench.ledger, spec);
       for (const spec of shownByBalances) await show(bench.balances, spec);
       for (const spec of shownByTransactions) await show(bench.transactions, spec);
     },

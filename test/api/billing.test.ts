@@ -176,6 +176,21 @@ describe('balances', () => {
     expect((await bank.api.inject('/accounts/nobody/history')).statusCode).toBe(404);
   });
 
+  test('of an unbounded account are what its stripes add up to', async () => {
+    const bank = await aMinuteLater();
+    await post(bank, '/transactions/topup', {
+      ...topUp,
+      destinationAccountId: 'bob',
+      amount: '1',
+      idempotencyKey: 'more',
+    });
+    await bank.run();
+    const stripes = await bank.api.inject('/accounts/external:bank/stripes');
+    expect(stripes.json()).toEqual({ accountId: 'external:bank', balances: [{ currency: 'USD', balance: '-11.5' }] });
+    expect((await bank.api.inject('/accounts/external:none/stripes')).json()).toMatchObject({ balances: [] });
+    expect((await bank.api.inject('/accounts/ann/stripes')).statusCode).toBe(404);
+  });
+
   test('of days make statements: what one closes with, the next one opens with', async () => {
     const bank = await aMinuteLater();
     bank.pass(2 * 86_400_000);
