@@ -216,7 +216,8 @@ export class EmbeddedReader implements Reader {
 
   #change(): void {
     this.#hasChanged = true;
-    this.#waiting?.abort();
+    // With a reason, or each time an error is made, stack and all.
+    this.#waiting?.abort('changed');
   }
 
   #shut(): void {

@@ -111,7 +111,8 @@ export class KafkaReader implements Reader {
     if (waitMs <= 0) return clock.yield();
     const waiting = new AbortController();
     this.#wake = () => {
-      waiting.abort();
+      // With a reason, or each time an error is made, stack and all.
+      waiting.abort('woken');
     };
     await clock.sleep(waitMs, waiting.signal);
     this.#wake = undefined;
