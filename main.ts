@@ -187,14 +187,14 @@ function openConnectors(
     shutdown,
     format,
   }: Omit<Surroundings, 'terminal'> & Pick<Schemas, 'format'> & { readonly log: Log; readonly writer: RecordWriter },
-): Pick<Required<ApiParts>, 'connectors' | 'sources'> & Pick<ApiParts, 'view'> {
+): Pick<Required<ApiParts>, 'connectors' | 'sources'> & Pick<ApiParts, 'view' | 'shadow'> {
   const url = settings.postgresUrl?.reveal();
   const database = url === undefined ? undefined : postgresDatabase({ url, logger });
   if (database !== undefined) shutdown.add('database', () => database.close());
   const synced = openSynced(settings, logger);
   if (synced !== undefined)
     shutdown.add('synced databases', () => Promise.all([synced.legacy.close(), synced.revamp.close()]));
-  const { connectors, watch: sources } = applicationConnectors({
+  const surrounding = applicationConnectors({
     log,
     clock,
     random,
@@ -206,8 +206,8 @@ function openConnectors(
     write: (record) => writer.write(record),
     applicationIdOf: (name) => applicationIdOf(settings, name),
   });
-  shutdown.add('connectors', () => Promise.all(connectors.map((connector) => connector.close())));
-  return { connectors, sources, view: database };
+  shutdown.add('connectors', () => Promise.all(surrounding.connectors.map((connector) => connector.close())));
+  return { ...surrounding, view: database };
 }
 
 function openSynced({ sync }: Settings, logger: Logger): ConnectorPorts['synced'] {

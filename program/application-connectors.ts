@@ -1,4 +1,5 @@
 /** What runs beside the topologies: who captures system A, who polls system B, and what every process knows of the systems. */
+import type { CustomerShadow } from '../api/app/customer-shadow.ts';
 import type { SourceWatch } from '../api/app/source-routes.ts';
 import { systemBSource, type SystemBOptions } from '../connectors/app/system-b-source.ts';
 import {
@@ -16,13 +17,16 @@ import { connectorTopics } from '../schemas/app/connector-topics.ts';
 import { customerTopics } from '../schemas/app/customer/topics.ts';
 import { customerBackfills } from './backfills.ts';
 import type { ConnectorPorts } from './connector-ports.ts';
+import { customerShadow } from './customer-shadow.ts';
 import { syncConnectors } from './sync-connectors.ts';
 import { tableConnectors } from './table-connectors.ts';
 import { customerMergeName } from '../topology/app/customer-merge.ts';
 
 export interface ApplicationConnectors {
   readonly connectors: readonly Connector[];
-  readonly watch: SourceWatch;
+  readonly sources: SourceWatch;
+  /** Absent where no customers are merged. */
+  readonly shadow?: CustomerShadow;
 }
 
 /** Nothing is polled, nothing is known. */
@@ -33,7 +37,7 @@ export function applicationConnectors(ports: ConnectorPorts): ApplicationConnect
   const { settings, database } = ports;
   const tables = database === undefined ? [] : tableConnectors(ports, database);
   const others = [...tables, ...syncConnectors(ports)];
-  if (!settings.topologies.includes(customerMergeName)) return { connectors: others, watch: noSources };
+  if (!settings.topologies.includes(customerMergeName)) return { connectors: others, sources: noSources };
   const statuses = followSources({ ...ports, topic: connectorTopics(settings.topicPrefix).status.name });
   const degraded = { answers: 0 };
   const [systemA, systemB] = [captureOf(ports, statuses), systemBOf(ports)];
@@ -46,10 +50,13 @@ export function applicationConnectors(ports: ConnectorPorts): ApplicationConnect
       degraded.answers += 1;
     },
   };
+  const { shadow, connector: comparing } = customerShadow(ports);
   return {
-    watch,
+    sources: watch,
+    shadow,
     connectors: [
       sourceFollower(statuses, watch, degraded),
+      comparing,
       ...(backfills === undefined ? [] : [backfills]),
       ...(systemA === undefined ? [] : [postgresCapture(systemA)]),
       ...(systemB === undefined ? [] : [systemBPoller(systemB, ports)]),

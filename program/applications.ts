@@ -27,11 +27,11 @@ export const applications: readonly Application[] = [
     name: customerMergeName,
     topology: customerMerge,
     topics: (topicPrefix) => newTopics({ ...customerTopics(topicPrefix), ...connectorTopics(topicPrefix) }),
-    routes: ({ sources, view, write, topicPrefix, format }) => {
+    routes: ({ sources, view, write, topicPrefix, format, shadow, rollout }) => {
       const about = { states: customerStates, policy: defaultPolicy };
       const { decisions } = customerTopics(topicPrefix, format);
       const all = [
-        customerRoutes({ ...about, sources, view }),
+        customerRoutes({ ...about, sources, view, shadow, rollout }),
         stewardRoutes({ ...about, decisions, write, clock: systemClock }),
         sourceRoutes(sources),
       ];

@@ -1,6 +1,7 @@
 /** The API of this program: the engine's routes, and those of the applications that run. */
 import type { FastifyInstance } from 'fastify';
 import type { Application } from '../api/app/application.ts';
+import type { CustomerShadow } from '../api/app/customer-shadow.ts';
 import { fixedRollout, type RolloutPort } from '../api/app/rollout-port.ts';
 import { rolloutRoutes } from '../api/app/rollout-routes.ts';
 import { rebuildRoutes } from '../api/app/rebuild-routes.ts';
@@ -37,6 +38,7 @@ export interface ApiParts {
   readonly view?: Database | undefined;
   readonly generations?: ReadonlyMap<string, Generations>;
   readonly log?: Log;
+  readonly shadow?: CustomerShadow | undefined;
   readonly rollout?: RolloutPort;
   /** The instances that run a topology here. */
   readonly instancesOf?: (topology: string) => readonly StreamInstance[];
@@ -55,13 +57,14 @@ export function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
     generations,
     log,
     view,
+    shadow,
     rollout = fixedRollout,
     instancesOf = () => [],
   } = parts;
   const { host, advertisedUrl, peerHosts, allowInsecure, rateLimitPerSecond, topicPrefix } = settings;
   const write = (record: OutgoingRecord): Promise<WrittenRecord> => writer.write(record);
   const { format } = schemas;
-  const ports = { write, topicPrefix, format, sources, log, view };
+  const ports = { write, topicPrefix, format, sources, log, view, shadow, rollout };
   const projections = chosen.flatMap(({ name, projections: declared }) =>
     (declared?.(ports) ?? []).map((one) => ({ ...one, rebuilding: generations?.get(name) })),
   );

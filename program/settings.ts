@@ -63,6 +63,8 @@ export interface Settings {
   readonly systemB: PolledSystem | undefined;
   /** Absent: no tables are kept. */
   readonly postgresUrl: Secret | undefined;
+  /** What answered customers before. Absent: nothing did. */
+  readonly legacyCustomers: { readonly url: string; readonly token: Secret | undefined } | undefined;
   readonly rollout: RolloutSettings;
   /** Absent: nothing is kept in sync from here. */
   readonly sync: SyncSettings | undefined;
@@ -132,6 +134,9 @@ export const variables: readonly Variable[] = [
   { name: 'POLL_INTERVAL_MS_B', initial: '300000' },
   { name: 'SCAN_INTERVAL_MS_B', initial: '3600000' },
   { name: 'POSTGRES_URL', initial: '', isSecret: true },
+  { name: 'LEGACY_CUSTOMERS_URL', initial: '' },
+  { name: 'LEGACY_CUSTOMERS_TOKEN', initial: '', isSecret: true },
+  { name: 'USE_MATERIALIZED_VIEW', initial: 'true' },
   { name: 'NEW_SYSTEM_PERCENT', initial: '0' },
   { name: 'ROLLOUT_HOLD_MS', initial: '3600000' },
   { name: 'LEGACY_DATABASE_URL', initial: '', isSecret: true },
@@ -182,6 +187,7 @@ export function readSettings(sources: SettingsSources): Settings {
     systemA: reader.databaseUrl('SYSTEM_A_DATABASE_URL'),
     systemB: readSystemB(reader),
     postgresUrl: reader.databaseUrl('POSTGRES_URL'),
+    legacyCustomers: readLegacyCustomers(reader),
     rollout: readRollout(reader),
     sync: readSync(reader),
   };
@@ -278,9 +284,21 @@ function readSystemB(reader: SettingsReader): PolledSystem | undefined {
   return undefined;
 }
 
+function readLegacyCustomers(reader: SettingsReader): Settings['legacyCustomers'] {
+  const url = reader.endpoint('LEGACY_CUSTOMERS_URL');
+  const token = reader.secret('LEGACY_CUSTOMERS_TOKEN');
+  if (url !== undefined) return { url, token };
+  if (token !== undefined) reader.refuse('LEGACY_CUSTOMERS_TOKEN', 'is set, but LEGACY_CUSTOMERS_URL is not');
+  return undefined;
+}
+
 function readRollout(reader: SettingsReader): RolloutSettings {
   return {
-    initial: { 'new-system': reader.integer('NEW_SYSTEM_PERCENT', { min: 0, max: 100 }) },
+    initial: {
+      'use-materialized-view': reader.boolean('USE_MATERIALIZED_VIEW') ? 100 : 0,
+      'shadow-customers': 0,
+      'new-system': reader.integer('NEW_SYSTEM_PERCENT', { min: 0, max: 100 }),
+    },
     holdMs: reader.integer('ROLLOUT_HOLD_MS', { min: 0, max: 604_800_000 }),
   };
 }

@@ -2,6 +2,7 @@
 import type { Log, NewTopic, OutgoingRecord, Sql, Topic, Topology, WrittenRecord } from '../../index.ts';
 import type { RecordFormat } from '../../schemas/app/record-format.ts';
 import type { Routes } from '../routes.ts';
+import type { TwoWays } from './customer-answers.ts';
 import type { Projection } from './projection.ts';
 import type { SourceWatch } from './source-routes.ts';
 
@@ -12,7 +13,7 @@ export interface TopicScope {
 }
 
 /** What routes are given once the log is there. */
-export interface RoutePorts extends TopicScope {
+export interface RoutePorts extends TopicScope, TwoWays {
   /** Resolves when the record is in the log; rejects with `LOG_UNAVAILABLE`. */
   readonly write: (record: OutgoingRecord) => Promise<WrittenRecord>;
   /** Of the systems that customers come from. */

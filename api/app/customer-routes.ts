@@ -5,6 +5,7 @@ import { canonicalEmail } from '../../processors/app/customer/normalise.ts';
 import { mergedRecord } from '../../processors/app/customer/merged-record.ts';
 import { lineage, openConflicts, syncView, type SyncView } from '../../processors/app/customer/lineage.ts';
 import type { MergeState } from '../../schemas/app/customer/merge-state.ts';
+import type { CustomerMerged } from '../../schemas/app/customer/merged.ts';
 import type { CustomerPolicy } from '../../schemas/app/customer/policy.ts';
 import { Problem } from '../problem.ts';
 import type { QueryContext } from '../placement.ts';
@@ -22,11 +23,12 @@ import {
   type RouteScope,
 } from '../routes.ts';
 import type { TypedAnswer, TypedStore } from '../store-queries.ts';
+import { askBefore, type TwoWays } from './customer-answers.ts';
 import { isForView, searchView } from './customer-view-search.ts';
 import { markDegraded, type SourceWatch } from './source-routes.ts';
 import { searchCustomers, searchParameters, type SearchParameters } from './customer-search.ts';
 
-export interface CustomerRouteOptions {
+export interface CustomerRouteOptions extends TwoWays {
   /** What is known of each e-mail, source by source. */
   readonly states: TypedStore<string, MergeState>;
   /** The policy under which it was merged. */
@@ -82,7 +84,13 @@ export function customerRoutes(options: CustomerRouteOptions): Routes {
   };
 }
 
-function readRoutes({ app, queries }: RouteScope, { states, policy, sources, view }: CustomerRouteOptions): void {
+function readRoutes({ app, queries }: RouteScope, options: CustomerRouteOptions): void {
+  const { states, policy, sources, view } = options;
+  const merged = async (email: string, context: QueryContext): Promise<CustomerMerged | undefined> => {
+    const { value } = await queries.get(states, email, context);
+    return value === undefined ? undefined : (mergedRecord(value, policy) ?? undefined);
+  };
+
   app.get('/customers', {
     schema: { querystring: queryString({ ...waitParameter, ...searchParameters }) },
     config: described(
@@ -109,7 +117,11 @@ function readRoutes({ app, queries }: RouteScope, { states, policy, sources, vie
     config: described('The merged customer of an e-mail', 'the customer; its version is the entity tag'),
     handler: async (request: CustomerRequest, reply) => {
       const email = readEmail(request.params.email);
-      const state = found(reply, await queries.get(states, email, contextOf(request)));
+      const context = contextOf(request);
+      const before = await askBefore(options, { email, context, read: (now) => merged(email, now) });
+      if (before !== undefined)
+        return sendJson(reply.header('x-served-by', 'legacy'), renderJson(before.customer ?? notFound()));
+      const state = found(reply, await queries.get(states, email, context));
       markDegraded(reply, sources);
       const customer = mergedRecord(state, policy) ?? notFound();
       return sendTagged(request, reply, `"${customer.version}"`, renderJson(customer));

@@ -51,6 +51,12 @@ const selected = `SELECT email, name, address, phone, contract_start::text AS co
   ${micros('system_b_updated', 'system_b_updated')}, ${micros('created_at', 'created_at')}
   FROM unified_customers`;
 
+/** Rejects as the database does. */
+export async function findInView(sql: Sql, email: string): Promise<ViewedCustomer | undefined> {
+  const { rows } = await sql.run({ text: `${selected} WHERE email = $1`, values: [email] });
+  return rows[0] === undefined ? undefined : customerOf(rows[0]);
+}
+
 /** Pure: conditions as text, every value as a parameter. */
 export function searchStatement(parameters: SearchParameters, limit: number): Statement {
   const { name, source, partial, hasConflicts, updatedSince, cursor } = parameters;

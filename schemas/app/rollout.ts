@@ -2,8 +2,11 @@
 import { StreamError, canonicalJsonSerde, defineTopic, stringSerde, type Topic } from '../../index.ts';
 import { readObject } from './reader.ts';
 
-/** `new-system`: requests that whoever routes them sends here rather than to the system before. */
-export const rolloutFlags = ['new-system'] as const;
+/**
+ * `use-materialized-view`: customers are answered from the merge rather than by the system before it. `shadow-customers`: answers are compared
+ * with what others say. `new-system`: requests that whoever routes them sends here rather than to the system before.
+ */
+export const rolloutFlags = ['use-materialized-view', 'shadow-customers', 'new-system'] as const;
 export type RolloutFlag = (typeof rolloutFlags)[number];
 
 interface ChangeBase {

@@ -65,7 +65,11 @@ describe('settings', () => {
       allowInsecure: false,
       rateLimitPerSecond: 500,
       sync: undefined,
-      rollout: { initial: { 'new-system': 0 }, holdMs: 3_600_000 },
+      legacyCustomers: undefined,
+      rollout: {
+        initial: { 'use-materialized-view': 100, 'shadow-customers': 0, 'new-system': 0 },
+        holdMs: 3_600_000,
+      },
       systemA: undefined,
       systemB: undefined,
       postgresUrl: undefined,
