@@ -9,6 +9,7 @@ import { checkpointRecords, readCheckpoint } from './checkpoints.ts';
 import type { Log, Producer, Reader } from './log.ts';
 import { batchesOf, type OutgoingRecord } from './outgoing-record.ts';
 import { parseShard, shardsOf } from './partition-shards.ts';
+import { preparedWork } from './prepared-work.ts';
 import { SharedWork } from './shared-work.ts';
 import { deadLetterOf, patiently } from './sink-failures.ts';
 import { sliceBytesMax, slicesOf, type Incoming, type Slice } from './sink-slices.ts';
@@ -58,35 +59,19 @@ const lanesMax = 8;
 
 export function createCommandSink<C>(options: CommandSinkOptions<C>): CommandSink {
   const counts: SinkCounts = { records: 0, transactions: 0, errors: 0, deadLetters: 0, isWaiting: false };
-  const end = new AbortController();
-  let work: SharedWork | undefined;
-  let starting: Promise<void> | undefined;
-
-  const begin = async (): Promise<void> => {
+  const work = preparedWork(async (signal) => {
     const { log, topic } = options;
     const ready = async (): Promise<readonly string[]> => {
       const shards = await shardsOf(log, [topic]);
       await options.open();
       return shards;
     };
-    const shards = await patiently(ready, { ...options, counts, at: { topic, partition: 0 } }, end.signal);
-    if (shards === undefined) return;
-    const run = (shard: string, signal: AbortSignal): Promise<void> => new Turn(options, counts, shard).run(signal);
-    work = new SharedWork({ ...options, topics: [topic], shards, run });
-    work.start();
-  };
-
-  return {
-    start: () => {
-      starting ??= begin();
-    },
-    close: async () => {
-      end.abort();
-      await starting;
-      await work?.close();
-    },
-    counts,
-  };
+    const shards = await patiently(ready, { ...options, counts, at: { topic, partition: 0 } }, signal);
+    if (shards === undefined) return undefined;
+    const run = (shard: string, ended: AbortSignal): Promise<void> => new Turn(options, counts, shard).run(ended);
+    return new SharedWork({ ...options, topics: [topic], shards, run });
+  });
+  return { ...work, counts };
 }
 
 interface Answer {

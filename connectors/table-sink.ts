@@ -5,6 +5,7 @@ import type { Database } from './database.ts';
 import type { Log } from './log.ts';
 import { migrate, type Migration } from './migrations.ts';
 import type { OutgoingRecord } from './outgoing-record.ts';
+import { preparedWork } from './prepared-work.ts';
 import { SharedWork } from './shared-work.ts';
 import { parseShard, shardsOf } from './partition-shards.ts';
 import { progressMigration } from './sink-progress.ts';
@@ -56,10 +57,7 @@ const preparing = { retryMs: 2_000 } as const;
 
 export function createTableSink(options: TableSinkOptions): TableSink {
   const counts: SinkCounts = { records: 0, transactions: 0, errors: 0, deadLetters: 0, isWaiting: false };
-  const end = new AbortController();
   const turns = new Map<string, SinkTurn>();
-  let work: SharedWork | undefined;
-  let starting: Promise<void> | undefined;
 
   const run = async (shard: string, signal: AbortSignal): Promise<void> => {
     const { topic, partition } = parseShard(shard);
@@ -74,25 +72,13 @@ export function createTableSink(options: TableSinkOptions): TableSink {
     }
   };
 
-  const begin = async (): Promise<void> => {
-    const shards = await prepared(options, counts, end.signal);
-    if (shards === undefined) return;
-    work = new SharedWork({ ...options, topics: options.tables.map(({ topic }) => topic), shards, run });
-    work.start();
-  };
-
-  return {
-    start: () => {
-      starting ??= begin();
-    },
-    close: async () => {
-      end.abort();
-      await starting;
-      await work?.close();
-    },
-    counts,
-    lags: () => [...turns.values()].map((turn) => turn.lag()),
-  };
+  const work = preparedWork(async (signal) => {
+    const shards = await prepared(options, counts, signal);
+    return shards === undefined
+      ? undefined
+      : new SharedWork({ ...options, topics: options.tables.map(({ topic }) => topic), shards, run });
+  });
+  return { ...work, counts, lags: () => [...turns.values()].map((turn) => turn.lag()) };
 }
 
 /** Waits for database and topics, however long they are away; then what there is to do, or `undefined` if it was ended before. */

@@ -183,6 +183,19 @@ describe.each(Object.entries(formats))('the two-way sync in %s', (_, format) => 
     expect(command()).toMatchObject({ mapId: 'user:revamp:102', side: 'legacy', operation: 'insert', otherId: '102' });
   });
 
+  test('a copy that is told of before the row it was made from takes nothing from it', () => {
+    tell({ side: 'legacy', entity: 'user', op: 'c', row: { id: 1, ...ann } });
+    const sent = command();
+    const { eventId, mapId, side, version } = sent;
+    const marks = { sync_map_id: mapId, sync_event_id: eventId, sync_version: version };
+    tell({ side, entity: 'user', op: 'c', row: { id: 102, user_name: 'copy', email_address: 'c', ...marks } });
+    expect(commands()).toEqual([]);
+    done(sent, '101', { user_name: 'ann', email_address: 'ann@x.test' });
+
+    expect(command()).toMatchObject({ mapId: 'user:revamp:102', side: 'legacy', values: { username: 'copy' } });
+    expect(driver.read(topics.mappings).map(({ value }) => value?.revampId)).toEqual(['101']);
+  });
+
   test('what has been through a sync service, or is no change, is put aside; what is not ours is passed over', () => {
     const hop = [{ key: 'hop', value: Buffer.from('1') }];
     tell({ side: 'legacy', entity: 'user', op: 'c', row: { id: 1, ...ann }, headers: hop });

@@ -103,6 +103,10 @@ function run(given: ModelOptions, list: readonly Action[]): SyncModel {
     acts[action.deed](model, gone, action);
     for (let step = 0; step < action.steps; step += 1) model.step();
   }
+  return settled(model);
+}
+
+function settled(model: SyncModel): SyncModel {
   let stepCount = 0;
   while (model.step()) if ((stepCount += 1) > 20_000) throw new Error('it never ends');
   return model;
@@ -128,6 +132,23 @@ describe('two sides that users change at once', () => {
         const model = run(given, list);
 
         expect(model.writeCount).toBeLessThanOrEqual(2 * model.changeCount);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('take over what is changed at rest, on whichever side and whatever its clock says', () => {
+    fc.assert(
+      fc.property(options, actions, fc.constantFrom(...sides), (given, list, side) => {
+        const model = run(given, list);
+        for (const id of model.ids(side, 'user')) model.update(side, 'user', id, { username: 'At last' });
+        settled(model);
+
+        const users = Object.entries(model.rows(side === 'legacy' ? 'revamp' : 'legacy')).filter(([name]) =>
+          name.startsWith('user:'),
+        );
+        expect(users.map(([, { username }]) => username)).toEqual(users.map(() => 'At last'));
+        expect(model.rows('revamp')).toEqual(model.rows('legacy'));
       }),
       { numRuns: 500 },
     );
