@@ -106,46 +106,40 @@ export function stewardRoutes(options: StewardRouteOptions): Routes {
 
 function fieldRoutes(scope: RouteScope, options: StewardRouteOptions): void {
   const path = '/customers/:email/conflicts/:field/resolution';
+  const schema = (of: object): object => ({
+    params: fieldParams,
+    body: of,
+    querystring: queryString({ wait: outcomeWait }),
+  });
+  const handler =
+    (verdictOn: (state: MergeState, { params, body }: DecisionRequest) => Verdict) =>
+    (request: DecisionRequest, reply: FastifyReply): Promise<FastifyReply> =>
+      decide(scope, options, { request, reply, verdict: (state) => verdictOn(state, request) });
+
   scope.app.post(path, {
-    schema: { params: fieldParams, body: resolving, querystring: queryString({ wait: outcomeWait }) },
+    schema: schema(resolving),
     config: described(
       'Settles a conflict: by a system, by a value, or as it is',
       problems([], ['conflict_not_open'], ['value_invalid']),
     ),
-    handler: (request: DecisionRequest, reply) =>
-      decide(scope, options, {
-        request,
-        reply,
-        verdict: (state) => {
-          const { field } = request.params;
-          const isOpen = openConflicts(state, options.policy).some((conflict) => conflict.field === field);
-          if (!isOpen && !isDecided(state, field))
-            throw new Problem(
-              409,
-              'conflict_not_open',
-              'the systems agree on this field, and nobody has decided on it',
-            );
-          return compact({ field, ...choiceOf(request.body, field) });
-        },
-      }),
+    handler: handler((state, { params: { field }, body: said }) => {
+      const isOpen = openConflicts(state, options.policy).some((conflict) => conflict.field === field);
+      if (!isOpen && !isDecided(state, field))
+        throw new Problem(409, 'conflict_not_open', 'the systems agree on this field, and nobody has decided on it');
+      return compact({ field, ...choiceOf(said, field) });
+    }),
   });
 
   scope.app.delete(path, {
-    schema: { params: fieldParams, body: body({}, []), querystring: queryString({ wait: outcomeWait }) },
+    schema: schema(body({}, [])),
     config: described(
       'Withdraws the decision on a field: the policy decides again',
       problems([], ['decision_not_made']),
     ),
-    handler: (request: DecisionRequest, reply) =>
-      decide(scope, options, {
-        request,
-        reply,
-        verdict: (state) => {
-          const { field } = request.params;
-          if (!isDecided(state, field)) throw new Problem(409, 'decision_not_made', 'nobody has decided on this field');
-          return compact({ field, action: 'RELEASE' as const });
-        },
-      }),
+    handler: handler((state, { params: { field } }) => {
+      if (!isDecided(state, field)) throw new Problem(409, 'decision_not_made', 'nobody has decided on this field');
+      return compact({ field, action: 'RELEASE' as const });
+    }),
   });
 }
 
