@@ -85,6 +85,7 @@ export type { Log, NewTopic } from './connectors/log.ts';
 export type { OutgoingRecord, WrittenRecord } from './connectors/outgoing-record.ts';
 export type { BackfillItem, BackfillPage, BackfillSource } from './connectors/backfill-source.ts';
 export type { PollContext, PollPage, PollSource, PollState } from './connectors/poll-source.ts';
+export { outboxSource, type OutboxOptions, type OutboxRow } from './connectors/outbox-source.ts';
 export { createPoller } from './connectors/poller.ts';
 export type { Poller, PollerCounts, PollerOptions } from './connectors/poller.ts';
 export type { SourceHealth, SourceStatus } from './connectors/source-status.ts';
