@@ -83,6 +83,7 @@ export type { LevelStoresOptions } from './state-stores/level.ts';
 
 export type { Log, NewTopic } from './connectors/log.ts';
 export type { OutgoingRecord, WrittenRecord } from './connectors/outgoing-record.ts';
+export type { BackfillProgress, BackfillState } from './connectors/backfill.ts';
 export type { BackfillItem, BackfillPage, BackfillSource } from './connectors/backfill-source.ts';
 export type { PollContext, PollPage, PollSource, PollState } from './connectors/poll-source.ts';
 export { outboxSource, type OutboxOptions, type OutboxRow } from './connectors/outbox-source.ts';

@@ -33,6 +33,7 @@ export interface BackfillOptions {
 /** `reading` the system, `merging` what was read, or `done`: only then `merged` and `failed` say anything. */
 export type BackfillState = 'asked' | 'reading' | 'merging' | 'done';
 
+/** Of one backfill of one source. */
 export interface BackfillProgress {
   readonly source: string;
   readonly id: string;

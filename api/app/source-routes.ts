@@ -1,29 +1,15 @@
 /** How the systems are that customers come from, and what that means for answers. */
 import type { FastifyReply } from 'fastify';
-import type { SourceHealth } from '../../index.ts';
+import type { BackfillProgress, SourceHealth } from '../../index.ts';
 import { renderJson } from '../render.ts';
 import { Problem } from '../problem.ts';
 import { sendJson, type RouteScope, type Routes } from '../routes.ts';
 
-/** Reading everything that a system has once more. */
-export interface BackfillReport {
-  readonly source: string;
-  readonly id: string;
-  readonly state: string;
-  readonly askedAtMs: number;
-  readonly endedAtMs?: number;
-  readonly total: number;
-  readonly merged: number;
-  readonly failed: number;
-  /** Some of the records that failed. */
-  readonly failures: readonly string[];
-}
-
 export interface BackfillPort {
   /** Begins anew, unless one is under way; `undefined` for a source that is none. */
-  request(source: string): Promise<BackfillReport | undefined>;
+  request(source: string): Promise<BackfillProgress | undefined>;
   /** The last one of each source. */
-  all(): readonly BackfillReport[];
+  all(): readonly BackfillProgress[];
 }
 
 export interface SourceWatch {
@@ -121,7 +107,7 @@ function rendered({
   merged,
   failed,
   failures,
-}: BackfillReport): object {
+}: BackfillProgress): object {
   const ended = endedAtMs === undefined ? null : endedAtMs * 1_000;
   return { source, id, state, askedAt: askedAtMs * 1_000, endedAt: ended, total, merged, failed, failures };
 }
