@@ -34,6 +34,8 @@ export function postgresDatabase(options: PostgresOptions): Database {
   });
   // Idle connections break when the server goes away; the next use finds out by itself.
   pool.on('error', (error) => logger.debug('an idle database connection broke', { error: error.message }));
+  // One in use tells of it by this event too, even between two statements; whoever uses it meets it there.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   return {
     run: (statement) => runOn(pool, statement),
     transaction: (work) => transactionOn(pool, work),
@@ -55,9 +57,6 @@ async function transactionOn<T>(pool: pg.Pool, work: (sql: Sql) => Promise<T>): 
     throw databaseError(error);
   });
   let isUsable = false;
-  // Between two statements a broken connection tells of itself only by this event.
-  const broke = (): void => undefined;
-  client.on('error', broke);
   try {
     await runOn(client, { text: 'BEGIN', values: [] });
     try {
@@ -73,7 +72,6 @@ async function transactionOn<T>(pool: pg.Pool, work: (sql: Sql) => Promise<T>): 
       throw error;
     }
   } finally {
-    client.off('error', broke);
     client.release(!isUsable);
   }
 }

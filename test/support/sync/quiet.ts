@@ -45,7 +45,7 @@ export async function untilQuiet(log: Log, databases: SyncedDatabases, applicati
 }
 
 /** A row is written as it is: once that is captured, so is all before it. */
-async function isCaptured(client: pg.Client, side: Side): Promise<boolean> {
+export async function isCaptured(client: pg.Client, side: Side): Promise<boolean> {
   const table = entities.user.tables[side];
   await client.query(`UPDATE ${table} SET source = source WHERE id = (SELECT min(id) FROM ${table})`);
   const { rows } = await client.query<{ at: string }>('SELECT pg_current_wal_insert_lsn() AS at');
