@@ -94,7 +94,7 @@ export function settlementsOverHttp(client: HttpClient): Settlements {
   let latencies = new Latencies();
   let isStopped = false;
   const totalOf = async (day: string): Promise<number> => {
-    const answer = await client.ask(`/analytics/daily?day=${day}`, 200);
+    const answer = await client.ask(`/analytics/daily?from=${day}`, 200);
     return (answer as { items: { count: number }[] }).items.reduce((sum, { count }) => sum + count, 0);
   };
   const look = async (): Promise<void> => {

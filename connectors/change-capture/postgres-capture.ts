@@ -159,7 +159,7 @@ class PostgresCapture implements Connector {
     if (found === undefined) throw new StreamError('TOPIC_UNKNOWN', 'the topic is not there yet', { facts: { topic } });
     this.#partitions = new Map([[topic, found.partitions]]);
     this.#producer = await log.producer({});
-    if (!(await hasSlot(connectionString, slot))) await this.#snapshot();
+    await withConnection(connectionString, (client) => this.#prepareSlot(client));
     const client = captureClient(connectionString, 'database');
     await client.connect();
     const ended = new AbortController();
@@ -186,27 +186,38 @@ class PostgresCapture implements Connector {
   }
 
   /**
-   * The slot that lasts is made when all rows of the snapshot are in the log, as a copy of one that does not: whoever is interrupted finds no slot
-   * and starts over, and nothing between the snapshot and the stream is missing.
+   * The slot of the stream is made when all rows of a snapshot are in the log, as a copy of one from before the first of them. Whoever is interrupted finds no
+   * slot of the stream and starts over; the stream then tells of rows that an earlier snapshot had and that were deleted before the last one. What it
+   * tells that a snapshot knew already is older than that, by its position.
    */
+  async #prepareSlot(client: pg.Client): Promise<void> {
+    const { slot } = this.#options;
+    const begun = `${slot}_begun`;
+    const slots = await slotsOf(client);
+    if (!slots.has(slot)) {
+      if (!slots.has(begun)) await client.query("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", [begun]);
+      await this.#snapshot();
+      await client.query('SELECT pg_copy_logical_replication_slot($1, $2)', [begun, slot]);
+    } else if (!slots.has(begun)) return;
+    await client.query('SELECT pg_drop_replication_slot($1)', [begun]);
+  }
+
+  /** One process at a time: the slot that exports it has one name, and goes with its connection. */
   async #snapshot(): Promise<void> {
     const { slot, publication, connectionString } = this.#options;
-    const client = captureClient(connectionString, 'database');
-    await client.connect();
-    try {
-      const temporary = `${slot}_snapshot`;
-      const { lsn, snapshot } = await exportSnapshot(client, temporary);
-      const pages = readSnapshot({ connectionString, publication, snapshot });
-      for await (const { relation, rows, atMicros } of pages) {
-        this.#transaction = { transactionId: 0, commitMicros: atMicros };
-        for (const after of rows) this.#add(relation, { op: 'r', after }, lsn);
-        await this.#send();
-      }
-      const copy = [temporary, slot].map((name) => pg.escapeLiteral(name)).join(', ');
-      await client.query(`SELECT pg_copy_logical_replication_slot(${copy}, false)`);
-    } finally {
-      await client.end();
-    }
+    await withConnection(
+      connectionString,
+      async (client) => {
+        const { lsn, snapshot } = await exportSnapshot(client, `${slot}_snapshot`);
+        const pages = readSnapshot({ connectionString, publication, snapshot });
+        for await (const { relation, rows, atMicros } of pages) {
+          this.#transaction = { transactionId: 0, commitMicros: atMicros };
+          for (const after of rows) this.#add(relation, { op: 'r', after }, lsn);
+          await this.#send();
+        }
+      },
+      'database',
+    );
   }
 
   async #follow(stream: ReplicationStream, { lsn, message }: PositionedMessage): Promise<void> {
@@ -263,13 +274,21 @@ function changeOf(message: ReplicationMessage): RowChange | undefined {
   }
 }
 
-async function hasSlot(connectionString: string, slot: string): Promise<boolean> {
-  const client = captureClient(connectionString);
+async function withConnection(
+  connectionString: string,
+  work: (client: pg.Client) => Promise<void>,
+  replication?: 'database',
+): Promise<void> {
+  const client = captureClient(connectionString, replication);
   await client.connect();
   try {
-    const { rowCount } = await client.query('SELECT 1 FROM pg_replication_slots WHERE slot_name = $1', [slot]);
-    return (rowCount ?? 0) > 0;
+    await work(client);
   } finally {
     await client.end();
   }
+}
+
+async function slotsOf(client: pg.Client): Promise<ReadonlySet<string>> {
+  const { rows } = await client.query<{ name: string }>('SELECT slot_name AS name FROM pg_replication_slots');
+  return new Set(rows.map(({ name }) => name));
 }
