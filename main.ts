@@ -3,7 +3,6 @@ import { createReadStream } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { applicationConnectors } from './program/application-connectors.ts';
-import type { ConnectorPorts } from './program/connector-ports.ts';
 import { applicationIdOf, applications, generationsOf } from './program/applications.ts';
 import { isLoopback } from './api/access.ts';
 import type { Application } from './api/app/application.ts';
@@ -188,12 +187,15 @@ function openConnectors(
     format,
   }: Omit<Surroundings, 'terminal'> & Pick<Schemas, 'format'> & { readonly log: Log; readonly writer: RecordWriter },
 ): Pick<Required<ApiParts>, 'connectors' | 'sources'> & Pick<ApiParts, 'view' | 'shadow'> {
-  const url = settings.postgresUrl?.reveal();
-  const database = url === undefined ? undefined : postgresDatabase({ url, logger });
-  if (database !== undefined) shutdown.add('database', () => database.close());
-  const synced = openSynced(settings, logger);
-  if (synced !== undefined)
-    shutdown.add('synced databases', () => Promise.all([synced.legacy.close(), synced.revamp.close()]));
+  const open = (url: Secret | undefined): Database | undefined => {
+    if (url === undefined) return undefined;
+    const opened = postgresDatabase({ url: url.reveal(), logger });
+    shutdown.add('database', () => opened.close());
+    return opened;
+  };
+  const { postgresUrl, sync, employees } = settings;
+  const database = open(postgresUrl);
+  const [legacy, revamp] = [open(sync?.legacy), open(sync?.revamp)];
   const surrounding = applicationConnectors({
     log,
     clock,
@@ -202,18 +204,13 @@ function openConnectors(
     settings,
     format,
     database,
-    synced,
+    synced: legacy === undefined || revamp === undefined ? undefined : { legacy, revamp },
+    employees: open(employees?.url),
     write: (record) => writer.write(record),
     applicationIdOf: (name) => applicationIdOf(settings, name),
   });
   shutdown.add('connectors', () => Promise.all(surrounding.connectors.map((connector) => connector.close())));
   return { ...surrounding, view: database };
-}
-
-function openSynced({ sync }: Settings, logger: Logger): ConnectorPorts['synced'] {
-  if (sync === undefined) return undefined;
-  const open = (url: Secret): Database => postgresDatabase({ url: url.reveal(), logger });
-  return { legacy: open(sync.legacy), revamp: open(sync.revamp) };
 }
 
 // ---- running --------------------------------------------------------------------------------------------------------
@@ -310,7 +307,7 @@ async function topics(args: readonly string[]): Promise<number> {
     const log = await openLog(settings, directory, silentLogger);
     return { admin: log.admin, close: () => log.close().then(() => directory.release()) };
   };
-  const declared = declaredTopics(chosenBy(settings), settings.topicPrefix);
+  const declared = declaredTopics(chosenBy(settings), settings);
   return await topicsCommand(args, { open, declared, print: (line) => process.stdout.write(`${line}\n`) });
 }
 

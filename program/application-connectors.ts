@@ -11,13 +11,14 @@ import { createCircuitBreaker, type CircuitBreaker } from '../connectors/circuit
 import { measuresWith, type Connector, type Measure } from '../connectors/connector.ts';
 import { createHttpSource } from '../connectors/http-source.ts';
 import type { OutgoingRecord } from '../connectors/outgoing-record.ts';
-import { createPoller } from '../connectors/poller.ts';
 import { followSources, statusRecord, type SourceOutcome, type SourceStatuses } from '../connectors/source-status.ts';
 import { connectorTopics } from '../schemas/app/connector-topics.ts';
 import { customerTopics } from '../schemas/app/customer/topics.ts';
 import { customerBackfills } from './backfills.ts';
 import type { ConnectorPorts } from './connector-ports.ts';
 import { customerShadow } from './customer-shadow.ts';
+import { employeeConnectors } from './employee-connectors.ts';
+import { pollerConnector } from './poller-connector.ts';
 import { syncConnectors } from './sync-connectors.ts';
 import { tableConnectors } from './table-connectors.ts';
 import { customerMergeName } from '../topology/app/customer-merge.ts';
@@ -36,7 +37,7 @@ export const noSources: SourceWatch = { health: () => [], noteDegraded: () => un
 export function applicationConnectors(ports: ConnectorPorts): ApplicationConnectors {
   const { settings, database } = ports;
   const tables = database === undefined ? [] : tableConnectors(ports, database);
-  const others = [...tables, ...syncConnectors(ports)];
+  const others = [...tables, ...syncConnectors(ports), ...employeeConnectors(ports)];
   if (!settings.topologies.includes(customerMergeName)) return { connectors: others, sources: noSources };
   const statuses = followSources({ ...ports, topic: connectorTopics(settings.topicPrefix).status.name });
   const degraded = { answers: 0 };
@@ -159,34 +160,13 @@ function systemBOf({ clock, random, settings }: ConnectorPorts): SystemBParts | 
 }
 
 function systemBPoller({ source, pollIntervalMs, breaker, latencies }: SystemBParts, ports: ConnectorPorts): Connector {
-  const { checkpoints, status } = connectorTopics(ports.settings.topicPrefix);
-  const poller = createPoller({
-    ...ports,
-    source: systemBSource(source),
-    applicationId: ports.applicationIdOf(customerMergeName),
-    checkpointTopic: checkpoints.name,
-    statusTopic: status.name,
-    intervalMs: pollIntervalMs,
-    sessionTimeoutMs: ports.settings.sessionTimeoutMs,
-  });
   const measure = measuresWith({ system: 'system-b' });
-  return {
-    name: 'system-b poller',
-    start: () => poller.start(),
-    close: () => poller.close(),
-    measures: () => {
-      const { events, errors, polls, lastPollSeconds, isPolling } = poller.counts;
-      return [
-        measure('connector_events_total', 'Change events written by this process.', events),
-        measure('connector_errors_total', 'Polls by this process that failed.', errors),
-        measure('connector_polls_total', 'Polls by this process, failed ones included.', polls),
-        measure('connector_poll_duration_seconds', 'Duration of the last poll by this process.', lastPollSeconds),
-        measure('connector_is_polling', 'Whether this process is the one that polls.', isPolling ? 1 : 0),
-        measure('connector_breaker_open', 'Whether the system is left alone.', breaker.state === 'closed' ? 0 : 1),
-        measure('system_b_latency_p99_seconds', 'Of the last requests to system B.', latencies.quantile(0.99)),
-      ];
-    },
-  };
+  const more = (): readonly Measure[] => [
+    measure('connector_breaker_open', 'Whether the system is left alone.', breaker.state === 'closed' ? 0 : 1),
+    measure('system_b_latency_p99_seconds', 'Of the last requests to system B.', latencies.quantile(0.99)),
+  ];
+  const applicationId = ports.applicationIdOf(customerMergeName);
+  return pollerConnector({ source: systemBSource(source), applicationId, intervalMs: pollIntervalMs, more }, ports);
 }
 
 /** Durations of the last requests. */

@@ -21,6 +21,8 @@ export interface ConnectorPorts {
   readonly database: Database | undefined;
   /** That are kept in sync; absent: none are. */
   readonly synced: Readonly<Record<Side, Database>> | undefined;
+  /** Whose triggers note changes of employees; absent: nobody reads them here. */
+  readonly employees: Database | undefined;
   /** Of the application of this name. */
   readonly applicationIdOf: (name: string) => string;
 }

@@ -8,6 +8,8 @@ import type { Settings } from './settings.ts';
 import type { Shutdown } from './shutdown.ts';
 import type { Terminal } from './terminal.ts';
 import { createTopics } from './user-topics.ts';
+import { connectorTopics } from '../schemas/app/connector-topics.ts';
+import { employeeTopics } from '../schemas/app/employees.ts';
 import { rolloutChanges } from '../schemas/app/rollout.ts';
 
 export interface Surroundings {
@@ -27,9 +29,11 @@ export async function prepareTopics(
   surroundings: Surroundings,
 ): Promise<(() => Promise<void>) | undefined> {
   const { topicPrefix, sampleFeed: wish, kafka } = settings;
-  const hasSource = [settings.systemA, settings.systemB, settings.sync].some((source) => source !== undefined);
+  const hasSource = [settings.systemA, settings.systemB, settings.sync, settings.employees].some(
+    (source) => source !== undefined,
+  );
   if (wish === 'false' && !hasSource) return undefined;
-  const topics = declaredTopics(chosen, topicPrefix);
+  const topics = declaredTopics(chosen, settings);
   const { logger, terminal, shutdown } = surroundings;
   const onWaiting = (reason: string): void => terminal.status(`waiting for the log: ${reason}`);
   const created = await createTopics(log, topics, { clock, logger, signal: shutdown.signal, onWaiting });
@@ -47,9 +51,14 @@ export async function prepareTopics(
   };
 }
 
-/** The topics of these applications, each once. */
-export function declaredTopics(chosen: readonly Application[], topicPrefix: string): readonly NewTopic[] {
+/** The topics of these applications and of what runs beside them, each once. */
+export function declaredTopics(
+  chosen: readonly Application[],
+  { topicPrefix, employees }: Pick<Settings, 'topicPrefix' | 'employees'>,
+): readonly NewTopic[] {
   const named = chosen.flatMap((application) => application.topics(topicPrefix));
   const common = newTopics([rolloutChanges(topicPrefix)]);
-  return [...new Map([...named, ...common].map((topic) => [topic.name, topic])).values()];
+  const beside =
+    employees === undefined ? [] : newTopics({ ...employeeTopics(topicPrefix), ...connectorTopics(topicPrefix) });
+  return [...new Map([...named, ...common, ...beside].map((topic) => [topic.name, topic])).values()];
 }

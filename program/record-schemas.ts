@@ -8,6 +8,7 @@ import { openEmbeddedRegistry } from '../connectors/registry/embedded-registry.t
 import { StreamError } from '../errors.ts';
 import { billingTopics } from '../schemas/app/billing/topics.ts';
 import { customerTopics } from '../schemas/app/customer/topics.ts';
+import { employeeTopics } from '../schemas/app/employees.ts';
 import { shadowTopics } from '../schemas/app/shadow.ts';
 import { avroFormat, jsonFormat, type RecordFormat } from '../schemas/app/record-format.ts';
 import { syncTopics } from '../schemas/app/sync/topics.ts';
@@ -63,6 +64,7 @@ async function registeredFormat(
   billingTopics(topicPrefix, format);
   shadowTopics(topicPrefix, format);
   syncTopics(topicPrefix, format);
+  employeeTopics(topicPrefix, format);
   while (!signal.aborted) {
     try {
       await serdes.register();

@@ -61,6 +61,8 @@ export interface Settings {
   readonly systemA: Secret | undefined;
   /** Absent: system B is not polled from here. */
   readonly systemB: PolledSystem | undefined;
+  /** A database whose triggers note changes of employees. Absent: nobody reads them from here. */
+  readonly employees: { readonly url: Secret; readonly pollIntervalMs: number } | undefined;
   /** Absent: no tables are kept. */
   readonly postgresUrl: Secret | undefined;
   /** What answered customers before. Absent: nothing did. */
@@ -133,6 +135,8 @@ export const variables: readonly Variable[] = [
   { name: 'SYSTEM_B_TOKEN', initial: '', isSecret: true },
   { name: 'POLL_INTERVAL_MS_B', initial: '300000' },
   { name: 'SCAN_INTERVAL_MS_B', initial: '3600000' },
+  { name: 'EMPLOYEES_DATABASE_URL', initial: '', isSecret: true },
+  { name: 'POLL_INTERVAL_MS_EMPLOYEES', initial: '5000' },
   { name: 'POSTGRES_URL', initial: '', isSecret: true },
   { name: 'LEGACY_CUSTOMERS_URL', initial: '' },
   { name: 'LEGACY_CUSTOMERS_TOKEN', initial: '', isSecret: true },
@@ -186,6 +190,7 @@ export function readSettings(sources: SettingsSources): Settings {
     rateLimitPerSecond: reader.integer('RATE_LIMIT_PER_SECOND', { min: 0, max: 1_000_000 }),
     systemA: reader.databaseUrl('SYSTEM_A_DATABASE_URL'),
     systemB: readSystemB(reader),
+    employees: readEmployees(reader),
     postgresUrl: reader.databaseUrl('POSTGRES_URL'),
     legacyCustomers: readLegacyCustomers(reader),
     rollout: readRollout(reader),
@@ -282,6 +287,12 @@ function readSystemB(reader: SettingsReader): PolledSystem | undefined {
   if (url !== undefined) return { url, token, pollIntervalMs, scanIntervalMs };
   if (token !== undefined) reader.refuse('SYSTEM_B_TOKEN', 'is set, but SYSTEM_B_URL is not');
   return undefined;
+}
+
+function readEmployees(reader: SettingsReader): Settings['employees'] {
+  const url = reader.databaseUrl('EMPLOYEES_DATABASE_URL');
+  const pollIntervalMs = reader.integer('POLL_INTERVAL_MS_EMPLOYEES', { min: 100, max: 86_400_000 });
+  return url === undefined ? undefined : { url, pollIntervalMs };
 }
 
 function readLegacyCustomers(reader: SettingsReader): Settings['legacyCustomers'] {

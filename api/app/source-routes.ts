@@ -1,6 +1,7 @@
 /** How the systems are that customers come from, and what that means for answers. */
 import type { FastifyReply } from 'fastify';
 import type { BackfillProgress, SourceHealth } from '../../index.ts';
+import { employeeSource } from '../../schemas/app/employees.ts';
 import { renderJson } from '../render.ts';
 import { Problem } from '../problem.ts';
 import { sendJson, type RouteScope, type Routes } from '../routes.ts';
@@ -23,7 +24,8 @@ export interface SourceWatch {
 
 /** Says on the answer which systems it may be behind: `X-Degraded: system-b;down;age=720`, the age in seconds. */
 export function markDegraded(reply: FastifyReply, watch: SourceWatch | undefined): void {
-  const degraded = watch?.health().filter(({ isUp, isStale }) => !isUp || isStale) ?? [];
+  const ofCustomers = watch?.health().filter(({ source }) => source !== employeeSource) ?? [];
+  const degraded = ofCustomers.filter(({ isUp, isStale }) => !isUp || isStale);
   if (degraded.length === 0) return;
   watch?.noteDegraded();
   const parts = degraded.map(({ source, isUp, ageMs }) => {

@@ -2,6 +2,7 @@ import { jsonFormat, type DeclaredValue, type RecordFormat } from '../../schemas
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
 import { customerChangeValue } from '../../schemas/app/customer/avro.ts';
 import { customerTopics } from '../../schemas/app/customer/topics.ts';
+import { employeeTopics } from '../../schemas/app/employees.ts';
 import { syncTopics } from '../../schemas/app/sync/topics.ts';
 
 /** What every topic of the application declares of its values, by topic; of the change topics, what those may write who know Avro but not Debezium. */
@@ -17,5 +18,6 @@ export function declaredValues(): ReadonlyMap<string, DeclaredValue<unknown>> {
   customerTopics('', recording);
   billingTopics('', recording);
   syncTopics('', recording);
+  employeeTopics('', recording);
   return declared.set('customer.changes', customerChangeValue as DeclaredValue<unknown>);
 }

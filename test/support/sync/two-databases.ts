@@ -93,6 +93,7 @@ export async function startSync(
     format: jsonFormat,
     write: (record) => writer.write(record),
     database: undefined,
+    employees: undefined,
     synced,
     applicationIdOf: (name) => `${applicationId}-${name}`,
   };
