@@ -3,6 +3,7 @@ import { openLog, type EmbeddedLog } from '../../../connectors/embedded/embedded
 import { MemoryStorage } from '../../../connectors/embedded/memory-storage.ts';
 import type { Storage } from '../../../connectors/embedded/storage.ts';
 import { hasCode, StreamError } from '../../../errors.ts';
+import { silentLogger } from '../../../clock.ts';
 import { ManualClock, seededRandom } from './manual-clock.ts';
 import {
   createPairTopics,
@@ -19,7 +20,8 @@ import {
 import { imageAfter, RecordedStorage, type Change } from './recorded-storage.ts';
 
 function open(storage: Storage, fsync: 'always' | 'on-roll' = 'on-roll', journalBytes?: number): EmbeddedLog {
-  const options = { clock: new ManualClock(), random: seededRandom(7) };
+  // Thousands of cuts are each reported.
+  const options = { clock: new ManualClock(), random: seededRandom(7), logger: silentLogger };
   return openLog(storage, fsync, journalBytes === undefined ? options : { ...options, journalBytes });
 }
 
