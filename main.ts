@@ -23,13 +23,14 @@ import { projectionCommand } from './commands/projection.ts';
 import { topicsCommand, type OpenedTopics } from './commands/topics.ts';
 import { rolloutReportCommand } from './commands/rollout-report.ts';
 import { StreamError } from './errors.ts';
+import type { ConnectorPorts } from './program/connector-ports.ts';
 import { askerOf, createLogger, describeLog, printExamples, showFindings, version } from './program/guide.ts';
 import { instanceMaker, pausable } from './program/instance-maker.ts';
 import { closeApi, desksOf, openApi, type ApiParts } from './program/open-api.ts';
 import { declaredTopics, prepareTopics, type Surroundings } from './program/prepare-topics.ts';
 import { createProgress } from './program/progress.ts';
-import { createRecordWriter, type RecordWriter } from './program/record-writer.ts';
-import { openSchemas, type Schemas } from './program/record-schemas.ts';
+import { createRecordWriter } from './program/record-writer.ts';
+import { openSchemas } from './program/record-schemas.ts';
 import { openRollout } from './program/rollout.ts';
 import { jsonFormat } from './schemas/app/record-format.ts';
 import { describeSettings, readSettings, type KafkaSettings, type Settings } from './program/settings.ts';
@@ -90,7 +91,6 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
   shutdown.add('instances', () => closeAll(instances));
   const writer = createRecordWriter(log);
   shutdown.add('record writer', () => writer.close());
-  const surrounding = openConnectors(settings, { log, logger, writer, shutdown, format: schemas.format });
   const deadLetters = desksOf(chosen, settings, { log, ...schemas });
   const stores = levelStores({ directory: join(directory.path, 'state'), logger, random });
   let listening = '';
@@ -103,6 +103,7 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
     onPause: (name) => pausing.follow(name),
   });
   shutdown.add('rollout', () => rollout.connector.close());
+  const surrounding = openConnectors(settings, { log, logger, writer, shutdown, format: schemas.format, rollout });
   const made = instanceMaker(settings, { ...host, instanceId, listening: () => listening });
   const pausing = pausable(made, (name) => rollout.isPaused(name));
   const { make, of: instancesOf } = pausing;
@@ -185,7 +186,8 @@ function openConnectors(
     writer,
     shutdown,
     format,
-  }: Omit<Surroundings, 'terminal'> & Pick<Schemas, 'format'> & { readonly log: Log; readonly writer: RecordWriter },
+    rollout,
+  }: Omit<Surroundings, 'terminal'> & Pick<ConnectorPorts, 'log' | 'format' | 'rollout'> & Pick<ApiParts, 'writer'>,
 ): Pick<Required<ApiParts>, 'connectors' | 'sources'> & Pick<ApiParts, 'view' | 'shadow'> {
   const open = (url: Secret | undefined): Database | undefined => {
     if (url === undefined) return undefined;
@@ -193,7 +195,7 @@ function openConnectors(
     shutdown.add('database', () => opened.close());
     return opened;
   };
-  const { postgresUrl, sync, employees } = settings;
+  const { postgresUrl, sync, employees, writeBackA } = settings;
   const database = open(postgresUrl);
   const [legacy, revamp] = [open(sync?.legacy), open(sync?.revamp)];
   const surrounding = applicationConnectors({
@@ -206,6 +208,8 @@ function openConnectors(
     database,
     synced: legacy === undefined || revamp === undefined ? undefined : { legacy, revamp },
     employees: open(employees?.url),
+    writtenBackA: open(writeBackA),
+    rollout,
     write: (record) => writer.write(record),
     applicationIdOf: (name) => applicationIdOf(settings, name),
   });

@@ -1,6 +1,6 @@
 /**
- * Has the commands of a topic carried out by another system, and writes what became of each to another topic: every partition by one process at a
- * time. A command may be carried out again after a crash; who carries it out sees to it that it counts once.
+ * Has the commands of a topic carried out by another system, and writes what became of each to another topic, if anybody wants to know: every partition
+ * by one process at a time. A command may be carried out again after a crash; who carries it out sees to it that it counts once.
  */
 import type { Clock, Logger, Random } from '../clock.ts';
 import { StreamError } from '../errors.ts';
@@ -29,7 +29,8 @@ export interface CommandSinkOptions<C> {
   /** The group of all processes that share the work, and the prefix of their transactional ids. */
   readonly groupId: string;
   readonly topic: string;
-  readonly resultTopic: string;
+  /** Absent: nobody wants to know what became of commands. */
+  readonly resultTopic?: string;
   readonly checkpointTopic: string;
   /** Makes the other system ready, once in each process. */
   readonly open: () => Promise<void>;
@@ -38,8 +39,10 @@ export interface CommandSinkOptions<C> {
   /** `undefined`: the command is somebody else's. Throws for a record that makes no sense. */
   readonly decode: (record: SinkRecord) => C | undefined;
   /** Several at a time, but in order of the log among those of one key. Rejects with a `StreamError` if it cannot be done now: it is tried again. */
-  readonly carryOut: (command: C) => Promise<CommandResult>;
-  /** Where records go that make no sense. */
+  readonly carryOut: (command: C) => Promise<CommandResult | undefined>;
+  /** Whether what `carryOut` rejected with will be the same at every try: the command is put aside. Absent: never. */
+  readonly isHopeless?: (error: unknown) => boolean;
+  /** Where records go that make no sense, or are hopeless. */
   readonly deadLetters: { readonly topic: string; readonly write: (record: OutgoingRecord) => Promise<unknown> };
   /** Times of the group, for tests. */
   readonly sessionTimeoutMs?: number;
@@ -75,7 +78,7 @@ export function createCommandSink<C>(options: CommandSinkOptions<C>): CommandSin
 }
 
 interface Answer {
-  readonly result: CommandResult;
+  readonly result: CommandResult | undefined;
   readonly headers: readonly Header[];
 }
 
@@ -116,7 +119,8 @@ class Turn<C> {
 
   async #follow(reader: Reader, producer: Producer, signal: AbortSignal): Promise<void> {
     const { log, resultTopic, checkpointTopic } = this.#options;
-    const described = await log.admin.describeTopics([resultTopic, checkpointTopic]);
+    const written = resultTopic === undefined ? [checkpointTopic] : [resultTopic, checkpointTopic];
+    const described = await log.admin.describeTopics(written);
     const partitions = new Map([...described].map(([topic, found]) => [topic, found?.partitions ?? 1]));
     while (!signal.aborted) {
       const { batches, failures } = await reader.poll(pollMs);
@@ -139,14 +143,26 @@ class Turn<C> {
     const drain = async (): Promise<void> => {
       for (let lane = lanes.shift(); lane !== undefined; lane = lanes.shift())
         for (const { record, command } of lane) {
-          const result = await this.#patiently(() => this.#options.carryOut(command), signal);
-          if (result === undefined) return;
-          answers.set(record, { result, headers: record.headers });
+          const answer = await this.#patiently(() => this.#carryOut(record, command), signal);
+          if (answer === undefined) return;
+          answers.set(record, answer);
         }
     };
     await Promise.all(Array.from({ length: lanesMax }, drain));
     if (signal.aborted) return undefined;
     return records.flatMap((record) => answers.get(record) ?? []);
+  }
+
+  async #carryOut(record: Incoming, command: C): Promise<Answer> {
+    const { carryOut, isHopeless } = this.#options;
+    const { headers } = record;
+    try {
+      return { result: await carryOut(command), headers };
+    } catch (error) {
+      if (isHopeless?.(error) !== true) throw error;
+      await this.#putAside(record, error, 'a command that cannot be carried out was put aside');
+      return { result: undefined, headers };
+    }
   }
 
   async #readable(records: readonly Incoming[], signal: AbortSignal): Promise<readonly Readable<C>[]> {
@@ -159,33 +175,30 @@ class Turn<C> {
         const command = decode(record);
         if (command !== undefined) readable.push({ record, command });
       } catch (cause) {
-        await this.#putAside(record, cause, signal);
+        const error = new StreamError('DESERIALIZATION_FAILED', 'a command makes no sense', { cause });
+        const told = 'a command that makes no sense was put aside';
+        await this.#patiently(() => this.#putAside(record, error, told), signal);
       }
     return readable;
   }
 
-  async #putAside(record: Incoming, cause: unknown, signal: AbortSignal): Promise<void> {
+  async #putAside(record: Incoming, error: unknown, told: string): Promise<void> {
     const { deadLetters, logger, name } = this.#options;
-    const error = new StreamError('DESERIALIZATION_FAILED', 'a command makes no sense', { cause });
-    const letter = deadLetterOf(record, error, { ...this.#options, at: this.#at });
-    await this.#patiently(() => deadLetters.write(letter), signal);
+    await deadLetters.write(deadLetterOf(record, error, { ...this.#options, at: this.#at }));
     this.#counts.deadLetters += 1;
-    logger.warn('a command that makes no sense was put aside', {
-      sink: name,
-      ...this.#at,
-      offset: record.offset,
-      error,
-    });
+    logger.warn(told, { sink: name, ...this.#at, offset: record.offset, error });
   }
 
   #outcome({ to }: Slice, answers: readonly Answer[]): readonly OutgoingRecord[] {
     const { name, clock, resultTopic, checkpointTopic } = this.#options;
     const nowMs = clock.nowMs();
     const state = new Map([[this.#shard, String(to)]]);
-    return [
-      ...answers.map(({ result, headers }) => ({ ...result, headers, topic: resultTopic, timestampMs: nowMs })),
-      ...checkpointRecords(state, { topic: checkpointTopic, source: name, nowMs }),
-    ];
+    const results = answers.flatMap(({ result, headers }) =>
+      result === undefined || resultTopic === undefined
+        ? []
+        : [{ ...result, headers, topic: resultTopic, timestampMs: nowMs }],
+    );
+    return [...results, ...checkpointRecords(state, { topic: checkpointTopic, source: name, nowMs })];
   }
 
   /** Results and progress: all or none. */

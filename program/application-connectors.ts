@@ -21,6 +21,7 @@ import { employeeConnectors } from './employee-connectors.ts';
 import { pollerConnector } from './poller-connector.ts';
 import { syncConnectors } from './sync-connectors.ts';
 import { tableConnectors } from './table-connectors.ts';
+import { writeBackConnectors } from './write-back-connectors.ts';
 import { customerMergeName } from '../topology/app/customer-merge.ts';
 
 export interface ApplicationConnectors {
@@ -61,6 +62,7 @@ export function applicationConnectors(ports: ConnectorPorts): ApplicationConnect
       ...(backfills === undefined ? [] : [backfills]),
       ...(systemA === undefined ? [] : [postgresCapture(systemA)]),
       ...(systemB === undefined ? [] : [systemBPoller(systemB, ports)]),
+      ...writeBackConnectors(ports),
       ...others,
     ],
   };

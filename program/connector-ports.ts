@@ -5,6 +5,7 @@ import type { Log } from '../connectors/log.ts';
 import type { OutgoingRecord } from '../connectors/outgoing-record.ts';
 import type { Side } from '../schemas/app/sync/entities.ts';
 import type { RecordFormat } from '../schemas/app/record-format.ts';
+import type { Rollout } from './rollout.ts';
 import type { Settings } from './settings.ts';
 
 export interface ConnectorPorts {
@@ -23,6 +24,9 @@ export interface ConnectorPorts {
   readonly synced: Readonly<Record<Side, Database>> | undefined;
   /** Whose triggers note changes of employees; absent: nobody reads them here. */
   readonly employees: Database | undefined;
+  /** System A's, for who may change its customers; absent: nothing is written back to it. */
+  readonly writtenBackA: Database | undefined;
+  readonly rollout: Pick<Rollout, 'isOn' | 'loaded'>;
   /** Of the application of this name. */
   readonly applicationIdOf: (name: string) => string;
 }

@@ -63,6 +63,8 @@ export interface Settings {
   readonly systemB: PolledSystem | undefined;
   /** A database whose triggers note changes of employees. Absent: nobody reads them from here. */
   readonly employees: { readonly url: Secret; readonly pollIntervalMs: number } | undefined;
+  /** URL of system A's database for who may change its customers. Absent: nothing is written back to it from here. */
+  readonly writeBackA: Secret | undefined;
   /** Absent: no tables are kept. */
   readonly postgresUrl: Secret | undefined;
   /** What answered customers before. Absent: nothing did. */
@@ -143,6 +145,7 @@ export const variables: readonly Variable[] = [
   { name: 'USE_MATERIALIZED_VIEW', initial: 'true' },
   { name: 'NEW_SYSTEM_PERCENT', initial: '0' },
   { name: 'ROLLOUT_HOLD_MS', initial: '3600000' },
+  { name: 'WRITE_BACK_A_DATABASE_URL', initial: '', isSecret: true },
   { name: 'LEGACY_DATABASE_URL', initial: '', isSecret: true },
   { name: 'REVAMP_DATABASE_URL', initial: '', isSecret: true },
   { name: 'SYNC_CAPTURE', initial: 'embedded' },
@@ -194,6 +197,7 @@ export function readSettings(sources: SettingsSources): Settings {
     postgresUrl: reader.databaseUrl('POSTGRES_URL'),
     legacyCustomers: readLegacyCustomers(reader),
     rollout: readRollout(reader),
+    writeBackA: reader.databaseUrl('WRITE_BACK_A_DATABASE_URL'),
     sync: readSync(reader),
   };
   checkTogether(settings, reader);
@@ -309,6 +313,7 @@ function readRollout(reader: SettingsReader): RolloutSettings {
       'use-materialized-view': reader.boolean('USE_MATERIALIZED_VIEW') ? 100 : 0,
       'shadow-customers': 0,
       'new-system': reader.integer('NEW_SYSTEM_PERCENT', { min: 0, max: 100 }),
+      'write-back-a': 0,
     },
     holdMs: reader.integer('ROLLOUT_HOLD_MS', { min: 0, max: 604_800_000 }),
   };

@@ -67,9 +67,10 @@ describe('settings', () => {
       sync: undefined,
       legacyCustomers: undefined,
       rollout: {
-        initial: { 'use-materialized-view': 100, 'shadow-customers': 0, 'new-system': 0 },
+        initial: { 'use-materialized-view': 100, 'shadow-customers': 0, 'new-system': 0, 'write-back-a': 0 },
         holdMs: 3_600_000,
       },
+      writeBackA: undefined,
       systemA: undefined,
       systemB: undefined,
       postgresUrl: undefined,

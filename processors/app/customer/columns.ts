@@ -119,6 +119,11 @@ export function readRow(row: object, source: SourceSystem, types: ColumnTypes): 
   };
 }
 
+/** The column of a row that holds a field; `undefined` if it has none. */
+export function columnOf(row: object, field: CustomerField): string | undefined {
+  return columnNames[field].find((name) => ownValue(row, name) !== undefined);
+}
+
 /** Whether the row names its last update at all, readable or not. */
 export function namesUpdate(row: object): boolean {
   return columnNames.updatedAt.some((name) => (ownValue(row, name) ?? undefined) !== undefined);

@@ -12,6 +12,7 @@ import { jsonFormat } from '../../../schemas/app/record-format.ts';
 import { entities, sides, type Side } from '../../../schemas/app/sync/entities.ts';
 import { legacySync, legacySyncName } from '../../../topology/app/legacy-sync.ts';
 import { testInstance } from '../cluster.ts';
+import { measuredBy } from '../measured.ts';
 import type { RunningPostgres } from '../postgres.ts';
 
 const tables: Readonly<Record<Side, readonly string[]>> = {
@@ -95,6 +96,8 @@ export async function startSync(
     database: undefined,
     employees: undefined,
     synced,
+    writtenBackA: undefined,
+    rollout: { isOn: () => false, loaded: () => Promise.resolve() },
     applicationIdOf: (name) => `${applicationId}-${name}`,
   };
   await log.admin.createTopics(legacySyncOfProgram.topics(''));
@@ -120,12 +123,7 @@ export async function startSync(
       await instance.close();
       await own.close();
     },
-    measured: (name, labels = {}) =>
-      connectors
-        .flatMap((connector) => connector.measures())
-        .filter((measure) => measure.name === name)
-        .filter((measure) => Object.entries(labels).every(([label, value]) => measure.labels[label] === value))
-        .reduce((sum, { value }) => sum + value, 0),
+    measured: measuredBy(connectors),
   };
 }
 

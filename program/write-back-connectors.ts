@@ -1,0 +1,79 @@
+/** What tells the systems themselves what was merged of their customers, as far as the rollout has come. */
+import { refusesRow, writeBackOutcomes, writeBackToA, type WriteBackOutcome } from '../connectors/app/write-back-a.ts';
+import { createCircuitBreaker } from '../connectors/circuit-breaker.ts';
+import { createCommandSink } from '../connectors/command-sink.ts';
+import { measuresWith, type Connector } from '../connectors/connector.ts';
+import { writeBackOf, type WriteBack } from '../processors/app/customer/write-back.ts';
+import { connectorTopics } from '../schemas/app/connector-topics.ts';
+import { customerTopics } from '../schemas/app/customer/topics.ts';
+import type { SourceSystem } from '../schemas/app/customer/fields.ts';
+import type { RolloutFlag } from '../schemas/app/rollout.ts';
+import type { ConnectorPorts } from './connector-ports.ts';
+
+/** A system that can be written to. */
+interface Target {
+  readonly system: SourceSystem;
+  readonly flag: RolloutFlag;
+  readonly write: (writeBack: WriteBack) => Promise<WriteBackOutcome>;
+  readonly isHopeless: (error: unknown) => boolean;
+}
+
+export function writeBackConnectors(ports: ConnectorPorts): readonly Connector[] {
+  const { writtenBackA, clock } = ports;
+  if (writtenBackA === undefined) return [];
+  const breaker = createCircuitBreaker({ clock, name: 'system-a' });
+  const write = (writeBack: WriteBack): Promise<WriteBackOutcome> =>
+    breaker.guard(() => writeBackToA(writtenBackA, writeBack));
+  return [connectorTo({ system: 'system_a', flag: 'write-back-a', write, isHopeless: refusesRow }, ports)];
+}
+
+function connectorTo({ system, flag, write, isHopeless }: Target, ports: ConnectorPorts): Connector {
+  const { settings, rollout, format } = ports;
+  const { merged, dlq } = customerTopics(settings.topicPrefix, format);
+  const counts = new Map(writeBackOutcomes.map((outcome) => [outcome, 0]));
+  const end = new AbortController();
+  const name = `${settings.topicPrefix}${flag}`;
+  const sink = createCommandSink<WriteBack>({
+    ...ports,
+    name,
+    groupId: ports.applicationIdOf(flag),
+    topic: merged.name,
+    checkpointTopic: connectorTopics(settings.topicPrefix).checkpoints.name,
+    deadLetters: { topic: dlq.name, write: ports.write },
+    sessionTimeoutMs: settings.sessionTimeoutMs,
+    // Whom the flag holds for must be known before the first customer passes by.
+    open: () => rollout.loaded(end.signal),
+    prepare: async (values) => merged.value.prepare?.(values),
+    decode: ({ value }) => {
+      const customer = value === undefined ? undefined : merged.value.deserialize(value);
+      return customer === undefined || !rollout.isOn(flag, customer.email) ? undefined : writeBackOf(customer, system);
+    },
+    carryOut: async (writeBack) => {
+      const outcome = await write(writeBack);
+      counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+      return undefined;
+    },
+    isHopeless,
+  });
+  const measure = measuresWith({ system });
+  return {
+    name: flag,
+    start: () => sink.start(),
+    close: () => {
+      end.abort();
+      return sink.close();
+    },
+    measures: () => [
+      ...[...counts].map(([outcome, count]) =>
+        measuresWith({ system, outcome })('write_back_total', 'Records of a system that were to be changed.', count),
+      ),
+      measure(
+        'write_back_errors_total',
+        'Attempts that the system or the log did not let succeed.',
+        sink.counts.errors,
+      ),
+      measure('write_back_dead_letters_total', 'Customers put aside: refused, or not read.', sink.counts.deadLetters),
+      measure('write_back_waiting', 'Whether the system is waited for.', sink.counts.isWaiting ? 1 : 0),
+    ],
+  };
+}

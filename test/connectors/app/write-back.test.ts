@@ -1,0 +1,264 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { silentLogger, systemClock, systemRandom } from '../../../clock.ts';
+import { postgresCapture } from '../../../connectors/change-capture/postgres-capture.ts';
+import type { Connector } from '../../../connectors/connector.ts';
+import { memoryLog, type EmbeddedLog } from '../../../connectors/embedded/embedded-log.ts';
+import type { CustomerMerged } from '../../../schemas/app/customer/merged.ts';
+import { connectorTopics } from '../../../schemas/app/connector-topics.ts';
+import { customerTopics } from '../../../schemas/app/customer/topics.ts';
+import { stringSerde } from '../../../schemas/serde.ts';
+import { customerMerge } from '../../../topology/app/customer-merge.ts';
+import { latest, produce, readAll, testInstance, until } from '../../support/cluster.ts';
+import { pollerEvent } from '../../support/customer/records.ts';
+import { SystemADatabase, insertA } from '../../support/customer/system-a-database.ts';
+import { startWriteBack, type RunningWriteBack } from '../../support/customer/write-back.ts';
+import { startPostgres, type RunningPostgres } from '../../support/postgres.ts';
+
+// Longer than any wait within: what is waited for in vain is named.
+jest.setTimeout(240_000);
+
+const topics = customerTopics();
+const waitMs = 60_000;
+const uuid = '00000000-0000-4000-8000-000000000001';
+let postgres: RunningPostgres;
+let systemA: SystemADatabase;
+let log: EmbeddedLog;
+let running: RunningWriteBack[] = [];
+
+beforeAll(async () => {
+  postgres = await startPostgres();
+  systemA = await SystemADatabase.create(postgres);
+});
+
+afterAll(async () => {
+  await systemA.close();
+  await postgres.stop();
+});
+
+beforeEach(async () => {
+  await systemA.query('TRUNCATE customers_a');
+  log = memoryLog({ clock: systemClock, random: systemRandom, logger: silentLogger });
+  const { changesA, changesB, sources, decisions, overrides, merged, conflicts, dlq, detached } = topics;
+  const inputs = [changesA, changesB, decisions, overrides];
+  const all = [...inputs, sources, merged, conflicts, dlq, detached, connectorTopics().checkpoints];
+  await log.admin.createTopics(all.map(({ name, create }) => ({ name, ...create, partitions: 1 })));
+});
+
+afterEach(async () => {
+  await Promise.all(running.map((one) => one.close()));
+  running = [];
+  await log.close();
+});
+
+function start(isOn: (email: string) => boolean = () => true): RunningWriteBack {
+  const started = startWriteBack(log, {
+    urlOfA: systemA.url,
+    isOn: (flag, email) => flag === 'write-back-a' && isOn(email),
+  });
+  running.push(started);
+  return started;
+}
+
+const emailOf = (id: number): string => `user${String(id)}@x.test`;
+
+/** System B's name has survived against system A's. */
+function customer(
+  id: number,
+  [lost, survived]: readonly [string, string],
+  more: Partial<CustomerMerged> = {},
+): CustomerMerged {
+  const ref = `a:${String(id)}`;
+  const told = {
+    system_a: { source: 'system_a', ref, value: lost, changedAt: 1 },
+    system_b: { source: 'system_b', ref: `b:${uuid}`, value: survived, changedAt: 2 },
+  } as const;
+  return {
+    email: emailOf(id),
+    name: survived,
+    systemAId: String(id),
+    systemBUuid: uuid,
+    sources: ['system_a', 'system_b'],
+    isPartial: false,
+    version: 2,
+    createdAt: 1,
+    lastMergedAt: 2,
+    fieldMetadata: { name: { source: 'system_b', ref: `b:${uuid}`, changedAt: 2, rule: 'recency', pinned: false } },
+    conflicts: {
+      name: {
+        candidates: [told.system_a, told.system_b],
+        newerSource: 'system_b',
+        chosen: `b:${uuid}`,
+        rule: 'recency',
+        since: 2,
+      },
+    },
+    vector: {},
+    ...more,
+  };
+}
+
+async function tell(...customers: readonly CustomerMerged[]): Promise<void> {
+  await produce(
+    log,
+    topics.merged,
+    customers.map((value) => ({ key: value.email, value })),
+  );
+}
+
+async function nameOf(id: number): Promise<unknown> {
+  return (await systemA.query(`SELECT name FROM customers_a WHERE id = ${String(id)}`))[0]?.['name'];
+}
+
+const isNamed = (id: number, name: string) => async (): Promise<boolean> => (await nameOf(id)) === name;
+
+describe('merged customers, written back to system A', () => {
+  test('only where the flag holds', async () => {
+    for (const id of [1, 2]) await systemA.query(insertA(id, emailOf(id), 'Old'));
+    const sink = start((email) => email === emailOf(2));
+    await tell(customer(1, ['Old', 'New']), customer(2, ['Old', 'New']));
+    await until('the second is written', isNamed(2, 'New'), waitMs);
+    expect(await nameOf(1)).toBe('Old');
+    await until('it is counted', () => sink.measured('write_back_total') === 1, waitMs);
+  });
+
+  test('not over a change that the merge does not know of, nor over a row that is somebody else by now', async () => {
+    await systemA.query(insertA(1, emailOf(1), 'Edited meanwhile'));
+    await systemA.query(insertA(2, 'moved@x.test', 'Old'));
+    await systemA.query(insertA(4, emailOf(4), 'Old'));
+    const sink = start();
+    await tell(...[1, 2, 3, 4].map((id) => customer(id, ['Old', 'New'])));
+    await until('the last is written', isNamed(4, 'New'), waitMs);
+    expect([await nameOf(1), await nameOf(2)]).toEqual(['Edited meanwhile', 'Old']);
+    await until('all are counted', () => sink.measured('write_back_total') === 4, waitMs);
+    const counted = ['written', 'skipped', 'missing'].map((outcome) => sink.measured('write_back_total', { outcome }));
+    expect(counted).toEqual([1, 2, 1]);
+    // The merge has learned of the edit, and says that the other system is newer still.
+    await tell(customer(1, ['Edited meanwhile', 'New']));
+    await until('it is written', isNamed(1, 'New'), waitMs);
+  });
+
+  test('what a steward decided, into columns that only this system has as well', async () => {
+    await systemA.query(insertA(1, emailOf(1), 'Old'));
+    start();
+    const pinned = { source: 'steward', ref: 'steward:eve', changedAt: 3, rule: 'pin_value', pinned: true } as const;
+    await tell(
+      customer(1, ['Old', 'New'], {
+        name: 'Pinned',
+        contractStart: '2024-02-29',
+        conflicts: {},
+        fieldMetadata: { name: pinned, contractStart: pinned },
+      }),
+    );
+    await until('it is written', isNamed(1, 'Pinned'), waitMs);
+    expect(await systemA.query('SELECT contract_start::text AS day, address FROM customers_a')).toEqual([
+      { day: '2024-02-29', address: 'Elm 1' },
+    ]);
+  });
+
+  test('after the database was away, with nothing put aside', async () => {
+    await systemA.query(insertA(1, emailOf(1), 'Old'));
+    const sink = start();
+    await systemA.close();
+    postgres.kill('SIGKILL');
+    await tell(customer(1, ['Old', 'New']));
+    await until('it waits', () => sink.measured('write_back_waiting') === 1, waitMs);
+    await postgres.restart();
+    await until('it is written', isNamed(1, 'New'), waitMs);
+    expect(await readAll(log, topics.dlq)).toEqual([]);
+  });
+
+  test('and what the table refuses is put aside and stops nothing else', async () => {
+    await systemA.run(
+      insertA(1, emailOf(1), 'Old'),
+      insertA(2, emailOf(2), 'Old'),
+      `ALTER TABLE customers_a ADD CONSTRAINT short CHECK (length(name) < 10)`,
+    );
+    const sink = start();
+    await tell(customer(1, ['Old', 'Much too long a name']), customer(2, ['Old', 'New']));
+    await until('the second is written', isNamed(2, 'New'), waitMs);
+    await until('the first is put aside', () => sink.measured('write_back_dead_letters_total') === 1, waitMs);
+    expect((await readAll(log, topics.dlq)).map(({ key }) => Buffer.from(key ?? []).toString())).toEqual([emailOf(1)]);
+    await systemA.query('ALTER TABLE customers_a DROP CONSTRAINT short');
+  });
+
+  test('and what the table does not keep changes nothing, so that nobody is told of a change', async () => {
+    await systemA.run(
+      insertA(1, emailOf(1), 'OLD'),
+      `CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.name = OLD.name; RETURN NEW; END $$`,
+      'CREATE TRIGGER shout BEFORE UPDATE ON customers_a FOR EACH ROW EXECUTE FUNCTION shout()',
+    );
+    const sink = start();
+    const [before] = await systemA.query('SELECT ctid::text AS place FROM customers_a');
+    await tell(customer(1, ['OLD', 'new']));
+    await until('it is tried', () => sink.measured('write_back_total', { outcome: 'kept' }) === 1, waitMs);
+    expect((await systemA.query('SELECT ctid::text AS place FROM customers_a'))[0]).toEqual(before);
+    await systemA.run('DROP TRIGGER shout ON customers_a', 'DROP FUNCTION shout');
+  });
+
+  test('and all of it, each once in effect, however often the process is killed', async () => {
+    const ids = Array.from({ length: 120 }, (_, index) => index + 1);
+    await systemA.run(...ids.map((id) => insertA(id, emailOf(id), 'v0')));
+    for (let round = 0; round < 3; round += 1) {
+      await tell(...ids.map((id) => customer(id, [`v${String(round)}`, `v${String(round + 1)}`])));
+      const sink = start();
+      await until('some of it is written', () => sink.measured('write_back_total') > 10 * round, waitMs);
+      await sink.kill();
+    }
+    start();
+    const left = `SELECT count(*)::int AS n FROM customers_a WHERE name <> 'v3'`;
+    await until('all is written', async () => (await systemA.query(left))[0]?.['n'] === 0, waitMs);
+    expect(await readAll(log, topics.dlq)).toEqual([]);
+  });
+
+  test('come back as changes of system A that lead to no other one', async () => {
+    await systemA.query(insertA(1, emailOf(1), 'Ann A'));
+    const instance = testInstance(log, customerMerge());
+    await instance.start();
+    const capture: Connector = postgresCapture({
+      name: 'system-a',
+      connectionString: systemA.captureUrl,
+      publication: 'system_a_publication',
+      slot: 'write_back',
+      topic: topics.changesA.name,
+      ...{ log, clock: systemClock, logger: silentLogger },
+    });
+    capture.start();
+    const sink = start();
+    const nameOfB = (id: number, name: string): Promise<void> => {
+      const event = pollerEvent({
+        source: 'system_b',
+        id: `b${String(id)}`,
+        lastUpdated: new Date().toISOString(),
+        fields: { email: emailOf(id), name },
+      });
+      const edge = { name: topics.changesB.name, key: stringSerde, value: stringSerde };
+      return produce(log, edge, [{ key: emailOf(id), value: JSON.stringify(event), timestampMs: Date.now() }]);
+    };
+    const isMerged = (id: number, name: string) => async (): Promise<boolean> => {
+      const merged = latest(await readAll(log, topics.merged)).get(emailOf(id));
+      return merged?.name === name && merged.fieldMetadata.name?.source === 'system_a';
+    };
+    try {
+      await until('it is known', isMerged(1, 'Ann A'), waitMs);
+      await nameOfB(1, 'Ann B');
+      await until('the write has come back', isMerged(1, 'Ann B'), waitMs);
+      await systemA.query(`UPDATE customers_a SET name = 'Ann C' WHERE id = 1`);
+      await until('the edit is merged', isMerged(1, 'Ann C'), waitMs);
+      await nameOfB(1, 'Ann D');
+      await until('the second write has come back', isMerged(1, 'Ann D'), waitMs);
+      expect(await nameOf(1)).toBe('Ann D');
+      // Behind everything that could still have come of it.
+      await systemA.query(insertA(2, emailOf(2), 'Bob A'));
+      await until('he is known', isMerged(2, 'Bob A'), waitMs);
+      await nameOfB(2, 'Bob B');
+      await until('a later one is written', isNamed(2, 'Bob B'), waitMs);
+      const written = (): number => sink.measured('write_back_total', { outcome: 'written' });
+      await until('it is counted', () => written() >= 3, waitMs);
+      expect(written()).toBe(3);
+      expect(await readAll(log, topics.dlq)).toEqual([]);
+    } finally {
+      await instance.close();
+      await capture.close();
+    }
+  });
+});

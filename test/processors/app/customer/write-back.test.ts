@@ -1,0 +1,150 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import type { SourceSystem } from '../../../../schemas/app/customer/fields.ts';
+import type { CustomerMerged } from '../../../../schemas/app/customer/merged.ts';
+import { defaultPolicy, withFieldPolicy, type CustomerPolicy } from '../../../../schemas/app/customer/policy.ts';
+import { compareWithRow, writeBackOf } from '../../../../processors/app/customer/write-back.ts';
+import { IdentityFold, MergeFold } from '../../../support/customer/fold.ts';
+import { polled } from '../../../support/customer/records.ts';
+
+const email = 'ann@x.test';
+const systems = ['system_a', 'system_b'] as const;
+
+/** Two systems whose users edit one customer, and everything that comes of it, one step of any part at a time. */
+class World {
+  readonly rows: Record<SourceSystem, Record<string, string>> = {
+    system_a: { id: '1', email },
+    system_b: { uuid: 'b1', email },
+  };
+  readonly #told: Record<SourceSystem, object[]> = { system_a: [], system_b: [] };
+  readonly #identity = new IdentityFold();
+  readonly #merge: MergeFold;
+  /** How many merged records each writer has dealt with. */
+  readonly #seen = { system_a: 0, system_b: 0 };
+  readonly #aheadMs: Readonly<Record<SourceSystem, number>>;
+  #nowMs = Date.UTC(2026, 0, 1);
+  writes = 0;
+
+  constructor(policy: CustomerPolicy, aheadMsOfB: number) {
+    this.#merge = new MergeFold(policy);
+    this.#aheadMs = { system_a: 0, system_b: aheadMsOfB };
+    for (const system of systems) this.edit(system, { name: `Ann of ${system}` });
+  }
+
+  get merged(): readonly (CustomerMerged | null)[] {
+    return this.#merge.published.get(email) ?? [];
+  }
+
+  edit(system: SourceSystem, columns: Readonly<Record<string, string>>): void {
+    const row = Object.assign(this.rows[system], columns);
+    this.#nowMs += 1_000;
+    this.#told[system].push({ ...row, at: new Date(this.#nowMs + this.#aheadMs[system]).toISOString() });
+  }
+
+  /** False if there was nothing to do. */
+  capture(system: SourceSystem): boolean {
+    const row = this.#told[system].shift() as Record<string, string> | undefined;
+    if (row === undefined) return false;
+    const { at: lastUpdated = '', id = 'b1', uuid: _, ...fields } = row;
+    const change = polled({ source: system, id, lastUpdated, fields });
+    for (const contribution of this.#identity.apply(change)) this.#merge.apply({ contribution });
+    return true;
+  }
+
+  pin(name: string): void {
+    const decision = {
+      email,
+      action: 'PIN_VALUE',
+      field: 'name',
+      value: name,
+      actorId: 'eve',
+      reason: '',
+      at: 1,
+    } as const;
+    this.#merge.apply({ override: { email, overrides: [decision] } });
+  }
+
+  writeBack(system: SourceSystem): boolean {
+    const customer = this.merged[this.#seen[system]];
+    if (customer === undefined) return false;
+    this.#seen[system] += 1;
+    const writeBack = customer === null ? undefined : writeBackOf(customer, system);
+    const compared = writeBack === undefined ? undefined : compareWithRow(writeBack, this.rows[system]);
+    if (compared?.kind === 'differs') {
+      this.edit(system, compared.columns);
+      this.writes += 1;
+    }
+    return true;
+  }
+
+  /** Until nothing is left to do; false if that does not end. */
+  settle(): boolean {
+    for (let step = 0; step < 1_000; step += 1) {
+      const done = systems.map((system) => [this.capture(system), this.writeBack(system)]).flat();
+      if (!done.includes(true)) return true;
+    }
+    return false;
+  }
+}
+
+const step = fc.record({
+  kind: fc.constantFrom('edit', 'capture', 'capture', 'write', 'write'),
+  system: fc.constantFrom(...systems),
+  column: fc.constantFrom('name', 'address'),
+  value: fc.constantFrom('Ann', 'Anna', 'Hanna', 'ANNA'),
+});
+
+const policies: fc.Arbitrary<CustomerPolicy> = fc
+  .constantFrom('recency' as const, 'priority' as const, 'completeness' as const, 'aggregate' as const)
+  .map((strategy) => {
+    const changed = { ...defaultPolicy.name, strategy: [strategy] };
+    return withFieldPolicy(withFieldPolicy(defaultPolicy, 'name', changed), 'address', changed);
+  });
+
+describe('merged values, written back to both systems', () => {
+  test('come to an end when users stop, whatever the order, the clocks and the policy, and then no conflict is left', () => {
+    fc.assert(
+      fc.property(
+        fc.array(step, { maxLength: 40 }),
+        policies,
+        fc.integer({ min: -20_000, max: 20_000 }),
+        fc.option(fc.constantFrom('Pinned', 'anna')),
+        (steps, policy, aheadMs, pin) => {
+          const world = new World(policy, aheadMs);
+          for (const { kind, system, column, value } of steps)
+            if (kind === 'edit') world.edit(system, { [column]: value });
+            else if (kind === 'capture') world.capture(system);
+            else world.writeBack(system);
+          if (pin !== null) world.pin(pin);
+          expect(world.settle()).toBe(true);
+          const joins = policy.name.strategy.includes('aggregate');
+          if (!joins) expect(world.merged.at(-1)?.conflicts).toEqual({});
+          if (pin !== null) expect(systems.map((system) => world.rows[system]['name'])).toEqual([pin, pin]);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  test('after an edit that both have come to know, nothing more is written', () => {
+    const world = new World(defaultPolicy, 0);
+    expect(world.settle()).toBe(true);
+    expect([world.rows.system_a['name'], world.rows.system_b['name'], world.writes]).toEqual([
+      'Ann of system_b',
+      'Ann of system_b',
+      1,
+    ]);
+    world.edit('system_a', { name: 'Hanna' });
+    expect(world.settle()).toBe(true);
+    expect([world.rows.system_b['name'], world.writes]).toEqual(['Hanna', 2]);
+  });
+
+  test('are not written where the system knows the customer by several records', () => {
+    const world = new World(defaultPolicy, 0);
+    for (const system of systems) world.capture(system);
+    const merged = world.merged.at(-1)!;
+    expect(writeBackOf(merged, 'system_a')).toMatchObject({ id: '1', fields: [{ field: 'name' }] });
+    expect(writeBackOf({ ...merged, duplicates: { system_a: ['a:1', 'a:2'] } }, 'system_a')).toBeUndefined();
+    expect(writeBackOf(merged, 'system_b')).toBeUndefined();
+  });
+});

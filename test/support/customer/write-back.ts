@@ -1,0 +1,52 @@
+/** What writes merged customers back, in this process. */
+import { silentLogger, systemClock, systemRandom } from '../../../clock.ts';
+import type { EmbeddedLog } from '../../../connectors/embedded/embedded-log.ts';
+import { postgresDatabase } from '../../../connectors/postgres/postgres-database.ts';
+import type { ConnectorPorts } from '../../../program/connector-ports.ts';
+import { createRecordWriter } from '../../../program/record-writer.ts';
+import { readSettings } from '../../../program/settings.ts';
+import { writeBackConnectors } from '../../../program/write-back-connectors.ts';
+import { jsonFormat } from '../../../schemas/app/record-format.ts';
+import { measuredBy } from '../measured.ts';
+
+export interface RunningWriteBack {
+  /** As a process that ends: neither leaves its group nor ends what it had begun. */
+  kill(): Promise<void>;
+  close(): Promise<void>;
+  /** The sum over what has this name and these labels. */
+  measured(name: string, labels?: Readonly<Record<string, string>>): number;
+}
+
+export function startWriteBack(
+  log: EmbeddedLog,
+  { urlOfA, isOn }: { readonly urlOfA: string; readonly isOn: ConnectorPorts['rollout']['isOn'] },
+): RunningWriteBack {
+  const own = log.client();
+  const writer = createRecordWriter(own);
+  const writtenBackA = postgresDatabase({ url: urlOfA, logger: silentLogger });
+  const connectors = writeBackConnectors({
+    ...{ log: own, clock: systemClock, random: systemRandom, logger: silentLogger },
+    settings: readSettings({ env: { SESSION_TIMEOUT_MS: '1500' }, topologies: [] }),
+    format: jsonFormat,
+    write: (record) => writer.write(record),
+    ...{ database: undefined, synced: undefined, employees: undefined, writtenBackA },
+    rollout: { isOn, loaded: () => Promise.resolve() },
+    applicationIdOf: (name) => name,
+  });
+  for (const connector of connectors) connector.start();
+  const end = async (): Promise<void> => {
+    await Promise.all(connectors.map((connector) => connector.close()));
+    await writtenBackA.close();
+  };
+  let ending: Promise<void> | undefined;
+  return {
+    kill: async () => {
+      await own.close();
+      await (ending ??= end());
+    },
+    close: async () => {
+      await (ending ??= end().then(() => own.close()));
+    },
+    measured: measuredBy(connectors),
+  };
+}
