@@ -101,18 +101,27 @@ export function singleIntake(client: HttpClient, latencies: Latencies): Intake {
   };
 }
 
-/** Many commands in one request. */
+/** Times that a command is handed in which cannot be taken at the moment, and the wait between two. */
+const again = { attemptsMax: 100, waitMs: 100 } as const;
+
+/** Many commands in one request. What cannot be taken at the moment is handed in again, under the same key. */
 export function bulkIntake(client: HttpClient): Intake {
   return {
     sliceMax: 500,
     slicesMax: 4,
     accept: async (commands) => {
-      const answer = await client.ask('/transactions/bulk', 207, {
-        commands: commands.map(({ type, body }) => ({ type, ...body })),
-      });
-      const { items } = answer as { readonly items: readonly { readonly status: number }[] };
-      const refused = items.find(({ status }) => status !== 202);
-      if (refused !== undefined) throw new Error(`refused: ${JSON.stringify(refused)}`);
+      let left = commands;
+      for (let attempt = 1; left.length > 0; attempt += 1) {
+        const answer = await client.ask('/transactions/bulk', 207, {
+          commands: left.map(({ type, body }) => ({ type, ...body })),
+        });
+        const { items } = answer as { readonly items: readonly { readonly status: number }[] };
+        const refused = items.find(({ status }) => status !== 202 && status !== 503);
+        left = left.filter((_, index) => items[index]?.status === 503);
+        if (refused !== undefined || attempt >= again.attemptsMax)
+          throw new Error(`refused: ${JSON.stringify(refused ?? 'not taken for too long')}`);
+        if (left.length > 0) await systemClock.sleep(again.waitMs);
+      }
     },
     close: () => Promise.resolve(),
   };
