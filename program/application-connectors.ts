@@ -1,7 +1,9 @@
 /** What runs beside the topologies: who captures system A, who polls system B, and what every process knows of the systems. */
 import type { CustomerShadow } from '../api/app/customer-shadow.ts';
 import type { SourceWatch } from '../api/app/source-routes.ts';
-import { systemBSource, type SystemBOptions } from '../connectors/app/system-b-source.ts';
+import { polledCustomers, type CustomerListing } from '../connectors/app/polled-customers.ts';
+import { systemAFile } from '../connectors/app/system-a-file.ts';
+import { systemBListing } from '../connectors/app/system-b-source.ts';
 import {
   captureHealthMs,
   postgresCapture,
@@ -19,6 +21,7 @@ import type { ConnectorPorts } from './connector-ports.ts';
 import { customerShadow } from './customer-shadow.ts';
 import { employeeConnectors } from './employee-connectors.ts';
 import { pollerConnector } from './poller-connector.ts';
+import { sqliteFile } from './sqlite-file.ts';
 import { syncConnectors } from './sync-connectors.ts';
 import { tableConnectors } from './table-connectors.ts';
 import { writeBackConnectors } from './write-back-connectors.ts';
@@ -42,9 +45,11 @@ export function applicationConnectors(ports: ConnectorPorts): ApplicationConnect
   if (!settings.topologies.includes(customerMergeName)) return { connectors: others, sources: noSources };
   const statuses = followSources({ ...ports, topic: connectorTopics(settings.topicPrefix).status.name });
   const degraded = { answers: 0 };
-  const [systemA, systemB] = [captureOf(ports, statuses), systemBOf(ports)];
-  const hasSource = systemA !== undefined || systemB !== undefined;
-  const backfills = hasSource ? customerBackfills({ systemA, systemB: systemB?.source }, ports) : undefined;
+  const captured = captureOf(ports, statuses);
+  const polled = [fileOf(ports), systemBOf(ports)].filter((system) => system !== undefined);
+  const listed = polled.map(({ listing }) => listing);
+  const hasSource = captured !== undefined || polled.length > 0;
+  const backfills = hasSource ? customerBackfills({ captured, listed }, ports) : undefined;
   const watch: SourceWatch = {
     ...(backfills === undefined ? {} : { backfills }),
     health: () => statuses.health(),
@@ -60,8 +65,8 @@ export function applicationConnectors(ports: ConnectorPorts): ApplicationConnect
       sourceFollower(statuses, watch, degraded),
       comparing,
       ...(backfills === undefined ? [] : [backfills]),
-      ...(systemA === undefined ? [] : [postgresCapture(systemA)]),
-      ...(systemB === undefined ? [] : [systemBPoller(systemB, ports)]),
+      ...(captured === undefined ? [] : [postgresCapture(captured)]),
+      ...polled.map((system) => customerPoller(system, ports)),
       ...writeBackConnectors(ports),
       ...others,
     ],
@@ -136,14 +141,20 @@ function healthMeasures(watch: SourceWatch): readonly Measure[] {
   });
 }
 
-interface SystemBParts {
-  readonly source: SystemBOptions;
+interface PolledCustomers {
+  readonly listing: CustomerListing;
   readonly pollIntervalMs: number;
-  readonly breaker: CircuitBreaker;
-  readonly latencies: LatencyRing;
+  readonly more?: () => readonly Measure[];
 }
 
-function systemBOf({ clock, random, settings }: ConnectorPorts): SystemBParts | undefined {
+function fileOf({ settings }: ConnectorPorts): PolledCustomers | undefined {
+  if (settings.systemAFile === undefined) return undefined;
+  const { path, pollIntervalMs, scanIntervalMs } = settings.systemAFile;
+  const topic = customerTopics(settings.topicPrefix).changesA.name;
+  return { listing: systemAFile({ file: sqliteFile(path), topic, scanIntervalMs }), pollIntervalMs };
+}
+
+function systemBOf({ clock, random, settings }: ConnectorPorts): PolledCustomers | undefined {
   const { systemB } = settings;
   if (systemB === undefined) return undefined;
   const latencies = new LatencyRing();
@@ -158,17 +169,24 @@ function systemBOf({ clock, random, settings }: ConnectorPorts): SystemBParts | 
   });
   const topic = customerTopics(settings.topicPrefix).changesB.name;
   const { url: baseUrl, scanIntervalMs, pollIntervalMs } = systemB;
-  return { source: { http, baseUrl, topic, scanIntervalMs }, pollIntervalMs, breaker, latencies };
+  const listing = systemBListing({ http, baseUrl, topic, scanIntervalMs });
+  return { listing, pollIntervalMs, more: () => systemBMeasures(breaker, latencies) };
 }
 
-function systemBPoller({ source, pollIntervalMs, breaker, latencies }: SystemBParts, ports: ConnectorPorts): Connector {
+function systemBMeasures(breaker: CircuitBreaker, latencies: LatencyRing): readonly Measure[] {
   const measure = measuresWith({ system: 'system-b' });
-  const more = (): readonly Measure[] => [
+  return [
     measure('connector_breaker_open', 'Whether the system is left alone.', breaker.state === 'closed' ? 0 : 1),
     measure('system_b_latency_p99_seconds', 'Of the last requests to system B.', latencies.quantile(0.99)),
   ];
+}
+
+function customerPoller(
+  { listing, pollIntervalMs: intervalMs, ...more }: PolledCustomers,
+  ports: ConnectorPorts,
+): Connector {
   const applicationId = ports.applicationIdOf(customerMergeName);
-  return pollerConnector({ source: systemBSource(source), applicationId, intervalMs: pollIntervalMs, more }, ports);
+  return pollerConnector({ source: polledCustomers(listing), applicationId, intervalMs, ...more }, ports);
 }
 
 /** Durations of the last requests. */

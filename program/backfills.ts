@@ -1,5 +1,5 @@
 /** Backfills of the systems that customers come from. */
-import { systemBBackfill, type SystemBOptions } from '../connectors/app/system-b-source.ts';
+import { listedBackfill, type CustomerListing } from '../connectors/app/polled-customers.ts';
 import { createBackfills, type Backfills } from '../connectors/backfill.ts';
 import type { BackfillSource } from '../connectors/backfill-source.ts';
 import { captureBackfill } from '../connectors/change-capture/capture-backfill.ts';
@@ -13,17 +13,16 @@ import { customerMergeName } from '../topology/app/customer-merge.ts';
 import type { ConnectorPorts } from './connector-ports.ts';
 
 export interface BackfilledSystems {
-  readonly systemA: PostgresCaptureOptions | undefined;
-  readonly systemB: SystemBOptions | undefined;
+  readonly captured: PostgresCaptureOptions | undefined;
+  readonly listed: readonly CustomerListing[];
 }
 
-export function customerBackfills({ systemA, systemB }: BackfilledSystems, ports: ConnectorPorts): Backfills {
+export function customerBackfills({ captured, listed }: BackfilledSystems, ports: ConnectorPorts): Backfills {
   const { settings, log } = ports;
   const { topicPrefix: prefix, sessionTimeoutMs } = settings;
-  const sources: BackfillSource[] = [];
-  if (systemA !== undefined)
-    sources.push(captureBackfill({ ...systemA, refOf: ([id = '']) => sourceRef('system_a', id) }));
-  if (systemB !== undefined) sources.push(systemBBackfill(systemB));
+  const sources: BackfillSource[] = listed.map(listedBackfill);
+  if (captured !== undefined)
+    sources.push(captureBackfill({ ...captured, refOf: ([id = '']) => sourceRef('system_a', id) }));
   const applicationId = ports.applicationIdOf(customerMergeName);
   const { changesA, changesB } = customerTopics(prefix);
   const internal = ['by-source', 'by-email'].map((step) => `${applicationId}-${step}-repartition`);

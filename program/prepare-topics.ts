@@ -29,7 +29,7 @@ export async function prepareTopics(
   surroundings: Surroundings,
 ): Promise<(() => Promise<void>) | undefined> {
   const { topicPrefix, sampleFeed: wish, kafka } = settings;
-  const hasSource = [settings.systemA, settings.systemB, settings.sync, settings.employees].some(
+  const hasSource = [settings.systemA, settings.systemAFile, settings.systemB, settings.sync, settings.employees].some(
     (source) => source !== undefined,
   );
   if (wish === 'false' && !hasSource) return undefined;

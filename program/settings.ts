@@ -59,6 +59,9 @@ export interface Settings {
   readonly rateLimitPerSecond: number;
   /** URL of system A's database. Absent: its changes are not captured from here. */
   readonly systemA: Secret | undefined;
+  /** System A's file while it is one of SQLite. Absent: it is not polled from here. */
+  readonly systemAFile:
+    { readonly path: string; readonly pollIntervalMs: number; readonly scanIntervalMs: number } | undefined;
   /** Absent: system B is not polled from here. */
   readonly systemB: PolledSystem | undefined;
   /** A database whose triggers note changes of employees. Absent: nobody reads them from here. */
@@ -133,6 +136,9 @@ export const variables: readonly Variable[] = [
   { name: 'ALLOW_INSECURE', initial: 'false' },
   { name: 'RATE_LIMIT_PER_SECOND', initial: '500' },
   { name: 'SYSTEM_A_DATABASE_URL', initial: '', isSecret: true },
+  { name: 'SYSTEM_A_SQLITE_FILE', initial: '' },
+  { name: 'POLL_INTERVAL_MS_A', initial: '5000' },
+  { name: 'SCAN_INTERVAL_MS_A', initial: '300000' },
   { name: 'SYSTEM_B_URL', initial: '' },
   { name: 'SYSTEM_B_TOKEN', initial: '', isSecret: true },
   { name: 'POLL_INTERVAL_MS_B', initial: '300000' },
@@ -192,6 +198,7 @@ export function readSettings(sources: SettingsSources): Settings {
     allowInsecure: reader.boolean('ALLOW_INSECURE'),
     rateLimitPerSecond: reader.integer('RATE_LIMIT_PER_SECOND', { min: 0, max: 1_000_000 }),
     systemA: reader.databaseUrl('SYSTEM_A_DATABASE_URL'),
+    systemAFile: readSystemAFile(reader),
     systemB: readSystemB(reader),
     employees: readEmployees(reader),
     postgresUrl: reader.databaseUrl('POSTGRES_URL'),
@@ -283,6 +290,13 @@ function readRegistryLogin(reader: SettingsReader): SchemaRegistrySettings['auth
   return undefined;
 }
 
+function readSystemAFile(reader: SettingsReader): Settings['systemAFile'] {
+  const path = reader.text('SYSTEM_A_SQLITE_FILE');
+  const pollIntervalMs = reader.integer('POLL_INTERVAL_MS_A', { min: 100, max: 86_400_000 });
+  const scanIntervalMs = reader.integer('SCAN_INTERVAL_MS_A', { min: 1_000, max: 604_800_000 });
+  return path === undefined ? undefined : { path, pollIntervalMs, scanIntervalMs };
+}
+
 function readSystemB(reader: SettingsReader): PolledSystem | undefined {
   const url = reader.endpoint('SYSTEM_B_URL');
   const token = reader.secret('SYSTEM_B_TOKEN');
@@ -334,6 +348,8 @@ function readSync(reader: SettingsReader): SyncSettings | undefined {
 function checkTogether(settings: Settings, reader: SettingsReader): void {
   if (!isLoopback(settings.host) && settings.apiToken === undefined && !settings.allowInsecure)
     reader.refuse('HOST', 'is not a loopback address: set API_TOKEN, or ALLOW_INSECURE=true to serve everybody');
+  if (settings.systemA !== undefined && settings.systemAFile !== undefined)
+    reader.refuse('SYSTEM_A_SQLITE_FILE', 'and SYSTEM_A_DATABASE_URL exclude each other');
   // What commits must be able to end before the log aborts it.
   if (settings.guarantee === 'exactly_once' && settings.transactionTimeoutMs <= settings.commitIntervalMs)
     reader.refuse('TRANSACTION_TIMEOUT_MS', 'must be above COMMIT_INTERVAL_MS');

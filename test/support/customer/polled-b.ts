@@ -4,7 +4,8 @@ import { createCircuitBreaker } from '../../../connectors/circuit-breaker.ts';
 import { createHttpSource, type Fetch } from '../../../connectors/http-source.ts';
 import type { Log } from '../../../connectors/log.ts';
 import { createPoller, type Poller } from '../../../connectors/poller.ts';
-import { systemBSource } from '../../../connectors/app/system-b-source.ts';
+import { polledCustomers } from '../../../connectors/app/polled-customers.ts';
+import { systemBListing } from '../../../connectors/app/system-b-source.ts';
 import { connectorTopics } from '../../../schemas/app/connector-topics.ts';
 import { customerTopics } from '../../../schemas/app/customer/topics.ts';
 import { stringSerde } from '../../../schemas/serde.ts';
@@ -45,12 +46,14 @@ export function pollerOfB(options: PolledBOptions): Poller {
   });
   const { checkpoints, status } = connectorTopics(prefix);
   return createPoller({
-    source: systemBSource({
-      http,
-      baseUrl: url,
-      topic: customerTopics(prefix).changesB.name,
-      scanIntervalMs: options.scanIntervalMs ?? 3_600_000,
-    }),
+    source: polledCustomers(
+      systemBListing({
+        http,
+        baseUrl: url,
+        topic: customerTopics(prefix).changesB.name,
+        scanIntervalMs: options.scanIntervalMs ?? 3_600_000,
+      }),
+    ),
     log,
     clock: systemClock,
     random: systemRandom,

@@ -1,15 +1,15 @@
-/** From a customer as system B tells of it to the change event that says so; ids follow from content, so that the same change is the same event. */
+/** From a customer as a system that is polled tells of it to the change event that says so; ids follow from content, so that the same change is the same event. */
 import { createHash } from 'node:crypto';
 import { canonicalJson, noHeaders, stringSerde } from '../../index.ts';
 import type { OutgoingRecord } from '../../index.ts';
+import type { SourceSystem } from '../../schemas/app/customer/fields.ts';
 import { isoFromMicros, microsFrom } from '../../schemas/app/customer/instant.ts';
 import { isObject, ownValue } from '../../schemas/app/reader.ts';
 
-/** A customer of system B as its API answers it, as far as it is understood. */
+/** A customer as a system lists it, as far as it is understood. */
 export interface ListedCustomer {
-  /** What it is remembered by: its uuid, or for a record without one a hash of what it says. */
+  /** What it is remembered by: its id, or for a record without one a hash of what it says. */
   readonly id: string;
-  readonly hasUuid: boolean;
   /** Text keys the record; absent: the id does. */
   readonly email: string | undefined;
   /** Microseconds. */
@@ -42,7 +42,7 @@ function eventId(...parts: readonly unknown[]): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
-function given(customer: object, ...names: readonly string[]): unknown {
+function given(customer: object, names: readonly string[]): unknown {
   for (const name of names) {
     const value = ownValue(customer, name);
     if (value !== undefined) return value;
@@ -50,40 +50,46 @@ function given(customer: object, ...names: readonly string[]): unknown {
   return undefined;
 }
 
-/** Reads one entry of the answer; whatever it is, it becomes an event that says no more than it does. */
-export function readListed(entry: unknown): ListedCustomer {
+/** What the payload of an event has, and what the systems call it; the first one an entry has counts. */
+const common = {
+  email: ['email'],
+  name: ['name'],
+  address: ['address'],
+  lastUpdated: ['updatedAt', 'lastUpdated', 'updated_at', 'last_updated'],
+};
+const payloadNames: Readonly<Record<SourceSystem, Readonly<Record<string, readonly string[]>>>> = {
+  system_a: {
+    id: ['id'],
+    ...common,
+    contractStart: ['contract_start', 'contractStart', 'contract_start_date', 'contractStartDate'],
+    contractType: ['contract_type', 'contractType'],
+  },
+  system_b: { uuid: ['uuid', 'id'], ...common, phone: ['phone'] },
+};
+const idNames: Readonly<Record<SourceSystem, string>> = { system_a: 'id', system_b: 'uuid' };
+
+/** Reads one entry of a list; whatever it is, it becomes an event that says no more than it does. */
+export function readListed(entry: unknown, source: SourceSystem): ListedCustomer {
   if (!isObject(entry))
-    return {
-      id: `#${hashOf(entry)}`,
-      hasUuid: false,
-      email: undefined,
-      updatedAt: undefined,
-      payload: {},
-      hash: hashOf(entry),
-    };
-  const fields = {
-    uuid: given(entry, 'uuid', 'id'),
-    email: given(entry, 'email'),
-    name: given(entry, 'name'),
-    address: given(entry, 'address'),
-    phone: given(entry, 'phone'),
-    lastUpdated: given(entry, 'updatedAt', 'lastUpdated', 'updated_at', 'last_updated'),
-  };
+    return { id: `#${hashOf(entry)}`, email: undefined, updatedAt: undefined, payload: {}, hash: hashOf(entry) };
+  const fields = Object.entries(payloadNames[source]).map(([name, names]) => [name, given(entry, names)] as const);
   // What the system does not tell is not known, which is not the same as empty.
-  const payload = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+  const payload: Readonly<Record<string, unknown>> = Object.fromEntries(
+    fields.filter(([, value]) => value !== undefined),
+  );
   const hash = hashOf(payload);
-  const uuid = typeof fields.uuid === 'string' && fields.uuid.trim() !== '' ? fields.uuid : undefined;
+  const { [idNames[source]]: id, email, lastUpdated } = payload;
   return {
-    id: uuid ?? `#${hash}`,
-    hasUuid: uuid !== undefined,
-    email: typeof fields.email === 'string' ? fields.email : undefined,
-    updatedAt: microsFrom(fields.lastUpdated),
+    id: typeof id === 'string' && id.trim() !== '' ? id : `#${hash}`,
+    email: typeof email === 'string' ? email : undefined,
+    updatedAt: microsFrom(lastUpdated),
     payload,
     hash,
   };
 }
 
 export interface EventOptions {
+  readonly source: SourceSystem;
   readonly topic: string;
   readonly nowMs: number;
 }
@@ -92,13 +98,13 @@ export interface EventOptions {
 export function changeEvent(
   customer: ListedCustomer,
   operation: CustomerOperation,
-  { topic, nowMs, before }: EventOptions & { readonly before?: KnownCustomer | undefined },
+  { source, topic, nowMs, before }: EventOptions & { readonly before?: KnownCustomer | undefined },
 ): OutgoingRecord {
   const { id, email, updatedAt, payload } = customer;
   const moved = before?.email !== undefined && before.email !== email ? { before: { email: before.email } } : {};
   return record(topic, email ?? id, nowMs, {
-    eventId: eventId('system_b', id, payload),
-    source: 'system_b',
+    eventId: eventId(source, id, payload),
+    source,
     operation: operation === 'SNAPSHOT' ? 'UPDATE' : operation,
     ...(operation === 'SNAPSHOT' ? { op: 'r' } : {}),
     timestamp: isoFromMicros(updatedAt ?? nowMs * 1_000),
@@ -108,14 +114,18 @@ export function changeEvent(
 }
 
 /** The event that a customer is gone. It is later than whatever the system last said of it, whichever clock is ahead. */
-export function deletionEvent(id: string, known: KnownCustomer, { topic, nowMs }: EventOptions): OutgoingRecord {
+export function deletionEvent(
+  id: string,
+  known: KnownCustomer,
+  { source, topic, nowMs }: EventOptions,
+): OutgoingRecord {
   const at = Math.max(nowMs * 1_000, (known.updatedAt ?? 0) + 1);
   return record(topic, known.email ?? id, nowMs, {
-    eventId: eventId('system_b', id, 'DELETE', known.hash),
-    source: 'system_b',
+    eventId: eventId(source, id, 'DELETE', known.hash),
+    source,
     operation: 'DELETE',
     timestamp: isoFromMicros(at),
-    payload: { uuid: id, ...(known.email === undefined ? {} : { email: known.email }) },
+    payload: { [idNames[source]]: id, ...(known.email === undefined ? {} : { email: known.email }) },
   });
 }
 
