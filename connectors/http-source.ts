@@ -1,4 +1,4 @@
-/** Reads JSON over HTTP from a system that may be slow, busy or away: timeouts, retries, a breaker, bounded answers. */
+/** Reads JSON over HTTP from, and changes it in, a system that may be slow, busy or away: timeouts, retries, a breaker, bounded answers. */
 import type { Clock, Random } from '../clock.ts';
 import { StreamError, hasCode } from '../errors.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
@@ -51,6 +51,14 @@ export interface HttpSource {
    * `status`) for any other answer that is not 200 or 304, or no JSON.
    */
   get(url: string, options: { readonly signal: AbortSignal; readonly etag?: string | undefined }): Promise<JsonAnswer>;
+  /**
+   * Changes what the entity tag names, and nothing else (`If-Match`). Rejects like `get`; with status 412 if it is another one by now, or became
+   * so by an earlier try whose answer was lost.
+   */
+  patch(
+    url: string,
+    options: { readonly signal: AbortSignal; readonly etag: string; readonly body: object },
+  ): Promise<void>;
 }
 
 const defaults = { timeoutMs: 10_000, retries: 3 } as const;
@@ -70,31 +78,45 @@ class Busy extends Error {
 
 export function createHttpSource(options: HttpSourceOptions): HttpSource {
   const { clock, random, breaker, retries } = { ...defaults, ...options };
+  const patiently = async (url: string, request: Request): Promise<JsonAnswer> => {
+    const { signal } = request;
+    for (let failures = 0; ; failures += 1)
+      try {
+        return await breaker.guard(() => attempt(url, { ...defaults, ...options, ...request }));
+      } catch (error) {
+        if (!hasCode(error, 'DEPENDENCY_UNAVAILABLE') || failures >= retries || signal.aborted) throw error;
+        if (breaker.state !== 'closed') throw error;
+        const asked = error.cause instanceof Busy ? error.cause.waitMs : undefined;
+        const backoffMs = Math.min(backoff.firstMs * 2 ** failures, backoff.longestMs) * (0.5 + random.next() / 2);
+        await clock.sleep(Math.max(asked ?? 0, backoffMs), signal);
+      }
+  };
   return {
-    get: async (url, { signal, etag }) => {
-      for (let failures = 0; ; failures += 1)
-        try {
-          return await breaker.guard(() => attempt(url, { ...defaults, ...options, signal, etag }));
-        } catch (error) {
-          if (!hasCode(error, 'DEPENDENCY_UNAVAILABLE') || failures >= retries || signal.aborted) throw error;
-          if (breaker.state !== 'closed') throw error;
-          const asked = error.cause instanceof Busy ? error.cause.waitMs : undefined;
-          const backoffMs = Math.min(backoff.firstMs * 2 ** failures, backoff.longestMs) * (0.5 + random.next() / 2);
-          await clock.sleep(Math.max(asked ?? 0, backoffMs), signal);
-        }
+    get: (url, { signal, etag }) => {
+      const headers = { ...options.headers, ...(etag === undefined ? {} : { 'if-none-match': etag }) };
+      return patiently(url, { method: 'GET', signal, headers });
+    },
+    patch: async (url, { signal, etag, body }) => {
+      const headers = { ...options.headers, 'if-match': etag, 'content-type': 'application/merge-patch+json' };
+      await patiently(url, { method: 'PATCH', signal, headers, body: JSON.stringify(body) });
     },
   };
 }
 
-interface Attempt extends HttpSourceOptions {
-  readonly timeoutMs: number;
+interface Request {
+  readonly method: 'GET' | 'PATCH';
   readonly signal: AbortSignal;
-  readonly etag: string | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+
+interface Attempt extends Omit<HttpSourceOptions, 'headers'>, Request {
+  readonly timeoutMs: number;
 }
 
 /** One request, ended by its time or by `signal`. */
 async function attempt(url: string, options: Attempt): Promise<JsonAnswer> {
-  const { fetch, clock, headers, timeoutMs, signal, etag, onRequest } = options;
+  const { fetch, clock, method, headers, body, timeoutMs, signal, onRequest } = options;
   const end = new AbortController();
   const abort = (): void => end.abort();
   const timer = clock.timer(timeoutMs, abort);
@@ -102,14 +124,14 @@ async function attempt(url: string, options: Attempt): Promise<JsonAnswer> {
   if (signal.aborted) abort();
   const startedMs = clock.monotonicMs();
   try {
-    const conditional = etag === undefined ? {} : { 'if-none-match': etag };
     const response = await fetch(url, {
-      method: 'GET',
-      headers: { accept: 'application/json', ...headers, ...conditional },
+      method,
+      headers: { accept: 'application/json', ...headers },
+      ...(body === undefined ? {} : { body }),
       signal: end.signal,
       redirect: 'error',
     });
-    return await answerOf(response);
+    return await answerOf(response, method);
   } catch (error) {
     throw error instanceof StreamError ? error : unavailable('the system does not answer', error);
   } finally {
@@ -119,7 +141,7 @@ async function attempt(url: string, options: Attempt): Promise<JsonAnswer> {
   }
 }
 
-async function answerOf(response: FetchedResponse): Promise<JsonAnswer> {
+async function answerOf(response: FetchedResponse, method: Request['method']): Promise<JsonAnswer> {
   const { status, headers } = response;
   const text = await textOf(response);
   const etag = headers.get('etag') ?? undefined;
@@ -130,6 +152,8 @@ async function answerOf(response: FetchedResponse): Promise<JsonAnswer> {
       new Busy('busy', retryAfterMs(headers.get('retry-after'))),
       status,
     );
+  if (method === 'PATCH' && status >= 200 && status < 300)
+    return { kind: 'found', body: undefined, etag, next: undefined };
   if (status !== 200) throw refused(`the system answers ${status}`, status);
   try {
     return { kind: 'found', body: JSON.parse(text) as unknown, etag, next: nextLink(headers.get('link')) };

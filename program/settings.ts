@@ -68,6 +68,8 @@ export interface Settings {
   readonly employees: { readonly url: Secret; readonly pollIntervalMs: number } | undefined;
   /** URL of system A's database for who may change its customers. Absent: nothing is written back to it from here. */
   readonly writeBackA: Secret | undefined;
+  /** System B's API. Absent: nothing is written back to it from here. */
+  readonly writeBackB: { readonly url: string; readonly token: Secret | undefined } | undefined;
   /** Absent: no tables are kept. */
   readonly postgresUrl: Secret | undefined;
   /** What answered customers before. Absent: nothing did. */
@@ -152,6 +154,8 @@ export const variables: readonly Variable[] = [
   { name: 'NEW_SYSTEM_PERCENT', initial: '0' },
   { name: 'ROLLOUT_HOLD_MS', initial: '3600000' },
   { name: 'WRITE_BACK_A_DATABASE_URL', initial: '', isSecret: true },
+  { name: 'WRITE_BACK_B_URL', initial: '' },
+  { name: 'WRITE_BACK_B_TOKEN', initial: '', isSecret: true },
   { name: 'LEGACY_DATABASE_URL', initial: '', isSecret: true },
   { name: 'REVAMP_DATABASE_URL', initial: '', isSecret: true },
   { name: 'SYNC_CAPTURE', initial: 'embedded' },
@@ -202,9 +206,10 @@ export function readSettings(sources: SettingsSources): Settings {
     systemB: readSystemB(reader),
     employees: readEmployees(reader),
     postgresUrl: reader.databaseUrl('POSTGRES_URL'),
-    legacyCustomers: readLegacyCustomers(reader),
+    legacyCustomers: readApi(reader, 'LEGACY_CUSTOMERS'),
     rollout: readRollout(reader),
     writeBackA: reader.databaseUrl('WRITE_BACK_A_DATABASE_URL'),
+    writeBackB: readApi(reader, 'WRITE_BACK_B'),
     sync: readSync(reader),
   };
   checkTogether(settings, reader);
@@ -313,11 +318,12 @@ function readEmployees(reader: SettingsReader): Settings['employees'] {
   return url === undefined ? undefined : { url, pollIntervalMs };
 }
 
-function readLegacyCustomers(reader: SettingsReader): Settings['legacyCustomers'] {
-  const url = reader.endpoint('LEGACY_CUSTOMERS_URL');
-  const token = reader.secret('LEGACY_CUSTOMERS_TOKEN');
+/** An API that is asked with a token, if it wants one. */
+function readApi(reader: SettingsReader, name: 'LEGACY_CUSTOMERS' | 'WRITE_BACK_B'): Settings['legacyCustomers'] {
+  const url = reader.endpoint(`${name}_URL`);
+  const token = reader.secret(`${name}_TOKEN`);
   if (url !== undefined) return { url, token };
-  if (token !== undefined) reader.refuse('LEGACY_CUSTOMERS_TOKEN', 'is set, but LEGACY_CUSTOMERS_URL is not');
+  if (token !== undefined) reader.refuse(`${name}_TOKEN`, `is set, but ${name}_URL is not`);
   return undefined;
 }
 
@@ -328,6 +334,7 @@ function readRollout(reader: SettingsReader): RolloutSettings {
       'shadow-customers': 0,
       'new-system': reader.integer('NEW_SYSTEM_PERCENT', { min: 0, max: 100 }),
       'write-back-a': 0,
+      'write-back-b': 0,
     },
     holdMs: reader.integer('ROLLOUT_HOLD_MS', { min: 0, max: 604_800_000 }),
   };

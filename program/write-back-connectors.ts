@@ -1,9 +1,16 @@
 /** What tells the systems themselves what was merged of their customers, as far as the rollout has come. */
-import { refusesRow, writeBackOutcomes, writeBackToA, type WriteBackOutcome } from '../connectors/app/write-back-a.ts';
+import { refusesRow, writeBackToA } from '../connectors/app/write-back-a.ts';
+import { refusesCustomer, writeBackToB } from '../connectors/app/write-back-b.ts';
 import { createCircuitBreaker } from '../connectors/circuit-breaker.ts';
 import { createCommandSink } from '../connectors/command-sink.ts';
 import { measuresWith, type Connector } from '../connectors/connector.ts';
-import { writeBackOf, type WriteBack } from '../processors/app/customer/write-back.ts';
+import { createHttpSource } from '../connectors/http-source.ts';
+import {
+  writeBackOf,
+  writeBackOutcomes,
+  type WriteBack,
+  type WriteBackOutcome,
+} from '../processors/app/customer/write-back.ts';
 import { connectorTopics } from '../schemas/app/connector-topics.ts';
 import { customerTopics } from '../schemas/app/customer/topics.ts';
 import type { SourceSystem } from '../schemas/app/customer/fields.ts';
@@ -14,17 +21,43 @@ import type { ConnectorPorts } from './connector-ports.ts';
 interface Target {
   readonly system: SourceSystem;
   readonly flag: RolloutFlag;
-  readonly write: (writeBack: WriteBack) => Promise<WriteBackOutcome>;
+  /** Ended early by `signal`, if that can be. */
+  readonly write: (writeBack: WriteBack, signal: AbortSignal) => Promise<WriteBackOutcome>;
   readonly isHopeless: (error: unknown) => boolean;
 }
 
 export function writeBackConnectors(ports: ConnectorPorts): readonly Connector[] {
-  const { writtenBackA, clock } = ports;
-  if (writtenBackA === undefined) return [];
+  const targets = [systemA(ports), systemB(ports)];
+  return targets.flatMap((target) => (target === undefined ? [] : [connectorTo(target, ports)]));
+}
+
+function systemA({ writtenBackA, clock }: ConnectorPorts): Target | undefined {
+  if (writtenBackA === undefined) return undefined;
   const breaker = createCircuitBreaker({ clock, name: 'system-a' });
-  const write = (writeBack: WriteBack): Promise<WriteBackOutcome> =>
-    breaker.guard(() => writeBackToA(writtenBackA, writeBack));
-  return [connectorTo({ system: 'system_a', flag: 'write-back-a', write, isHopeless: refusesRow }, ports)];
+  return {
+    system: 'system_a',
+    flag: 'write-back-a',
+    write: (writeBack) => breaker.guard(() => writeBackToA(writtenBackA, writeBack)),
+    isHopeless: refusesRow,
+  };
+}
+
+function systemB({ settings: { writeBackB }, clock, random }: ConnectorPorts): Target | undefined {
+  if (writeBackB === undefined) return undefined;
+  const { url: baseUrl, token } = writeBackB;
+  const http = createHttpSource({
+    ...{ fetch, clock, random },
+    breaker: createCircuitBreaker({ clock, name: 'system-b' }),
+    headers: token === undefined ? {} : { authorization: `Bearer ${token.reveal()}` },
+    // The sink has patience of its own.
+    retries: 0,
+  });
+  return {
+    system: 'system_b',
+    flag: 'write-back-b',
+    write: (writeBack, signal) => writeBackToB({ http, baseUrl, signal }, writeBack),
+    isHopeless: refusesCustomer,
+  };
 }
 
 function connectorTo({ system, flag, write, isHopeless }: Target, ports: ConnectorPorts): Connector {
@@ -49,7 +82,7 @@ function connectorTo({ system, flag, write, isHopeless }: Target, ports: Connect
       return customer === undefined || !rollout.isOn(flag, customer.email) ? undefined : writeBackOf(customer, system);
     },
     carryOut: async (writeBack) => {
-      const outcome = await write(writeBack);
+      const outcome = await write(writeBack, end.signal);
       counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
       return undefined;
     },

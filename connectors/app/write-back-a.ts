@@ -1,11 +1,7 @@
 /** Tells system A's table of customers what was merged, unless the row says by now what the merge does not know. */
 import { hasCode, refusesValues, type Database } from '../../index.ts';
-import { compareWithRow, type WriteBack } from '../../processors/app/customer/write-back.ts';
+import { compareWithRow, type WriteBack, type WriteBackOutcome } from '../../processors/app/customer/write-back.ts';
 import { isObject, ownValue } from '../../schemas/app/reader.ts';
-
-/** `skipped`: the row has changed meanwhile, and its change will be merged; `kept`: the database lets nothing be changed. */
-export const writeBackOutcomes = ['written', 'same', 'skipped', 'missing', 'kept'] as const;
-export type WriteBackOutcome = (typeof writeBackOutcomes)[number];
 
 /** Ends a transaction that would change nothing, and so tell everybody of a change that is none. */
 class NothingChanges extends Error {}

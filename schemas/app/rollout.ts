@@ -4,10 +4,16 @@ import { readObject } from './reader.ts';
 
 /**
  * `use-materialized-view`: customers are answered from the merge rather than by the system before it. `shadow-customers`: answers are compared
- * with what others say. `new-system`: requests that whoever routes them sends here rather than to the system before. `write-back-a`: merged values
- * are written to system A where it says something else.
+ * with what others say. `new-system`: requests that whoever routes them sends here rather than to the system before. `write-back-a`, `write-back-b`:
+ * merged values are written to that system where it says something else.
  */
-export const rolloutFlags = ['use-materialized-view', 'shadow-customers', 'new-system', 'write-back-a'] as const;
+export const rolloutFlags = [
+  'use-materialized-view',
+  'shadow-customers',
+  'new-system',
+  'write-back-a',
+  'write-back-b',
+] as const;
 export type RolloutFlag = (typeof rolloutFlags)[number];
 
 interface ChangeBase {

@@ -46,7 +46,13 @@ afterEach(async () => {
 /** The rollout as one process has it, behind its API, once it knows what was changed before. */
 async function begin(instanceId: string, holdMs = 0): Promise<Process> {
   const writer = createRecordWriter(log);
-  const initial = { 'use-materialized-view': 100, 'shadow-customers': 0, 'new-system': 0, 'write-back-a': 0 };
+  const initial = {
+    'use-materialized-view': 100,
+    'shadow-customers': 0,
+    'new-system': 0,
+    'write-back-a': 0,
+    'write-back-b': 0,
+  };
   const rollout = openRollout({
     ...{ log, clock: systemClock, logger: silentLogger, topicPrefix: '', initial, holdMs },
     write: (record) => writer.write(record),

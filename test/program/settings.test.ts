@@ -67,10 +67,17 @@ describe('settings', () => {
       sync: undefined,
       legacyCustomers: undefined,
       rollout: {
-        initial: { 'use-materialized-view': 100, 'shadow-customers': 0, 'new-system': 0, 'write-back-a': 0 },
+        initial: {
+          'use-materialized-view': 100,
+          'shadow-customers': 0,
+          'new-system': 0,
+          'write-back-a': 0,
+          'write-back-b': 0,
+        },
         holdMs: 3_600_000,
       },
       writeBackA: undefined,
+      writeBackB: undefined,
       systemA: undefined,
       systemB: undefined,
       postgresUrl: undefined,

@@ -6,9 +6,15 @@ import {
   type SourceSystem,
 } from '../../../schemas/app/customer/fields.ts';
 import type { CustomerMerged } from '../../../schemas/app/customer/merged.ts';
+import { defaultPolicy } from '../../../schemas/app/customer/policy.ts';
 import { columnOf, readRow } from './columns.ts';
 import { canonicalEmail } from './normalise.ts';
 import { isRejection } from './rejection.ts';
+import { comparableForm } from './survivorship.ts';
+
+/** What became of it. `skipped`: the record has changed meanwhile, and its change will be merged; `kept`: the system lets nothing be changed. */
+export const writeBackOutcomes = ['written', 'same', 'skipped', 'missing', 'kept'] as const;
+export type WriteBackOutcome = (typeof writeBackOutcomes)[number];
 
 /** A value that came from elsewhere. */
 interface WrittenField {
@@ -55,15 +61,26 @@ function writtenField(customer: CustomerMerged, field: CustomerField, ref: strin
   return { field, value, replaces: { value: own?.value } };
 }
 
+/** System B may leave out what is empty; a table has all its columns. */
+function columnFor(system: SourceSystem, row: object, field: CustomerField): string | undefined {
+  return columnOf(row, field) ?? (system === 'system_b' ? field : undefined);
+}
+
+/** Systems that write values in their own way (letter case, a number's blanks) are not told again and again. */
+function isEquivalent(field: CustomerField, held: string | null | undefined, value: string): boolean {
+  const form = (text: string): string => comparableForm(text, defaultPolicy[field].equivalence);
+  return typeof held === 'string' && form(held) === form(value);
+}
+
 /** Compares with a row as the system has it now. */
 export function compareWithRow({ email, system, fields }: WriteBack, row: object): Comparison {
   const read = readRow(row, system, new Map());
   if (isRejection(read) || canonicalEmail(read.emailRaw) !== email) return { kind: 'changed' };
   const columns: Record<string, string> = {};
-  const other = fields.filter(({ field, value }) => read.image[field] !== value);
+  const other = fields.filter(({ field, value }) => !isEquivalent(field, read.image[field], value));
   for (const { field, value, replaces } of other) {
     const held = read.image[field] ?? undefined;
-    const column = replaces === 'anything' || replaces.value === held ? columnOf(row, field) : undefined;
+    const column = replaces === 'anything' || replaces.value === held ? columnFor(system, row, field) : undefined;
     if (column !== undefined) columns[column] = value;
   }
   if (Object.keys(columns).length > 0) return { kind: 'differs', columns };

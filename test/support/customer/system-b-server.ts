@@ -31,6 +31,8 @@ interface Query {
 export class SystemBServer {
   readonly customers = new Map<string, CustomerOfB>();
   readonly asked: AskedOfB[] = [];
+  /** That were made. */
+  readonly patches: Partial<CustomerOfB>[] = [];
   /** Answers to the next requests, instead of customers. */
   readonly refusals: Refusal[] = [];
   /** Every request fails. */
@@ -51,7 +53,7 @@ export class SystemBServer {
         return await reply.code(refusal.status).send({ error: 'not now' });
       }
       const body = this.#page(query);
-      const etag = `"${createHash('sha256').update(JSON.stringify(body)).digest('hex')}"`;
+      const etag = tagOf(body);
       void reply.header('etag', etag);
       if (request.headers['if-none-match'] === etag) {
         this.#note(query, 304);
@@ -60,6 +62,7 @@ export class SystemBServer {
       this.#note(query, 200);
       return body;
     });
+    this.#changes();
     this.url = `${await this.#app.listen({ host: '127.0.0.1', port: 0 })}/api`;
   }
 
@@ -69,6 +72,29 @@ export class SystemBServer {
 
   put(customer: CustomerOfB): void {
     this.customers.set(customer.uuid, customer);
+  }
+
+  /** Single customers, read and changed under their tags. */
+  #changes(): void {
+    const path = '/api/customers/:uuid';
+    this.#app.addContentTypeParser('application/merge-patch+json', { parseAs: 'string' }, (_request, text, done) =>
+      done(null, JSON.parse(String(text))),
+    );
+    this.#app.get<{ Params: { uuid: string } }>(path, async ({ params }, reply) => {
+      const found = this.customers.get(params.uuid);
+      if (this.isAway) return await reply.code(503).send();
+      return found === undefined ? await reply.code(404).send() : await reply.header('etag', tagOf(found)).send(found);
+    });
+    this.#app.patch<{ Params: { uuid: string }; Body: Partial<CustomerOfB> }>(path, async (request, reply) => {
+      await this.onRequest({});
+      const found = this.customers.get(request.params.uuid);
+      if (found === undefined) return await reply.code(404).send();
+      if (request.headers['if-match'] !== tagOf(found)) return await reply.code(412).send();
+      if (request.body.name === '?') return await reply.code(422).send();
+      this.patches.push(request.body);
+      this.put({ ...found, ...request.body, updatedAt: new Date().toISOString() });
+      return await reply.code(204).send();
+    });
   }
 
   #note({ updatedSince, cursor }: Query, status: number): void {
@@ -85,6 +111,8 @@ export class SystemBServer {
     return { items, next: items.length < found.length ? (items.at(-1)?.uuid ?? null) : null };
   }
 }
+
+const tagOf = (body: object): string => `"${createHash('sha256').update(JSON.stringify(body)).digest('hex')}"`;
 
 /** The n-th customer, as of an hour's minute. */
 export function customerOfB(index: number, minute = 0, more: Partial<CustomerOfB> = {}): CustomerOfB {

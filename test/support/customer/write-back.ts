@@ -19,14 +19,18 @@ export interface RunningWriteBack {
 
 export function startWriteBack(
   log: EmbeddedLog,
-  { urlOfA, isOn }: { readonly urlOfA: string; readonly isOn: ConnectorPorts['rollout']['isOn'] },
+  {
+    urlOfA,
+    urlOfB = '',
+    isOn,
+  }: { readonly urlOfA?: string; readonly urlOfB?: string; readonly isOn: ConnectorPorts['rollout']['isOn'] },
 ): RunningWriteBack {
   const own = log.client();
   const writer = createRecordWriter(own);
-  const writtenBackA = postgresDatabase({ url: urlOfA, logger: silentLogger });
+  const writtenBackA = urlOfA === undefined ? undefined : postgresDatabase({ url: urlOfA, logger: silentLogger });
   const connectors = writeBackConnectors({
     ...{ log: own, clock: systemClock, random: systemRandom, logger: silentLogger },
-    settings: readSettings({ env: { SESSION_TIMEOUT_MS: '1500' }, topologies: [] }),
+    settings: readSettings({ env: { SESSION_TIMEOUT_MS: '1500', WRITE_BACK_B_URL: urlOfB }, topologies: [] }),
     format: jsonFormat,
     write: (record) => writer.write(record),
     ...{ database: undefined, synced: undefined, employees: undefined, writtenBackA },
@@ -36,7 +40,7 @@ export function startWriteBack(
   for (const connector of connectors) connector.start();
   const end = async (): Promise<void> => {
     await Promise.all(connectors.map((connector) => connector.close()));
-    await writtenBackA.close();
+    await writtenBackA?.close();
   };
   let ending: Promise<void> | undefined;
   return {

@@ -119,7 +119,8 @@ describe('merged values, written back to both systems', () => {
           expect(world.settle()).toBe(true);
           const joins = policy.name.strategy.includes('aggregate');
           if (!joins) expect(world.merged.at(-1)?.conflicts).toEqual({});
-          if (pin !== null) expect(systems.map((system) => world.rows[system]['name'])).toEqual([pin, pin]);
+          const names = systems.map((system) => world.rows[system]['name']?.toLowerCase());
+          if (pin !== null) expect(names).toEqual([pin.toLowerCase(), pin.toLowerCase()]);
         },
       ),
       { numRuns: 300 },
