@@ -90,6 +90,14 @@ describe('settings', () => {
     expect(readSettings({ ...given, env: { TOPOLOGIES: 'legacy-sync' } }).topologies).toEqual(['legacy-sync']);
   });
 
+  test('system A is a database or a file, not both', () => {
+    const file = { SYSTEM_A_SQLITE_FILE: 'customers.db' };
+    const expected = { path: 'customers.db', pollIntervalMs: 5_000, scanIntervalMs: 300_000 };
+    expect(read(file).systemAFile).toEqual(expected);
+    const both = { ...file, SYSTEM_A_DATABASE_URL: 'postgresql://app:canary@db:5432/a' };
+    expect(problemOf(both)).toContain('SYSTEM_A_SQLITE_FILE and SYSTEM_A_DATABASE_URL exclude each other');
+  });
+
   test('two databases that are kept in sync are two, and are never shown', () => {
     const url = (name: string): string => `postgresql://app:canary@db:5432/${name}`;
     const { sync } = read({ LEGACY_DATABASE_URL: url('old'), REVAMP_DATABASE_URL: url('new'), SYNC_CAPTURE: 'none' });
