@@ -75,19 +75,19 @@ export class FailedRecords {
         this.#options.logger.warn('record skipped', facts);
         return 'skipped';
       case 'dead-letter':
-        return this.#putAside(queue, failure, { attempts: tries, parksKey: false });
+        return this.#putAside(queue, failure, { facts, attempts: tries, parksKey: false });
       case 'park-key':
-        return this.#putAside(queue, failure, { attempts: tries, parksKey: queue.raw().key !== undefined });
+        return this.#putAside(queue, failure, { facts, attempts: tries, parksKey: queue.raw().key !== undefined });
     }
   }
 
   #putAside(
     queue: PartitionQueue,
     failure: RecordFailure,
-    how: Pick<DeadLetterCause, 'attempts' | 'parksKey'>,
+    { facts, ...how }: Pick<DeadLetterCause, 'attempts' | 'parksKey'> & { readonly facts: object },
   ): 'dead-lettered' | 'parked-key' {
     this.#deadLetter(queue, failure, how);
-    this.#options.logger.warn('record dead-lettered', { ...this.#facts(failure.node, failure.error), ...how });
+    this.#options.logger.warn('record dead-lettered', { ...facts, parksKey: how.parksKey });
     return how.parksKey ? 'parked-key' : 'dead-lettered';
   }
 

@@ -75,10 +75,13 @@ export class ParkedKeys {
   /** Before the head of a queue is processed. */
   meet(queue: PartitionQueue): Meeting {
     if (this.#released.get(queue.topic) === queue) return 'process';
-    const { headers } = queue.raw();
+    const isPrivate = this.#origins.has(queue.topic);
     const found = this.#find(queue);
-    const isAwaited = found?.letterId !== undefined && found.letterId === replayedId(headers);
-    if (this.#origins.has(queue.topic) && headers.some(({ key }) => key === discardedHeader)) {
+    // As a rule nobody waits: then a record of a user's topic is not looked at.
+    if (found === undefined && !isPrivate) return 'process';
+    const { headers } = queue.raw();
+    const isAwaited = found !== undefined && waitsFor(found, headers);
+    if (isPrivate && headers.some(({ key }) => key === discardedHeader)) {
       if (isAwaited) this.#release(found);
       return 'dropped';
     }
@@ -234,7 +237,8 @@ function rowKey(kind: (typeof about)[keyof typeof about], key: Uint8Array | unde
   return Buffer.concat(parts);
 }
 
-function replayedId(headers: readonly Header[]): string | undefined {
-  const value = headers.findLast(({ key }) => key === replayOfHeader)?.value;
-  return value === undefined ? undefined : Buffer.from(value).toString('utf8');
+/** Whether the record with these headers is what the key waits for. */
+function waitsFor({ letterId }: Waiting, headers: readonly Header[]): boolean {
+  const replayed = headers.findLast(({ key }) => key === replayOfHeader)?.value;
+  return letterId !== undefined && replayed !== undefined && Buffer.from(replayed).toString('utf8') === letterId;
 }
