@@ -49,16 +49,22 @@ export function testInstance(log: Log, topology: Topology, options: TestInstance
   });
 }
 
-/** Waits until `condition` holds; fails with `what` after `timeoutMs`. */
+/** Waits until `condition` holds; fails with `what` after `timeoutMs`, also if the condition itself has no answer by then. */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
   timeoutMs = 20_000,
 ): Promise<void> {
-  const deadline = systemClock.monotonicMs() + timeoutMs;
-  while (!(await condition())) {
-    if (systemClock.monotonicMs() > deadline) throw new Error(`waited ${String(timeoutMs)} ms in vain: ${what}`);
-    await systemClock.sleep(10);
+  let timer: NodeJS.Timeout | undefined;
+  const expiry = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`waited ${String(timeoutMs)} ms in vain: ${what}`));
+    }, timeoutMs);
+  });
+  try {
+    while (!(await Promise.race([condition(), expiry]))) await systemClock.sleep(10);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { Kafka, logLevel } from 'kafkajs';
+import { silentLogger, systemClock, systemRandom } from '../../clock.ts';
+import { Cluster } from '../../connectors/kafka/cluster.ts';
 import { freePorts } from './free-ports.ts';
 import { fetchJars } from './jars.ts';
 import { watchOver } from './watchdog.ts';
@@ -24,6 +25,8 @@ export const soundVersion = '4.1.1';
 const oldestJava = 17;
 /** A broker is up in 3 s on an idle machine, 10 s later after a crash (its old session has to expire); a loaded one takes ten times as long. */
 const startMsMax = 300_000;
+/** To one question whether a broker is up. */
+const answerMsMax = 2_000;
 /** A free port may be taken before the broker binds it; losing that race three times in a row means something else. */
 const startsMax = 3;
 /** Of one broker alone, and of each of several. */
@@ -291,6 +294,8 @@ function serverProperties(folder: string, { node, quorum }: Placement): Record<s
     'share.coordinator.state.topic.replication.factor': replicas,
     'share.coordinator.state.topic.min.isr': inSync,
     'auto.create.topics.enable': 'false',
+    // Most records of tests are years old: nothing may go because of its age while a test runs, whatever its topic's retention is.
+    'log.initial.task.delay.ms': '3600000',
 
     'group.min.session.timeout.ms': '1000',
     'group.initial.rebalance.delay.ms': '0',
@@ -299,21 +304,15 @@ function serverProperties(folder: string, { node, quorum }: Placement): Record<s
 }
 
 async function isServing(brokers: string): Promise<boolean> {
-  const client = new Kafka({
-    brokers: brokers.split(','),
-    clientId: 'readiness',
-    logLevel: logLevel.NOTHING,
-    connectionTimeout: 2_000,
-    requestTimeout: 2_000,
-    retry: { retries: 0 },
-  });
-  const admin = client.admin();
+  const timeouts = { requestTimeoutMs: answerMsMax, connectTimeoutMs: answerMsMax, operationTimeoutMs: answerMsMax };
+  const cluster = new Cluster(
+    { brokers: brokers.split(','), clientId: 'readiness', ...timeouts },
+    { clock: systemClock, random: systemRandom, logger: silentLogger },
+  );
   try {
-    await admin.connect();
-    const cluster = await admin.describeCluster();
-    return cluster.brokers.length > 0;
+    return (await cluster.metadata([])).brokers.size > 0;
   } finally {
-    await admin.disconnect();
+    await cluster.close();
   }
 }
 

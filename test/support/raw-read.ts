@@ -23,12 +23,15 @@ export async function rawBytesOf(
   try {
     const left = await seekAll(log, reader, topic);
     const records: RawRead[] = [];
-    let deadline = Infinity;
+    let failingSinceMs = Infinity;
     while (left.size > 0) {
       const { batches, failures } = await reader.poll(1_000);
       const nowMs = systemClock.monotonicMs();
-      deadline = failures.length === 0 ? Infinity : Math.min(deadline, nowMs + patienceMs);
-      if (failures[0] !== undefined && nowMs >= deadline) throw failures[0].error;
+      if (batches.length > 0) failingSinceMs = Infinity;
+      if (failures[0] !== undefined) {
+        failingSinceMs = Math.min(failingSinceMs, nowMs);
+        if (nowMs >= failingSinceMs + patienceMs) throw failures[0].error;
+      }
       for (const batch of batches) {
         records.push(...recordsOf(batch));
         if (batch.nextOffset >= (left.get(batch.partition) ?? 0)) left.delete(batch.partition);

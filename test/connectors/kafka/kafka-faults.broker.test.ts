@@ -4,18 +4,13 @@ import { kafkaLog, type KafkaOptions } from '../../../connectors/kafka/kafka-log
 import type { GroupListener, Log, Producer, Reader } from '../../../connectors/log.ts';
 import { hasCode, StreamError } from '../../../errors.ts';
 import { BatchBuilder } from '../../../schemas/record-batch.ts';
+import { until } from '../../support/cluster.ts';
 import { soundVersion, startKafka, type RunningKafka } from '../../support/kafka-broker.ts';
 import { describeKafka } from '../../support/kafka.ts';
 
 const unique = (name: string): string => `${name}-${systemRandom.uuid()}`;
 
-async function until(what: string, condition: () => boolean, limitMs = 60_000): Promise<void> {
-  const startMs = systemClock.monotonicMs();
-  while (!condition()) {
-    if (systemClock.monotonicMs() - startMs > limitMs) throw new Error(`not in time: ${what}`);
-    await systemClock.sleep(20);
-  }
-}
+const patienceMs = 60_000;
 
 function numbers(from: number, count: number): BatchBuilder {
   const builder = new BatchBuilder();
@@ -138,19 +133,19 @@ describeKafka('a Kafka broker that fails', () => {
     );
     member.start();
     closers.push(() => member.leave());
-    await until('the member has joined', () => generations.length > 0);
+    await until('the member has joined', () => generations.length > 0, patienceMs);
 
     const writing = writeExactlyOnce(log, { topic, groupId: unique('offsets'), total });
     const reading = follow(reader, topic, found, total);
     for (const progress of [500, 2000, 4000]) {
-      await until(`${String(progress)} numbers were read`, () => found.length >= progress);
+      await until(`${String(progress)} numbers were read`, () => found.length >= progress, patienceMs);
       kafka.kill('SIGKILL');
       await kafka.restart();
     }
     await writing;
     await reading;
     expect(found).toEqual(Array.from({ length: total }, (_, number) => String(number)));
-    await until('the member commits again', () => member.current !== undefined);
+    await until('the member commits again', () => member.current !== undefined, patienceMs);
     await patiently(() => member.commit([{ topic, partition: 0, offset: 1 }]));
   }, 180_000);
 
