@@ -86,6 +86,20 @@ export function asStreamError(error: unknown): StreamError {
   return new StreamError('PROCESSING_FAILED', 'an unexpected failure', { cause: error });
 }
 
+/** Causes that are looked through for a reason. */
+const causesMax = 5;
+const reasonForm = /^[a-z][a-z0-9_]{0,63}$/;
+
+/** What exactly was wrong: the fact `reason` of a failure, or else of what caused it, where that is a word such as `amount_negative`. */
+export function reasonOf(error: unknown): string | undefined {
+  let current = error;
+  for (let depth = 0; depth < causesMax && current instanceof Error; depth += 1, current = current.cause) {
+    const reason = current instanceof StreamError ? current.facts['reason'] : undefined;
+    if (typeof reason === 'string' && reasonForm.test(reason)) return reason;
+  }
+  return undefined;
+}
+
 /** Every code with its retry verdict, for documentation and its table test. */
 export const errorTable: Readonly<Record<ErrorCode, { readonly retry: Retry }>> = errors;
 

@@ -19,6 +19,7 @@ const listing = queryString({
   limit: { type: 'string', pattern: '^\\d{1,4}$' },
   state: { type: 'string', enum: ['open', 'replayed', 'discarded'] },
   code: { type: 'string', pattern: '^[A-Z_]{1,60}$' },
+  reason: { type: 'string', pattern: '^[a-z][a-z0-9_]{0,63}$' },
   topic: name,
   node: { type: 'string', minLength: 1, maxLength: 249 },
 });
@@ -28,6 +29,7 @@ interface ListQuery {
   readonly limit?: string;
   readonly state?: ListedDeadLetter['state'];
   readonly code?: string;
+  readonly reason?: string;
   readonly topic?: string;
   readonly node?: string;
 }
@@ -117,6 +119,7 @@ function summaryOf({
   state,
   node,
   code,
+  reason,
   message,
   attempts,
   failedAtMs,
@@ -124,7 +127,8 @@ function summaryOf({
   parksKey,
   decision,
 }: ListedDeadLetter): object {
-  return { id, state, code, node, message, attempts, failedAtMs, origin, parksKey, decision: decision ?? null };
+  const judged = { state, code, reason: reason ?? null, node, message, attempts, failedAtMs };
+  return { id, ...judged, origin, parksKey, decision: decision ?? null };
 }
 
 function detailsOf(letter: ListedDeadLetter): object {

@@ -10,7 +10,7 @@ export interface DlqConsole {
   readonly user: string;
 }
 
-const usage = `dlq list [--state open|replayed|discarded] [--code CODE] [--topic TOPIC] [--node STEP] [--limit N] [--cursor C]
+const usage = `dlq list [--state open|replayed|discarded] [--code CODE] [--reason WORD] [--topic TOPIC] [--node STEP] [--limit N] [--cursor C]
 dlq show ID
 dlq replay ID...
 dlq discard ID... --reason TEXT
@@ -18,7 +18,7 @@ dlq discard ID... --reason TEXT
   --by NAME         who decides; default: the user of this machine
   --url URL         of a running instance; default: KAFKA_BROKERS directly, else http://127.0.0.1:PORT`;
 
-const filters = ['state', 'code', 'topic', 'node', 'limit', 'cursor'] as const;
+const filters = ['state', 'code', 'reason', 'topic', 'node', 'limit', 'cursor'] as const;
 
 const options = {
   ...Object.fromEntries(filters.map((name) => [name, { type: 'string' } as const])),
@@ -91,9 +91,9 @@ function lineOf(item: unknown): string {
   const { topic, partition, offset } = item['origin'];
   const failedAt = new Date(Number(item['failedAtMs'])).toISOString();
   const where = `${String(topic)}/${String(partition)}@${String(offset)}`;
-  return [item['id'], item['state'], failedAt, where, item['node'], item['code'], printable(item['message'])].join(
-    '  ',
-  );
+  const { id, state, node, code, reason, message } = item;
+  const what = typeof reason === 'string' ? `${String(code)}:${reason}` : code;
+  return [id, state, failedAt, where, node, what, printable(message)].join('  ');
 }
 
 /** One line of it, without what could steer a terminal. */

@@ -1,5 +1,5 @@
 /** What a dead letter says in its headers: where the record came from and why it failed. */
-import { StreamError } from '../errors.ts';
+import { StreamError, reasonOf } from '../errors.ts';
 import type { Header, RecordMetadata } from './record.ts';
 
 /** Longest message or stack kept in a header, in UTF-16 units; and where the record hardly fits by itself. */
@@ -23,6 +23,8 @@ export interface DeadLetterCause {
 
 /** On a dead letter of the policy `park-key`. */
 export const parksKeyHeader = 'rivulet.dlq.parks-key';
+/** What exactly was wrong with it, if the failure says so. */
+export const reasonHeader = 'rivulet.dlq.reason';
 /** On a record that is processed again: the `rivulet.dlq.id` of what it was. */
 export const replayOfHeader = 'rivulet.dlq.replay-of';
 /** Beside `replayOfHeader`, on a record that will never be processed: those that wait for it need not wait any more. */
@@ -49,6 +51,7 @@ export function deadLetterHeaders(
   });
   const name = error instanceof Error ? error.name : typeof error;
   const message = error instanceof Error ? describeChain(error) : 'a value that is no Error was thrown';
+  const reason = reasonOf(error);
   return [
     ...original,
     text('__streams.errors.exception', error instanceof StreamError ? `${name}:${error.code}` : name),
@@ -62,6 +65,7 @@ export function deadLetterHeaders(
     text('rivulet.dlq.task', cause.taskId),
     text('rivulet.dlq.node', cause.node),
     text('rivulet.dlq.code', error instanceof StreamError ? error.code : 'PROCESSING_FAILED'),
+    ...(reason === undefined ? [] : [text(reasonHeader, reason)]),
     text('rivulet.dlq.timestamp', String(cause.timestampMs)),
     text('rivulet.dlq.failed-at', String(cause.failedAtMs)),
     text('rivulet.dlq.attempts', String(cause.attempts)),

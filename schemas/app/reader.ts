@@ -6,7 +6,12 @@ import { idLengthMax, textLengthMax } from './customer/fields.ts';
 const entriesMax = 10_000;
 
 function refuse(where: string, problem: string): never {
-  throw new StreamError('DESERIALIZATION_FAILED', `${where}: ${problem}`);
+  refuseFor('field_invalid', where, problem);
+}
+
+/** `reason`: a word for programs. Throws `DESERIALIZATION_FAILED`. */
+export function refuseFor(reason: string, where: string, problem: string): never {
+  throw new StreamError('DESERIALIZATION_FAILED', `${where}: ${problem}`, { facts: { reason } });
 }
 
 /** Whether `value` is an object that is neither `null` nor a list. */

@@ -4,7 +4,7 @@ import { createApi } from '../../api/server.ts';
 import { silentLogger, systemClock, systemRandom } from '../../clock.ts';
 import type { Log } from '../../connectors/log.ts';
 import { dlqCommand, parseDlqArguments } from '../../commands/dlq.ts';
-import { defineTopic, defineTopology, stringSerde, type StreamInstance } from '../../index.ts';
+import { StreamError, defineTopic, defineTopology, stringSerde, type StreamInstance } from '../../index.ts';
 import { memoryLog } from '../../connectors/embedded/embedded-log.ts';
 import { createDeadLetterDesk, type DeadLetterDesk } from '../../topology/runtime/dead-letter-desk.ts';
 import { produce, readAll, testInstance, until } from '../support/cluster.ts';
@@ -22,6 +22,8 @@ const topology = defineTopology(
   (t) => {
     t.stream(input)
       .mapValues((value) => {
+        if (refused.has(value) && value.includes('worse'))
+          throw new StreamError('RECORD_INVALID', 'indigestible', { facts: { reason: 'too_hot' } });
         if (refused.has(value)) throw new Error(`cannot digest \u001b[31m${value}`);
         return value;
       })
@@ -98,7 +100,7 @@ afterEach(async () => {
 describe('dead letters', () => {
   test('are listed and shown with what failed and why, page by page, to administrators only', async () => {
     refused.add('bad').add('worse');
-    const { api } = await rig(['one', 'bad', 'worse', 'two']);
+    const { api, instance } = await rig(['one', 'bad', 'worse', 'two']);
     const first = await ask(api, 'GET', '/admin/dlq/app?limit=1&state=open');
     expect(first.body).toMatchObject({
       items: [{ state: 'open', code: 'PROCESSING_FAILED', attempts: 1, origin: { topic: 'input', offset: 1 } }],
@@ -110,9 +112,16 @@ describe('dead letters', () => {
     const shown = await ask(api, 'GET', `/admin/dlq/app/${id}`);
     expect(shown.body).toMatchObject({
       originId: expect.stringMatching(/^app\|input\|\d\|2$/) as unknown,
-      exception: 'Error',
+      exception: 'StreamError:RECORD_INVALID',
       record: { key: { text: 'k' }, value: { text: 'worse', base64: 'd29yc2U=' }, headers: [] },
     });
+    const found = await ask(api, 'GET', '/admin/dlq/app?reason=too_hot');
+    expect(found.body).toMatchObject({ items: [{ id, code: 'RECORD_INVALID', reason: 'too_hot' }] });
+    const counted = instance.metrics().filter(({ name }) => name === 'rivulet_dead_letters_total');
+    expect(counted.map(({ labels, value }) => [labels['code'], labels['reason'], value])).toEqual([
+      ['PROCESSING_FAILED', '', 1],
+      ['RECORD_INVALID', 'too_hot', 1],
+    ]);
     expect((await api.inject('/admin/dlq/app')).statusCode).toBe(401);
     const reader = { authorization: 'Bearer reader-of-the-tests' };
     expect((await api.inject({ url: `/admin/dlq/app/${id}`, headers: reader })).statusCode).toBe(403);
@@ -192,8 +201,8 @@ describe('dead letters', () => {
   }, 120_000);
 
   test('the command line does the same, and lets no control characters through', async () => {
-    refused.add('bad');
-    const { api, desk } = await rig(['bad']);
+    refused.add('bad').add('worse');
+    const { api, desk } = await rig(['bad', 'worse']);
     const [letter] = (await desk.list({})).items;
     const id = letter?.id ?? '';
     const run = async (...args: string[]): Promise<readonly [number, string]> => {
@@ -209,6 +218,9 @@ describe('dead letters', () => {
     const [listed, lines] = await run('list', '--state', 'open');
     expect([listed, lines]).toEqual([0, expect.stringMatching(new RegExp(`^${id} {2}open .*PROCESSING_FAILED`))]);
     expect(lines).not.toContain('\u001b');
+    expect((await run('list', '--reason', 'too_hot'))[1]).toMatch(
+      /^\S+ {2}open .*RECORD_INVALID:too_hot {2}indigestible$/,
+    );
     expect((await run('show', id))[1]).toContain('"text": "bad"');
     expect(await run('discard', id)).toEqual([2, expect.stringContaining('--reason TEXT')]);
     expect(await run('discard', id, '--reason', 'a test')).toEqual([0, `${id}  discarded`]);

@@ -10,11 +10,30 @@ export interface TaskCounters {
   readonly dropped: Map<DropReason, number>;
   skipped: number;
   deadLettered: number;
+  /** Dead letters by what they say is wrong. */
+  readonly deadLetters: Map<string, DeadLetterCount>;
   parked: number;
   forwarded: number;
   /** Tries of records after their first. */
   retries: number;
   punctuations: number;
+}
+
+interface DeadLetterCount {
+  readonly code: string;
+  readonly reason: string;
+  readonly count: number;
+}
+
+/** Told apart in one task; the others are counted together. */
+const reasonsMax = 50;
+
+/** Counts what a dead letter says; `reason` is empty where the failure names none. */
+export function countDeadLetter({ deadLetters }: TaskCounters, cause: Omit<DeadLetterCount, 'count'>): void {
+  const key = `${cause.code}|${cause.reason}`;
+  const isTold = deadLetters.has(key) || deadLetters.size < reasonsMax;
+  const [place, told] = isTold ? [key, cause] : ['other', { code: 'other', reason: 'other' }];
+  deadLetters.set(place, { ...told, count: 1 + (deadLetters.get(place)?.count ?? 0) });
 }
 
 export function newCounters(): TaskCounters {
@@ -25,6 +44,7 @@ export function newCounters(): TaskCounters {
     dropped: new Map(),
     skipped: 0,
     deadLettered: 0,
+    deadLetters: new Map(),
     parked: 0,
     forwarded: 0,
     retries: 0,

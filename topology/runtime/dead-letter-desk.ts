@@ -30,6 +30,7 @@ export interface DeadLetterQuery {
   readonly limit?: number;
   readonly state?: DeadLetterState;
   readonly code?: string;
+  readonly reason?: string;
   readonly topic?: string;
   readonly node?: string;
 }
@@ -242,10 +243,11 @@ function checkLimit(limit: number): number {
   throw new StreamError('QUERY_INVALID', `limit must be from 1 to ${String(deskLimits.pageMax)}`);
 }
 
-function isWanted(letter: ListedDeadLetter, { state, code, topic, node }: DeadLetterQuery): boolean {
+function isWanted(letter: ListedDeadLetter, { state, code, reason, topic, node }: DeadLetterQuery): boolean {
   return (
     (state === undefined || letter.state === state) &&
     (code === undefined || letter.code === code) &&
+    (reason === undefined || letter.reason === reason) &&
     (topic === undefined || letter.origin.topic === topic) &&
     (node === undefined || letter.node === node)
   );

@@ -1,5 +1,5 @@
 /** Reads a dead letter back: the record as it was, and why it failed. */
-import { discardedHeader, parksKeyHeader, replayOfHeader } from '../../schemas/dead-letter.ts';
+import { discardedHeader, parksKeyHeader, reasonHeader, replayOfHeader } from '../../schemas/dead-letter.ts';
 import type { Header } from '../../schemas/record.ts';
 import type { ReadRecord } from './read-range.ts';
 
@@ -15,6 +15,8 @@ export interface DeadLetter {
   readonly task: string;
   readonly node: string;
   readonly code: string;
+  /** What exactly was wrong, as the failure said it: a word that programs may match. */
+  readonly reason: string | undefined;
   readonly exception: string;
   readonly message: string;
   readonly stack: string;
@@ -47,6 +49,7 @@ export function readDeadLetter(record: ReadRecord, partition: number): DeadLette
     task: read('rivulet.dlq.task'),
     node: read('rivulet.dlq.node'),
     code: read('rivulet.dlq.code'),
+    reason: added.get(reasonHeader),
     exception: read(firstAdded),
     message: read('__streams.errors.message'),
     stack: read('__streams.errors.stacktrace'),

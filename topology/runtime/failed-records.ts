@@ -1,11 +1,11 @@
 /** What becomes of records that fail: tried again after a while, held, skipped, put aside as dead letters, or the end of the instance. */
 import type { Clock, Logger, Random } from '../../clock.ts';
-import { StreamError, hasCode } from '../../errors.ts';
+import { StreamError, hasCode, reasonOf } from '../../errors.ts';
 import { finalPolicy, retrySchedule, retryWaitMs } from '../error-policy.ts';
 import type { ErrorPolicy, ResolvedSchedule } from '../error-policy.ts';
 import type { DeadLetterCause } from '../../schemas/dead-letter.ts';
 import type { Plan } from '../plan.ts';
-import type { TaskCounters } from './counters.ts';
+import { countDeadLetter, type TaskCounters } from './counters.ts';
 import { appendDeadLetter } from './dead-letter.ts';
 import type { RecordFailure, TaskScope } from './node-runtime.ts';
 import type { PartitionQueue } from './partition-queue.ts';
@@ -87,6 +87,7 @@ export class FailedRecords {
     { facts, ...how }: Pick<DeadLetterCause, 'attempts' | 'parksKey'> & { readonly facts: object },
   ): 'dead-lettered' | 'parked-key' {
     this.#deadLetter(queue, failure, how);
+    countDeadLetter(this.#scope.counters, { code: codeOf(failure.error), reason: reasonOf(failure.error) ?? '' });
     this.#options.logger.warn('record dead-lettered', { ...facts, parksKey: how.parksKey });
     return how.parksKey ? 'parked-key' : 'dead-lettered';
   }
@@ -167,9 +168,14 @@ export class FailedRecords {
       taskId: this.#scope.taskId,
       node,
       ...this.#scope.metadata,
-      code: error instanceof StreamError ? error.code : 'PROCESSING_FAILED',
+      code: codeOf(error),
+      reason: reasonOf(error),
     };
   }
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof StreamError ? error.code : 'PROCESSING_FAILED';
 }
 
 /** Whether a failure may be gone the next time: never one that only depends on the bytes. */

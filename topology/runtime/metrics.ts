@@ -197,7 +197,7 @@ export function collectMetrics(runtime: Runtime): readonly MetricSample[] {
   for (const task of runtime.tasks?.running.values() ?? []) {
     const labels = { application, task: task.id };
     for (const { read, ...definition } of taskMetrics) samples.push({ ...definition, labels, value: read(task) });
-    samples.push(...dropsOf(task, labels), ...lagOf(runtime, task));
+    samples.push(...dropsOf(task, labels), ...deadLettersOf(task, labels), ...lagOf(runtime, task));
   }
   return [...samples, ...standbyLags(runtime)];
 }
@@ -225,6 +225,16 @@ function dropsOf(task: Task, labels: Readonly<Record<string, string>>): readonly
     type: 'counter' as const,
     labels: { ...labels, reason },
     value,
+  }));
+}
+
+function deadLettersOf({ counters }: Task, labels: Readonly<Record<string, string>>): readonly MetricSample[] {
+  return [...counters.deadLetters.values()].map(({ code, reason, count }) => ({
+    name: 'rivulet_dead_letters_total',
+    help: 'Dead letters by code and reason of the failure; the reason is empty where none is named',
+    type: 'counter' as const,
+    labels: { ...labels, code, reason },
+    value: count,
   }));
 }
 

@@ -116,8 +116,12 @@ export const ledgerStep = defineProcessor({
   stores: ledgerStores,
   process(record: StreamRecord<string | null, LedgerCommand | null>, context: Context) {
     const { key, value: command, timestampMs, headers } = record;
-    if (command === null || key !== command.accountId)
-      throw new StreamError('RECORD_INVALID', 'the key of a command is its account');
+    if (command === null)
+      throw new StreamError('RECORD_INVALID', 'a command is never empty', { facts: { reason: 'value_missing' } });
+    if (key !== command.accountId)
+      throw new StreamError('RECORD_INVALID', 'the key of a command is its account', {
+        facts: { reason: 'key_mismatch' },
+      });
     const result = answer({ ...record, key, value: command }, context);
     const { commandId, txId } = command;
     const envelope = { eventType: 'LedgerResult', eventId: uuid5(commandId, 'result'), causationId: commandId };

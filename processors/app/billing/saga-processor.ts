@@ -73,7 +73,10 @@ export const sagaStep = defineProcessor({
   process(record: StreamRecord<string | null, SagaStepInput>, context: Context) {
     const { key, value: input, timestampMs, headers } = record;
     const txId = input.kind === 'result' ? input.result.txId : input.request.txId;
-    if (key !== txId) throw new StreamError('RECORD_INVALID', 'the key of a request is its transaction');
+    if (key !== txId)
+      throw new StreamError('RECORD_INVALID', 'the key of a request is its transaction', {
+        facts: { reason: 'key_mismatch' },
+      });
     const cause = { timestampMs, headers };
     if (input.kind === 'result') takeResult(context, input.result, cause);
     else takeRequest(context, input.request, cause);

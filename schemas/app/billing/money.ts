@@ -4,6 +4,7 @@
  * One amount has one text: no exponent, no plus sign, no leading zeros, no trailing zeros behind the point, no `-0`.
  */
 import { StreamError, canonicalJson, canonicalJsonSerde, type Serde } from '../../../index.ts';
+import { refuseFor } from '../reader.ts';
 
 const scale = 8;
 const integerDigitsMax = 12;
@@ -78,22 +79,20 @@ export function readMoney(value: unknown, where: string): bigint {
   if (typeof value === 'bigint') return value;
   const decimal = decimalOf(value);
   if (decimal === undefined || decimal.fraction.length > scale)
-    throw new StreamError('DESERIALIZATION_FAILED', `${where}: not a decimal number`);
+    refuseFor('amount_invalid', where, 'not a decimal number');
   return scaled(decimal);
 }
 
 /** Of a record: a positive amount. Throws `DESERIALIZATION_FAILED`. */
 export function readAmount(value: unknown, where: string): bigint {
   const amount = parseAmount(value);
-  if (typeof amount === 'string') throw new StreamError('DESERIALIZATION_FAILED', `${where}: ${amount}`);
-  return amount;
+  return typeof amount === 'string' ? refuseFor(amount, where, amount) : amount;
 }
 
 /** Of a record: a limit, of either sign. Throws `DESERIALIZATION_FAILED`. */
 export function readLimit(value: unknown, where: string): bigint {
   const limit = parseLimit(value);
-  if (typeof limit === 'string') throw new StreamError('DESERIALIZATION_FAILED', `${where}: ${limit}`);
-  return limit;
+  return typeof limit === 'string' ? refuseFor(limit, where, limit) : limit;
 }
 
 /** Canonical JSON in which every `bigint` is an amount, written as its text; `undefined` for what has no JSON form. */

@@ -1,6 +1,6 @@
 /** Names that money has: accounts, stripes, currencies, and ids that follow from what caused them. */
 import { hash } from 'node:crypto';
-import { StreamError } from '../../../index.ts';
+import { refuseFor } from '../reader.ts';
 
 const ordinaryForm = /^[A-Za-z0-9._@-]{1,64}$/;
 const stripedForm = /^(?:external|system):[A-Za-z0-9._@-]{1,64}$/;
@@ -28,19 +28,23 @@ export function stripeName(account: string, currency: string, partition: number)
   return `${account}:${currency}#${partition}`;
 }
 
-function reading(what: string, isOne: (text: string) => boolean) {
-  return (value: unknown, where: string): string => {
-    if (typeof value === 'string' && isOne(value)) return value;
-    throw new StreamError('DESERIALIZATION_FAILED', `${where}: not ${what}`);
-  };
+function reading(reason: string, what: string, isOne: (text: string) => boolean) {
+  return (value: unknown, where: string): string =>
+    typeof value === 'string' && isOne(value) ? value : refuseFor(reason, where, `not ${what}`);
 }
 
 /** Each throws `DESERIALIZATION_FAILED`. */
-export const readAccountId = reading('an account id', isAccountId);
-export const readOrdinaryAccountId = reading('an account that can be opened', (text) => ordinaryForm.test(text));
-export const readCounter = reading('a counter account', (text) => text === transit || isStriped(text));
-export const readCurrency = reading('a currency', isCurrency);
-export const readId = reading('an id', (text) => idForm.test(text));
+export const readAccountId = reading('account_invalid', 'an account id', isAccountId);
+export const readOrdinaryAccountId = reading('account_invalid', 'an account that can be opened', (text) =>
+  ordinaryForm.test(text),
+);
+export const readCounter = reading(
+  'account_invalid',
+  'a counter account',
+  (text) => text === transit || isStriped(text),
+);
+export const readCurrency = reading('currency_invalid', 'a currency', isCurrency);
+export const readId = reading('id_invalid', 'an id', (text) => idForm.test(text));
 
 const namespace = Buffer.from('8f4a3c0e5b7d4c1a9e62d0b7f1a35c94', 'hex');
 

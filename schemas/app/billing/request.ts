@@ -1,5 +1,4 @@
-import { StreamError } from '../../../index.ts';
-import { compact, readObject, type ObjectReader } from '../reader.ts';
+import { compact, readObject, refuseFor, type ObjectReader } from '../reader.ts';
 import { readTerms, type AccountTerms } from './account.ts';
 import { moneyJsonSerde, readAmount, readLimit } from './money.ts';
 import { isStriped, readAccountId, readCurrency, readId, readOrdinaryAccountId } from './names.ts';
@@ -125,10 +124,9 @@ function readBase(reader: ObjectReader): RequestBase {
 function readMovement(reader: ObjectReader): Movement {
   const sourceAccountId = reader.with('sourceAccountId', readAccountId);
   const destinationAccountId = reader.with('destinationAccountId', readAccountId);
-  if (sourceAccountId === destinationAccountId)
-    throw new StreamError('DESERIALIZATION_FAILED', 'request: from an account to itself');
+  if (sourceAccountId === destinationAccountId) refuseFor('same_account', 'request', 'from an account to itself');
   if (isStriped(sourceAccountId) && isStriped(destinationAccountId))
-    throw new StreamError('DESERIALIZATION_FAILED', 'request: between unbounded accounts');
+    refuseFor('unbounded_accounts', 'request', 'between unbounded accounts');
   return { sourceAccountId, destinationAccountId, ...readSum(reader) };
 }
 

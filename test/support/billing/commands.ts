@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import type { LedgerCommand } from '../../../schemas/app/billing/ledger-command.ts';
 import type { AccountTerms } from '../../../schemas/app/billing/account.ts';
 import { parseAmount } from '../../../schemas/app/billing/money.ts';
+import type { Header } from '../../../schemas/record.ts';
 
 /** An amount, which the text must be. */
 export function money(text: string): bigint {
@@ -70,3 +71,10 @@ export const commandSequences: fc.Arbitrary<readonly LedgerCommand[]> = fc
       commands.push((again === null ? undefined : commands[again]) ?? { ...draft, commandId: `c${index}` });
     return commands;
   });
+
+/** What dead letters say is wrong with them. */
+export function reasonsOf(letters: readonly { readonly headers: readonly Header[] }[]): readonly string[] {
+  return letters.map(({ headers }) =>
+    Buffer.from(headers.find(({ key }) => key === 'rivulet.dlq.reason')?.value ?? []).toString(),
+  );
+}

@@ -5,7 +5,7 @@ import { accountBalances, dailyTotals } from '../../../processors/app/billing/pr
 import { sagaPatienceMs, sagaTimers, transactions } from '../../../processors/app/billing/saga-processor.ts';
 import { billingTopics } from '../../../schemas/app/billing/topics.ts';
 import { BillingBench, startMs } from '../../support/billing/bench.ts';
-import { money } from '../../support/billing/commands.ts';
+import { money, reasonsOf } from '../../support/billing/commands.ts';
 
 const benches: BillingBench[] = [];
 
@@ -203,9 +203,10 @@ describe('transactions, as saga and ledger run them together', () => {
   it('dead-letters what comes under a foreign key', () => {
     const bench = open();
     bench.saga.pipe(billingTopics().requests, 'other', { type: 'REDRIVE', txId: 't' });
-    expect(bench.saga.read(billingTopics().deadLetter)).toHaveLength(1);
+    expect(reasonsOf(bench.saga.read(billingTopics().deadLetter))).toEqual(['key_mismatch']);
   });
 
+  const asChange = (change: object) => ({ type: 'ACCOUNT', accountId: 'ann', change });
   const good = {
     ...{ type: 'TRANSFER', txId: 't', idempotencyKey: 'k', fingerprint: 'f', actorId: 'a', correlationId: 'c' },
     ...{ requestedAt: 1, sourceAccountId: 'ann', destinationAccountId: 'bob', amount: '1', currency: 'USD' },
@@ -217,27 +218,48 @@ describe('transactions, as saga and ledger run them together', () => {
     ['NaN', { amount: 'NaN' }, 'amount_invalid'],
     ['an exponent', { amount: '1e3' }, 'amount_invalid'],
     ['a number', { amount: 1.5 }, 'amount_invalid'],
+    ['a limit that is no amount', asChange({ kind: 'SET_LIMITS', maxBalance: '1e3' }), 'amount_invalid'],
     ['a ninth decimal', { amount: '0.000000001' }, 'amount_precision'],
     ['a thirteenth digit', { amount: '1234567890123' }, 'amount_overflow'],
-    ['one account twice', { destinationAccountId: 'ann' }, 'from an account to itself'],
-    [
-      'unbounded accounts',
-      { sourceAccountId: 'external:a', destinationAccountId: 'system:b' },
-      'between unbounded accounts',
-    ],
-    ['no currency', { currency: 'usd' }, 'not a currency'],
-    ['no account', { sourceAccountId: 'transit:USD#0' }, 'not an account id'],
+    ['one account twice', { destinationAccountId: 'ann' }, 'same_account'],
+    ['unbounded accounts', { sourceAccountId: 'external:a', destinationAccountId: 'system:b' }, 'unbounded_accounts'],
+    ['no currency', { currency: 'usd' }, 'currency_invalid'],
+    ['no account', { sourceAccountId: 'transit:USD#0' }, 'account_invalid'],
+    ['no key', { idempotencyKey: undefined }, 'field_invalid'],
+    ['a type that there is not', { type: 'MINT' }, 'field_invalid'],
   ])('a record with %s is put aside with the reason, and causes nothing', (_what, change, reason) => {
     const bench = open();
     const { requests, deadLetter } = billingTopics();
     const value = Buffer.from(JSON.stringify({ ...good, ...change }));
     bench.saga.pipeBytes(requests.name, Buffer.from('t'), value);
-    const letters = bench.saga.read(deadLetter);
-    const messages = letters.map(({ headers }) => headers.find(({ key }) => key === '__streams.errors.message')?.value);
-    expect(messages.map((text) => Buffer.from(text ?? []).toString())).toEqual(
-      reason === undefined ? [] : [expect.stringContaining(reason)],
-    );
+    expect(reasonsOf(bench.saga.read(deadLetter))).toEqual(reason === undefined ? [] : [reason]);
     expect(bench.saga.producedTopics().length > 0).toBe(reason === undefined);
+  });
+
+  it.each([
+    ['an account that nobody opened', { to: 'nobody' }, 'account_not_found'],
+    ['another currency', { currency: 'EUR' }, 'currency_mismatch'],
+    ['more than there is', { amount: '51' }, 'insufficient_balance'],
+  ])('one with %s fails with its code, and nothing is posted', (_what, change, code) => {
+    const bench = annAndBob();
+    const txId = bench.ask('k', { ...transfer, ...change });
+    bench.settle();
+    expect(bench.outcome(txId)).toBe(code);
+    expect(['ann', 'bob'].map((accountId) => bench.balance(accountId))).toEqual([money('50'), money('10')]);
+  });
+
+  it('one under the key of another is counted as refused, and changes nothing', () => {
+    const bench = annAndBob();
+    const txId = bench.ask('k', transfer);
+    bench.settle();
+    const before = bench.events.length;
+    expect(bench.ask('k', { ...transfer, amount: '21' })).toBe(txId);
+    bench.settle();
+    expect([bench.events.length, bench.balance('ann'), bench.saga.drops().get('refused')]).toEqual([
+      before,
+      money('30'),
+      1,
+    ]);
   });
 });
 
