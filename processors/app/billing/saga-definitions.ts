@@ -69,8 +69,8 @@ function accountStage(request: AccountRequest): Stage {
 }
 
 /**
- * Between two ordinary accounts: hold both sides, then post both. Until the pivot there are only holds, and to void one cannot be refused; after
- * it both posts are covered by holds and cannot be refused either. An unbounded account has a stripe beside every account: one command does.
+ * Between two ordinary accounts: hold both sides, then post both at once. Until the pivot there are only holds, and to void one cannot be refused;
+ * after it both posts are covered by holds and cannot be refused either. An unbounded account has a stripe beside every account: one command does.
  */
 function movementStages(origin: Origin, movement: Movement): readonly Stage[] {
   const { sourceAccountId, destinationAccountId } = movement;
@@ -79,7 +79,7 @@ function movementStages(origin: Origin, movement: Movement): readonly Stage[] {
   return [
     holdingStage(origin, movement),
     postingStage(origin, movement, 'debit'),
-    postingStage(origin, movement, 'credit'),
+    { ...postingStage(origin, movement, 'credit'), isSentAhead: true },
   ];
 }
 

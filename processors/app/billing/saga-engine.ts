@@ -1,9 +1,9 @@
 /**
  * Carries a saga on by one input. Pure and generic: it knows steps, their order, and how to undo them, but not what they do.
  *
- * A saga runs its stages in order. The steps of a stage are sent together; once all were applied, the next stage begins. If one is refused, or
- * time runs out before the pivot, what was done is undone step by step in reverse. After the pivot there is only forward: time that runs out
- * means to send again. Steps must be idempotent by their name.
+ * A saga runs its stages in order. The steps of a stage are sent together; once all were applied, the next stage begins, which may have been sent
+ * ahead. If one is refused, or time runs out before the pivot, what was done is undone step by step in reverse. After the pivot there is only
+ * forward: time that runs out means to send again. Steps must be idempotent by their name.
  */
 
 /** How a step ended. */
@@ -30,6 +30,8 @@ export interface SagaStage<M> {
   readonly steps: readonly SagaStep<M>[];
   /** Whether waiting too long means to send again rather than to give up. */
   readonly isAfterPivot: boolean;
+  /** Its steps are sent with those of the stage before: they need nothing of what that does, and cannot be refused. */
+  readonly isSentAhead?: true;
 }
 
 export interface SagaProgress<A extends StepAnswer> {
@@ -39,6 +41,8 @@ export interface SagaProgress<A extends StepAnswer> {
   readonly seq: number;
   /** The stage that runs, or ran last. */
   readonly stage: number;
+  /** How many of the stages were sent, the one that runs included. */
+  readonly sent: number;
   /** By the name of the step or of its undoing; the first answer counts. */
   readonly answers: Readonly<Record<string, A>>;
   /** Names of the steps still to be undone, the current one first. */
@@ -62,8 +66,7 @@ export const timedOut = 'timed_out';
 
 /** The first progress of a saga, and what it sends. `stages` are not empty. */
 export function startSaga<A extends StepAnswer, M>(stages: readonly SagaStage<M>[]): SagaAdvance<A, M> {
-  const progress = { phase: 'forward', seq: 1, stage: 0, answers: {}, undoing: [] } as const;
-  return { progress, send: outstanding(stages, progress) };
+  return enter(stages, { phase: 'forward', seq: 1, stage: 0, sent: 0, answers: {}, undoing: [] });
 }
 
 /** Whether a saga waits for something. */
@@ -74,15 +77,22 @@ export function isWaiting({ phase }: SagaProgress<StepAnswer>): boolean {
 /** What was sent and not yet answered. */
 function outstanding<A extends StepAnswer, M>(
   stages: readonly SagaStage<M>[],
-  { phase, stage, answers, undoing }: SagaProgress<A>,
+  { phase, stage, sent, answers, undoing }: SagaProgress<A>,
 ): readonly SagaMessage<M>[] {
-  if (phase === 'forward') return stepsOf(stages, stage).filter(({ name }) => answers[name] === undefined);
+  if (phase === 'forward') return stepsOf(stages, stage, sent).filter(({ name }) => answers[name] === undefined);
   const current = stages.flatMap(({ steps }) => steps).find(({ name }) => name === undoing[0]);
   return phase === 'undoing' && current?.undo !== undefined ? [current.undo] : [];
 }
 
-function stepsOf<M>(stages: readonly SagaStage<M>[], stage: number): readonly SagaStep<M>[] {
-  return stages[stage]?.steps ?? [];
+function stepsOf<M>(stages: readonly SagaStage<M>[], from: number, to: number): readonly SagaStep<M>[] {
+  return stages.slice(from, to).flatMap(({ steps }) => steps);
+}
+
+/** Sends the stage that runs, and what goes ahead with it, as far as that is not sent. */
+function enter<A extends StepAnswer, M>(stages: readonly SagaStage<M>[], progress: SagaProgress<A>): SagaAdvance<A, M> {
+  let sent = Math.max(progress.sent, progress.stage + 1);
+  while (stages[sent]?.isSentAhead === true) sent += 1;
+  return { progress: { ...progress, sent }, send: stepsOf(stages, progress.sent, sent) };
 }
 
 /** `stages` may have grown since the last input, but only behind the stage that runs. */
@@ -96,9 +106,10 @@ export function advanceSaga<A extends StepAnswer, M>(
   if (input.kind === 'redrive') return { progress, send: outstanding(stages, progress) };
   if (input.seq !== progress.seq) return { progress, send: [] };
   const mayGiveUp = progress.phase === 'forward' && stages[progress.stage]?.isAfterPivot !== true;
-  if (mayGiveUp) return undo(stages, { ...progress, failure: timedOut }, sentSteps(stages, progress));
+  if (mayGiveUp) return undo(stages, { ...progress, failure: timedOut }, stepsOf(stages, 0, progress.sent));
   const later = { ...progress, seq: progress.seq + 1 };
-  return { progress: later, send: outstanding(stages, later) };
+  const send = outstanding(stages, later);
+  return send.length === 0 ? goOn(stages, later) : { progress: later, send };
 }
 
 function answered<A extends StepAnswer, M>(
@@ -109,29 +120,23 @@ function answered<A extends StepAnswer, M>(
   const isExpected = outstanding(stages, progress).some((message) => message.name === name);
   if (!isExpected) return { progress, send: [] };
   const known = { ...progress, seq: progress.seq + 1, answers: { ...progress.answers, [name]: answer } };
-  return progress.phase === 'undoing' ? undone(stages, known, answer) : stepDone(stages, known);
+  return progress.phase === 'undoing' ? undone(stages, known, answer) : goOn(stages, known);
 }
 
-function stepDone<A extends StepAnswer, M>(
-  stages: readonly SagaStage<M>[],
-  progress: SagaProgress<A>,
-): SagaAdvance<A, M> {
-  const answers = stepsOf(stages, progress.stage).map(({ name }) => progress.answers[name]);
-  if (answers.includes(undefined)) return { progress, send: [] };
-  const refusal = answers.find((answer) => answer?.outcome === 'REJECTED');
+/** As far as the answers go. What was refused is undone once everything that was sent has answered. */
+function goOn<A extends StepAnswer, M>(stages: readonly SagaStage<M>[], progress: SagaProgress<A>): SagaAdvance<A, M> {
+  const { answers, stage, sent } = progress;
+  const all = stepsOf(stages, 0, sent);
+  const refusal = all.map(({ name }) => answers[name]).find((answer) => answer?.outcome === 'REJECTED');
+  const awaited = refusal === undefined ? stepsOf(stages, stage, stage + 1) : all;
+  if (awaited.some(({ name }) => answers[name] === undefined)) return { progress, send: [] };
   if (refusal !== undefined) {
-    const applied = sentSteps(stages, progress).filter(({ name }) => progress.answers[name]?.outcome === 'APPLIED');
+    const applied = all.filter(({ name }) => answers[name]?.outcome === 'APPLIED');
     return undo(stages, { ...progress, failure: refusal.code ?? 'rejected' }, applied);
   }
-  const isLast = progress.stage + 1 === stages.length;
-  const next: SagaProgress<A> = isLast
-    ? { ...progress, phase: 'completed' }
-    : { ...progress, stage: progress.stage + 1 };
-  return { progress: next, send: isLast ? [] : outstanding(stages, next) };
-}
-
-function sentSteps<M>(stages: readonly SagaStage<M>[], { stage }: SagaProgress<StepAnswer>): readonly SagaStep<M>[] {
-  return stages.slice(0, stage + 1).flatMap(({ steps }) => steps);
+  if (stage + 1 === stages.length) return { progress: { ...progress, phase: 'completed' }, send: [] };
+  const next = { ...progress, stage: stage + 1 };
+  return next.stage < sent ? goOn(stages, next) : enter(stages, next);
 }
 
 function undo<A extends StepAnswer, M>(

@@ -32,6 +32,7 @@ export interface Transaction {
   readonly state: string;
   readonly seq: number;
   readonly stage: number;
+  readonly sent: number;
   readonly answers: Readonly<Record<string, TransactionAnswer>>;
   readonly undoing: readonly string[];
   readonly failure?: string;
@@ -86,6 +87,8 @@ export const transactionSerde = moneyJsonSerde((value): Transaction => {
     state: reader.text('state', 40),
     seq: reader.count('seq'),
     stage: reader.count('stage'),
+    // Rows of before any stage was sent ahead have none.
+    sent: reader.optionalCount('sent') ?? reader.count('stage') + 1,
     answers: reader.map('answers', parseAnswer),
     undoing: reader.list('undoing', readStepName),
     failure: reader.optionalText('failure', 64),

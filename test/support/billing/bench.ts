@@ -130,8 +130,22 @@ export class BillingBench {
   carry(copies = 1): boolean {
     this.#collect();
     const commands = this.#commandsDue.splice(0);
-    for (const command of commands)
-      for (let copy = 0; copy < copies; copy += 1) this.ledger.pipe(this.#topics.commands, command.accountId, command);
+    for (const command of commands) for (let copy = 0; copy < copies; copy += 1) this.#command(command);
+    return this.#answer() + commands.length > 0;
+  }
+
+  /** Carries the latest command of a kind across, and nothing else. */
+  carryOne(kind: LedgerCommand['kind']): void {
+    for (const command of this.commands.filter((one) => one.kind === kind).slice(-1)) this.#command(command);
+    this.#answer();
+  }
+
+  #command(command: LedgerCommand): void {
+    this.ledger.pipe(this.#topics.commands, command.accountId, command);
+  }
+
+  /** Hands on what the ledger did; how much it answered. */
+  #answer(): number {
     for (const { value } of this.ledger.read(this.#topics.accountEvents)) {
       this.auditor.watch(value!);
       this.accountEvents.push(value!);
@@ -141,7 +155,7 @@ export class BillingBench {
     const results = this.ledger.read(this.#topics.results);
     for (const { key, value } of results) this.saga.pipe(this.#topics.results, key, value);
     this.#collect();
-    return commands.length + results.length > 0;
+    return results.length;
   }
 
   readonly #commandsDue: LedgerCommand[] = [];

@@ -108,6 +108,55 @@ describe('a saga', () => {
     expect(sagaState(stages, again.progress)).toBe('STAGE-2');
   });
 
+  describe('with a stage that is sent ahead', () => {
+    const ahead = stages.map((stage, index) => (index === 2 ? { ...stage, isSentAhead: true as const } : stage));
+    const answerAll = (given: Advance, names: readonly string[], answer = applied): Advance =>
+      names.reduce((last, name) => advanceSaga(ahead, last.progress, { kind: 'answer', name, answer }), given);
+    const posting = answerAll(startSaga(ahead), ['a', 'b']);
+    const names = ({ send }: Advance): string[] => send.map(({ name }) => name);
+
+    it('sends it with the one before, and goes on as the answers come, whichever is first', () => {
+      expect(names(posting)).toEqual(['c', 'd', 'e', 'f']);
+      const half = answerAll(posting, ['d', 'f']);
+      expect([names(half), sagaState(ahead, half.progress)]).toEqual([[], 'STAGE-1']);
+      const later = answerAll(half, ['c']);
+      expect([names(later), sagaState(ahead, later.progress)]).toEqual([[], 'STAGE-2']);
+      expect(names(answerAll(later, ['e']))).toEqual(['g']);
+      const last = answerAll(posting, ['d', 'e', 'f', 'c']);
+      expect([names(last), sagaState(ahead, last.progress)]).toEqual([['g'], 'STAGE-3']);
+    });
+
+    it.each(['c', 'd', 'e', 'f'])(
+      'refused at %s, waits for whatever was sent, then undoes what was done',
+      (failing) => {
+        const others = ['c', 'd', 'e', 'f'].filter((name) => name !== failing);
+        const waiting = answerAll(answerAll(posting, [failing], refused('no')), others.slice(0, 2));
+        expect([names(waiting), waiting.progress.phase]).toEqual([[], 'forward']);
+        const [sent, { progress }] = run(ahead, (name) => (name === failing ? refused('no') : applied));
+        expect(sent.slice(6)).toEqual([...others.reverse(), 'b', 'a'].map((name) => `undo-${name}`));
+        expect(progress).toMatchObject({ phase: 'failed', failure: 'no' });
+      },
+    );
+
+    it('sends again all that is unanswered of what was sent', () => {
+      const half = answerAll(posting, ['e']);
+      const again = advanceSaga(ahead, half.progress, { kind: 'timed-out', seq: half.progress.seq });
+      expect(names(again)).toEqual(['c', 'd', 'f']);
+    });
+
+    it('takes over from a version that sent nothing ahead: what it did not send is sent when its turn comes', () => {
+      const handedOver = { ...posting, progress: { ...posting.progress, sent: 2 } };
+      expect(answerAll(handedOver, ['d']).progress).toBe(handedOver.progress);
+      expect(names(answerAll(handedOver, ['c']))).toEqual(['d', 'e', 'f']);
+    });
+
+    it('goes on when it is woken if such a version had it for a while, and left all of its answers unheeded', () => {
+      const { progress } = answerAll(posting, ['d', 'e', 'f']);
+      const left = { ...progress, stage: 2, sent: 3, answers: { ...progress.answers, c: applied } };
+      expect(names(advanceSaga(ahead, left, { kind: 'timed-out', seq: left.seq }))).toEqual(['g']);
+    });
+  });
+
   it('takes no notice of a timer that was set before its last change, of a second answer, or of anything after its end', () => {
     const start = startSaga<StepAnswer, string>(stages);
     const half = advanceSaga(stages, start.progress, { kind: 'answer', name: 'a', answer: applied });
