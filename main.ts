@@ -195,7 +195,7 @@ function openConnectors(
     shutdown.add('database', () => opened.close());
     return opened;
   };
-  const { postgresUrl, sync, employees, writeBackA } = settings;
+  const { postgresUrl, sync, employees, writeBackA, writeBackB } = settings;
   const database = open(postgresUrl);
   const [legacy, revamp] = [open(sync?.legacy), open(sync?.revamp)];
   const surrounding = applicationConnectors({
@@ -208,7 +208,7 @@ function openConnectors(
     database,
     synced: legacy === undefined || revamp === undefined ? undefined : { legacy, revamp },
     employees: open(employees?.url),
-    writtenBackA: open(writeBackA),
+    systemA: open(writeBackA ?? (writeBackB === undefined ? undefined : settings.systemA)),
     rollout,
     write: (record) => writer.write(record),
     applicationIdOf: (name) => applicationIdOf(settings, name),

@@ -24,8 +24,8 @@ export interface ConnectorPorts {
   readonly synced: Readonly<Record<Side, Database>> | undefined;
   /** Whose triggers note changes of employees; absent: nobody reads them here. */
   readonly employees: Database | undefined;
-  /** System A's, for who may change its customers; absent: nothing is written back to it. */
-  readonly writtenBackA: Database | undefined;
+  /** System A's, where anything is written back: to read its customers, and to change them if the settings say so. */
+  readonly systemA: Database | undefined;
   readonly rollout: Pick<Rollout, 'isOn' | 'loaded'>;
   /** Of the application of this name. */
   readonly applicationIdOf: (name: string) => string;

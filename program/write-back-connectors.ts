@@ -16,6 +16,7 @@ import { customerTopics } from '../schemas/app/customer/topics.ts';
 import type { SourceSystem } from '../schemas/app/customer/fields.ts';
 import type { RolloutFlag } from '../schemas/app/rollout.ts';
 import type { ConnectorPorts } from './connector-ports.ts';
+import { customersOfA, customersOfB } from './origin-records.ts';
 
 /** A system that can be written to. */
 interface Target {
@@ -31,20 +32,28 @@ export function writeBackConnectors(ports: ConnectorPorts): readonly Connector[]
   return targets.flatMap((target) => (target === undefined ? [] : [connectorTo(target, ports)]));
 }
 
-function systemA({ writtenBackA, clock }: ConnectorPorts): Target | undefined {
-  if (writtenBackA === undefined) return undefined;
+function systemA({ systemA: database, ...ports }: ConnectorPorts): Target | undefined {
+  const { settings, clock } = ports;
+  if (settings.writeBackA === undefined || database === undefined) return undefined;
+  const findB = customersOfB(ports);
   const breaker = createCircuitBreaker({ clock, name: 'system-a' });
   return {
     system: 'system_a',
     flag: 'write-back-a',
-    write: (writeBack) => breaker.guard(() => writeBackToA(writtenBackA, writeBack)),
+    write: (writeBack, signal) => breaker.guard(() => writeBackToA(database, writeBack, (uuid) => findB(uuid, signal))),
     isHopeless: refusesRow,
   };
 }
 
-function systemB({ settings: { writeBackB }, clock, random }: ConnectorPorts): Target | undefined {
+function systemB(ports: ConnectorPorts): Target | undefined {
+  const {
+    settings: { writeBackB },
+    clock,
+    random,
+  } = ports;
   if (writeBackB === undefined) return undefined;
   const { url: baseUrl, token } = writeBackB;
+  const findA = customersOfA(ports);
   const http = createHttpSource({
     ...{ fetch, clock, random },
     breaker: createCircuitBreaker({ clock, name: 'system-b' }),
@@ -55,7 +64,7 @@ function systemB({ settings: { writeBackB }, clock, random }: ConnectorPorts): T
   return {
     system: 'system_b',
     flag: 'write-back-b',
-    write: (writeBack, signal) => writeBackToB({ http, baseUrl, signal }, writeBack),
+    write: (writeBack, signal) => writeBackToB({ http, baseUrl, signal }, writeBack, findA),
     isHopeless: refusesCustomer,
   };
 }

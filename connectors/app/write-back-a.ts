@@ -1,16 +1,22 @@
 /** Tells system A's table of customers what was merged, unless the row says by now what the merge does not know. */
 import { hasCode, refusesValues, type Database } from '../../index.ts';
-import { compareWithRow, type WriteBack, type WriteBackOutcome } from '../../processors/app/customer/write-back.ts';
+import {
+  compareWithRow,
+  isStillSaid,
+  type FindRow,
+  type WriteBack,
+  type WriteBackOutcome,
+} from '../../processors/app/customer/write-back.ts';
 import { isObject, ownValue } from '../../schemas/app/reader.ts';
 
 /** Ends a transaction that would change nothing, and so tell everybody of a change that is none. */
 class NothingChanges extends Error {}
 
 /**
- * The row is compared and changed under one lock. Rejects with `DEPENDENCY_UNAVAILABLE` if the database is away, and with `DEPENDENCY_REFUSED` for
+ * The row is compared and changed under one lock, under which `find` is asked as well. Rejects with `DEPENDENCY_UNAVAILABLE` if the database is away, and with `DEPENDENCY_REFUSED` for
  * what it does not accept.
  */
-export async function writeBackToA(database: Database, writeBack: WriteBack): Promise<WriteBackOutcome> {
+export async function writeBackToA(database: Database, writeBack: WriteBack, find: FindRow): Promise<WriteBackOutcome> {
   const { id } = writeBack;
   try {
     return await database.transaction(async (sql) => {
@@ -22,6 +28,7 @@ export async function writeBackToA(database: Database, writeBack: WriteBack): Pr
       if (!isObject(row)) return 'missing';
       const compared = compareWithRow(writeBack, row);
       if (compared.kind !== 'differs') return compared.kind === 'same' ? 'same' : 'skipped';
+      if (!(await isStillSaid(writeBack, find))) return 'skipped';
       const columns = Object.entries(compared.columns);
       // Of a closed list of names, none of which needs to be escaped.
       const changes = columns.map(([name], index) => `"${name}" = $${String(index + 2)}`).join(', ');

@@ -1,6 +1,12 @@
 /** Tells system B's API what was merged, unless the customer there says by now what the merge does not know. */
 import { StreamError, hasCode, type HttpSource } from '../../index.ts';
-import { compareWithRow, type WriteBack, type WriteBackOutcome } from '../../processors/app/customer/write-back.ts';
+import {
+  compareWithRow,
+  isStillSaid,
+  type FindRow,
+  type WriteBack,
+  type WriteBackOutcome,
+} from '../../processors/app/customer/write-back.ts';
 import { isObject } from '../../schemas/app/reader.ts';
 
 export interface WritableB {
@@ -10,13 +16,17 @@ export interface WritableB {
   readonly signal: AbortSignal;
 }
 
+/** What an answer says, beside what is refused. */
+const outcomes: Readonly<Record<number, WriteBackOutcome>> = { 404: 'missing', 410: 'missing', 412: 'skipped' };
+
 /**
- * The customer is compared as its entity tag names it, and changed only while that names it. Rejects with `DEPENDENCY_UNAVAILABLE` if the system is
+ * The customer is compared as its entity tag names it, and changed only while that names it; `find` is asked in between. Rejects with `DEPENDENCY_UNAVAILABLE` if the system is
  * away, and with `DEPENDENCY_REFUSED` for what it does not accept, or if it gives no strong tag.
  */
 export async function writeBackToB(
   { http, baseUrl, signal }: WritableB,
   writeBack: WriteBack,
+  find: FindRow,
 ): Promise<WriteBackOutcome> {
   const url = `${baseUrl.replace(/\/+$/, '')}/customers/${encodeURIComponent(writeBack.id)}`;
   try {
@@ -26,12 +36,13 @@ export async function writeBackToB(
     if (compared.kind !== 'differs') return compared.kind === 'same' ? 'same' : 'skipped';
     if (etag?.startsWith('"') !== true)
       throw new StreamError('DEPENDENCY_REFUSED', 'the system names no version of a customer by a strong entity tag');
+    if (!(await isStillSaid(writeBack, find))) return 'skipped';
     await http.patch(url, { signal, etag, body: compared.columns });
     return 'written';
   } catch (error) {
-    if (statusOf(error) === 412) return 'skipped';
-    if (statusOf(error) === 404 || statusOf(error) === 410) return 'missing';
-    throw error;
+    const outcome = outcomes[statusOf(error) ?? 0];
+    if (outcome === undefined) throw error;
+    return outcome;
   }
 }
 

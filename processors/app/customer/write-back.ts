@@ -1,25 +1,35 @@
 /** Which merged values a system would have to be told, and whether what it holds is still what they were merged from. Pure. */
 import {
   contributedFields,
+  parseSourceRef,
   sourceRef,
   type CustomerField,
+  type Image,
   type SourceSystem,
 } from '../../../schemas/app/customer/fields.ts';
 import type { CustomerMerged } from '../../../schemas/app/customer/merged.ts';
 import { defaultPolicy } from '../../../schemas/app/customer/policy.ts';
-import { columnOf, readRow } from './columns.ts';
+import { columnOf, readRow, type Row } from './columns.ts';
 import { canonicalEmail } from './normalise.ts';
 import { isRejection } from './rejection.ts';
 import { comparableForm } from './survivorship.ts';
 
-/** What became of it. `skipped`: the record has changed meanwhile, and its change will be merged; `kept`: the system lets nothing be changed. */
+/** What became of it. `skipped`: a record has changed meanwhile, here or where a value came from, and its change will be merged; `kept`: the system lets nothing be changed. */
 export const writeBackOutcomes = ['written', 'same', 'skipped', 'missing', 'kept'] as const;
 export type WriteBackOutcome = (typeof writeBackOutcomes)[number];
+
+/** A record that values come from. */
+interface Origin {
+  readonly source: SourceSystem;
+  readonly sourceId: string;
+}
 
 /** A value that came from elsewhere. */
 interface WrittenField {
   readonly field: CustomerField;
   readonly value: string;
+  /** The record of the other system that says so; absent: a steward does. */
+  readonly from?: Origin;
   /** What it may take the place of: nothing, the value that lost, or for a steward's decision anything. */
   readonly replaces: { readonly value: string | undefined } | 'anything';
 }
@@ -30,10 +40,12 @@ export interface WriteBack {
   readonly system: SourceSystem;
   /** The record's id there. */
   readonly id: string;
+  /** Microseconds: up to which of its updates the merge knows the record, if it says when they were. */
+  readonly updatedAt: number | undefined;
   readonly fields: readonly WrittenField[];
 }
 
-/** `same`: the record says so already; `changed`: it says something that the merged values do not know of. */
+/** `same`: the record says so already; `changed`: it was updated, or says something, that the merged values do not know of. */
 export type Comparison =
   | { readonly kind: 'same' | 'changed' }
   | { readonly kind: 'differs'; readonly columns: Readonly<Record<string, string>> };
@@ -48,7 +60,8 @@ export function writeBackOf(customer: CustomerMerged, system: SourceSystem): Wri
   if (id === undefined || duplicates?.[system] !== undefined) return undefined;
   const ref = sourceRef(system, id);
   const fields = contributedFields[system].flatMap((field) => writtenField(customer, field, ref) ?? []);
-  return fields.length === 0 ? undefined : { email, system, id, fields };
+  const updatedAt = system === 'system_a' ? customer.systemAUpdated : customer.systemBUpdated;
+  return fields.length === 0 ? undefined : { email, system, id, updatedAt, fields };
 }
 
 function writtenField(customer: CustomerMerged, field: CustomerField, ref: string): WrittenField | undefined {
@@ -58,7 +71,8 @@ function writtenField(customer: CustomerMerged, field: CustomerField, ref: strin
     return undefined;
   if (metadata.pinned) return { field, value, replaces: 'anything' };
   const own = customer.conflicts[field]?.candidates.find((candidate) => candidate.ref === ref);
-  return { field, value, replaces: { value: own?.value } };
+  const from = parseSourceRef(metadata.ref);
+  return { field, value, ...(from === undefined ? {} : { from }), replaces: { value: own?.value } };
 }
 
 /** System B may leave out what is empty; a table has all its columns. */
@@ -73,16 +87,52 @@ function isEquivalent(field: CustomerField, held: string | null | undefined, val
 }
 
 /** Compares with a row as the system has it now. */
-export function compareWithRow({ email, system, fields }: WriteBack, row: object): Comparison {
+export function compareWithRow(writeBack: WriteBack, row: object): Comparison {
+  const { email, system, fields } = writeBack;
   const read = readRow(row, system, new Map());
   if (isRejection(read) || canonicalEmail(read.emailRaw) !== email) return { kind: 'changed' };
-  const columns: Record<string, string> = {};
   const other = fields.filter(({ field, value }) => !isEquivalent(field, read.image[field], value));
-  for (const { field, value, replaces } of other) {
-    const held = read.image[field] ?? undefined;
+  if (other.length === 0) return { kind: 'same' };
+  const columns = isUpdatedSince(writeBack, read) ? {} : columnsOf(other, system, { row, image: read.image });
+  return Object.keys(columns).length > 0 ? { kind: 'differs', columns } : { kind: 'changed' };
+}
+
+/** Equal values prove nothing: they may have been put back after an edit. */
+function isUpdatedSince({ updatedAt: seen }: WriteBack, { updatedAt }: Row): boolean {
+  return seen !== undefined && updatedAt !== undefined && updatedAt > seen;
+}
+
+/** The columns to be changed: those that the record has, and that hold what may be replaced. */
+function columnsOf(
+  fields: readonly WrittenField[],
+  system: SourceSystem,
+  { row, image }: { readonly row: object; readonly image: Image },
+): Readonly<Record<string, string>> {
+  const columns: Record<string, string> = {};
+  for (const { field, value, replaces } of fields) {
+    const held = image[field] ?? undefined;
     const column = replaces === 'anything' || replaces.value === held ? columnFor(system, row, field) : undefined;
     if (column !== undefined) columns[column] = value;
   }
-  if (Object.keys(columns).length > 0) return { kind: 'differs', columns };
-  return { kind: other.length === 0 ? 'same' : 'changed' };
+  return columns;
+}
+
+/** Finds a record of the system that values come from, as it is now; `undefined` if that cannot be asked for. */
+export type FindRow = (id: string) => Promise<object | undefined>;
+
+/**
+ * Whether the records that the values come from still say so. An edit that is not merged yet is older than what would be written now, and would lose
+ * against the value that it took the place of. What cannot be found is taken to be as it was.
+ */
+export async function isStillSaid({ fields }: WriteBack, find: FindRow): Promise<boolean> {
+  const origins = new Map(fields.flatMap(({ from }) => (from === undefined ? [] : [[from.sourceId, from] as const])));
+  for (const { source, sourceId } of origins.values()) {
+    const row = await find(sourceId);
+    const read = row === undefined ? undefined : readRow(row, source, new Map());
+    if (read === undefined) continue;
+    if (isRejection(read)) return false;
+    const said = fields.filter(({ from }) => from?.sourceId === sourceId);
+    if (said.some(({ field, value }) => read.image[field] !== value)) return false;
+  }
+  return true;
 }

@@ -11,6 +11,7 @@ import { customerMerge } from '../../../topology/app/customer-merge.ts';
 import { latest, produce, readAll, testInstance, until } from '../../support/cluster.ts';
 import { pollerEvent } from '../../support/customer/records.ts';
 import { SystemADatabase, insertA } from '../../support/customer/system-a-database.ts';
+import { SystemBServer, customerOfB } from '../../support/customer/system-b-server.ts';
 import { startWriteBack, type RunningWriteBack } from '../../support/customer/write-back.ts';
 import { startPostgres, type RunningPostgres } from '../../support/postgres.ts';
 
@@ -19,7 +20,7 @@ jest.setTimeout(240_000);
 
 const topics = customerTopics();
 const waitMs = 60_000;
-const uuid = '00000000-0000-4000-8000-000000000001';
+const { uuid } = customerOfB(1);
 let postgres: RunningPostgres;
 let systemA: SystemADatabase;
 let log: EmbeddedLog;
@@ -135,6 +136,56 @@ describe('merged customers, written back to system A', () => {
     // The merge has learned of the edit, and says that the other system is newer still.
     await tell(customer(1, ['Edited meanwhile', 'New']));
     await until('it is written', isNamed(1, 'New'), waitMs);
+  });
+
+  test('not over a row that was updated since, though it holds the same value', async () => {
+    for (const id of [1, 2]) await systemA.query(insertA(id, emailOf(id), 'Old'));
+    const [row] = await systemA.query('SELECT extract(epoch FROM min(last_updated)) * 1e6 AS at FROM customers_a');
+    await systemA.query(`UPDATE customers_a SET last_updated = last_updated + interval '1 ms' WHERE id = 1`);
+    const seen = { systemAUpdated: Number(row?.['at']) };
+    start();
+    await tell(
+      customer(1, ['Old', 'New'], seen),
+      customer(2, ['Old', 'New'], { systemAUpdated: seen.systemAUpdated + 1e6 }),
+    );
+    await until('the second is written', isNamed(2, 'New'), waitMs);
+    expect(await nameOf(1)).toBe('Old');
+    await tell(customer(1, ['Old', 'New'], { systemAUpdated: seen.systemAUpdated + 1_000 }));
+    await until('the first is, once the merge knows the row', isNamed(1, 'New'), waitMs);
+  });
+
+  test('nor to either system what the other one, where it comes from, does not say any more', async () => {
+    const systemB = new SystemBServer();
+    await systemB.start();
+    const ofB = (name: string): void => systemB.put(customerOfB(1, 0, { email: emailOf(1), name }));
+    const sink = startWriteBack(log, { urlOfA: systemA.url, urlOfB: systemB.url, isOn: () => true });
+    running.push(sink);
+    const skipped = (system: string, count: number): Promise<void> =>
+      until('it is skipped', () => sink.measured('write_back_total', { system, outcome: 'skipped' }) === count, waitMs);
+    try {
+      await systemA.query(insertA(1, emailOf(1), 'Old'));
+      ofB('Edited in B');
+      await tell(customer(1, ['Old', 'New']));
+      await skipped('system_a', 1);
+      await tell(customer(1, ['Old', 'Edited in B']));
+      await until('what B says now is written', isNamed(1, 'Edited in B'), waitMs);
+
+      await systemA.query(`UPDATE customers_a SET name = 'Edited in A'`);
+      const fromA = (name: string): CustomerMerged => {
+        const { fieldMetadata, conflicts, ...merged } = customer(1, [name, 'Edited in B']);
+        const metadata = { ...fieldMetadata.name!, source: 'system_a', ref: 'a:1' } as const;
+        const conflict = { ...conflicts.name!, newerSource: 'system_a', chosen: 'a:1' } as const;
+        return { ...merged, name, fieldMetadata: { name: metadata }, conflicts: { name: conflict } };
+      };
+      await tell(fromA('New'));
+      await skipped('system_b', 1);
+      await tell(fromA('Edited in A'));
+      await until('what A says now is written', () => systemB.customers.get(uuid)?.name === 'Edited in A', waitMs);
+      expect(systemB.patches).toEqual([{ name: 'Edited in A' }]);
+    } finally {
+      await sink.close();
+      await systemB.stop();
+    }
   });
 
   test('what a steward decided, into columns that only this system has as well', async () => {

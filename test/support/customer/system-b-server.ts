@@ -37,6 +37,8 @@ export class SystemBServer {
   readonly refusals: Refusal[] = [];
   /** Every request fails. */
   isAway = false;
+  /** Changes are made, and then nobody is told. */
+  losesAnswers = false;
   /** Called before each answer. */
   onRequest: (query: Query) => Promise<void> | void = () => undefined;
   readonly #app: FastifyInstance = Fastify({ forceCloseConnections: true });
@@ -93,6 +95,7 @@ export class SystemBServer {
       if (request.body.name === '?') return await reply.code(422).send();
       this.patches.push(request.body);
       this.put({ ...found, ...request.body, updatedAt: new Date().toISOString() });
+      if (this.losesAnswers) reply.raw.destroy();
       return await reply.code(204).send();
     });
   }

@@ -27,20 +27,21 @@ export function startWriteBack(
 ): RunningWriteBack {
   const own = log.client();
   const writer = createRecordWriter(own);
-  const writtenBackA = urlOfA === undefined ? undefined : postgresDatabase({ url: urlOfA, logger: silentLogger });
+  const systemA = urlOfA === undefined ? undefined : postgresDatabase({ url: urlOfA, logger: silentLogger });
+  const env = { SESSION_TIMEOUT_MS: '1500', WRITE_BACK_A_DATABASE_URL: urlOfA, WRITE_BACK_B_URL: urlOfB };
   const connectors = writeBackConnectors({
     ...{ log: own, clock: systemClock, random: systemRandom, logger: silentLogger },
-    settings: readSettings({ env: { SESSION_TIMEOUT_MS: '1500', WRITE_BACK_B_URL: urlOfB }, topologies: [] }),
+    settings: readSettings({ env, topologies: [] }),
     format: jsonFormat,
     write: (record) => writer.write(record),
-    ...{ database: undefined, synced: undefined, employees: undefined, writtenBackA },
+    ...{ database: undefined, synced: undefined, employees: undefined, systemA },
     rollout: { isOn, loaded: () => Promise.resolve() },
     applicationIdOf: (name) => name,
   });
   for (const connector of connectors) connector.start();
   const end = async (): Promise<void> => {
     await Promise.all(connectors.map((connector) => connector.close()));
-    await writtenBackA?.close();
+    await systemA?.close();
   };
   let ending: Promise<void> | undefined;
   return {

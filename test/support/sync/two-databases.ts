@@ -96,7 +96,7 @@ export async function startSync(
     database: undefined,
     employees: undefined,
     synced,
-    writtenBackA: undefined,
+    systemA: undefined,
     rollout: { isOn: () => false, loaded: () => Promise.resolve() },
     applicationIdOf: (name) => `${applicationId}-${name}`,
   };
