@@ -7,8 +7,10 @@ import { billingBalances } from '../../topology/app/billing-balances.ts';
 import { billingLedger } from '../../topology/app/billing-ledger.ts';
 import { billingProjections } from '../../topology/app/billing-projections.ts';
 import { billingSaga } from '../../topology/app/billing-saga.ts';
+import { billingTransactions } from '../../topology/app/billing-transactions.ts';
 import { money, userTerms } from '../support/billing/commands.ts';
 import { auditTopics } from '../support/billing/topic-audit.ts';
+import { auditTransactionState } from '../support/billing/transaction-state-audit.ts';
 import { batchesOf } from './batches.ts';
 import type { Chance } from './chance.ts';
 import { epochMs } from './process.ts';
@@ -19,7 +21,7 @@ const topicNames = Object.values<{ readonly name: string }>({ ...topics }).map((
 
 export const billingScenario: Scenario = {
   name: 'billing',
-  topologies: [billingSaga(), billingLedger(), billingProjections(), billingBalances()],
+  topologies: [billingSaga(), billingLedger(), billingProjections(), billingBalances(), billingTransactions()],
   marks: ['input: aborted'],
   topics: topicNames.map((name) => ({ name })),
   inputs,
@@ -91,5 +93,5 @@ function drawSubject(chance: Chance, index: number): Subject {
 }
 
 async function verify(read: ReadTopic): Promise<readonly string[]> {
-  return (await auditTopics(read, topics)).violations;
+  return [...(await auditTopics(read, topics)).violations, ...(await auditTransactionState(read, topics))];
 }

@@ -23,6 +23,7 @@ const declared = {
     'sagaEvents',
     'balances',
     'dailyTotals',
+    'notifications',
   ],
 } as const satisfies { customer: readonly (keyof CustomerTopics)[]; billing: readonly (keyof BillingTopics)[] };
 

@@ -1,6 +1,7 @@
-/** T6: what others are shown of billing, folded from its events: balances and daily totals as topics. */
+/** T6: what others are shown of billing, made from its events: balances, daily totals and notifications as topics. */
 import { defineTopology, stringSerde } from '../../index.ts';
 import type { Topology } from '../../index.ts';
+import { notificationStep } from '../../processors/app/billing/notifications.ts';
 import { balanceOf, dailyShare, dailyStep } from '../../processors/app/billing/projections.ts';
 import { dailyKey, dailyShareSerde } from '../../schemas/app/billing/projection.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
@@ -15,7 +16,9 @@ export function billingProjections(topicPrefix = '', format: RecordFormat = json
     billingProjectionsName,
     (t) => {
       t.stream(topics.accountEvents, { name: 'account-events' }).mapValues('balances', balanceOf).to(topics.balances);
-      t.stream(topics.transactionEvents, { name: 'transaction-events' })
+      const transactions = t.stream(topics.transactionEvents, { name: 'transaction-events' });
+      transactions.process(notificationStep).to(topics.notifications);
+      transactions
         .flatMapValues('daily-shares', dailyShare)
         .repartition('by-day', { key: dailyKey, keySerde: stringSerde, valueSerde: dailyShareSerde })
         .process(dailyStep)

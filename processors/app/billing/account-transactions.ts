@@ -1,7 +1,6 @@
 /** Each account's transactions, also those that failed or are under way. */
 import { defineProcessor, defineStore, stringSerde } from '../../../index.ts';
 import type { ProcessorContext, StreamRecord } from '../../../index.ts';
-import { isStriped } from '../../../schemas/app/billing/names.ts';
 import {
   accountTransactionKey,
   accountTransactionSerde,
@@ -9,6 +8,7 @@ import {
 } from '../../../schemas/app/billing/projection.ts';
 import type { TransactionEvent } from '../../../schemas/app/billing/transaction.ts';
 import { compact } from '../../../schemas/app/reader.ts';
+import { legsOf, type Leg } from './legs.ts';
 
 /** By `accountTransactionKey`, each in the partition of its transaction. */
 export const accountTransactions = defineStore('account-transactions', {
@@ -18,32 +18,29 @@ export const accountTransactions = defineStore('account-transactions', {
 
 const statusOf = { Requested: 'processing', Completed: 'completed', Failed: 'failed' } as const;
 
-/** What an event says to each of the accounts that take part: not to unbounded ones, which have no history of their own. */
+/** What an event says to each of the accounts that take part. */
 function accountShares(event: TransactionEvent | null): readonly AccountTransaction[] {
   const [, type = '', phase] = /^(.*)(Requested|Completed|Failed)$/.exec(event?.type ?? '') ?? [];
   if (event === null || phase === undefined) return [];
   const status = statusOf[phase as keyof typeof statusOf];
   const { txId, idempotencyKey: trackingId, currency, reference, errorCode, requestedAt, effectiveAt, at } = event;
-  const shareOf = (side: Side): AccountTransaction =>
+  const shareOf = ({ accountId, counterparty, amount }: Leg): AccountTransaction =>
     compact({
-      ...{ ...side, txId, trackingId, type: type.toUpperCase(), status, currency, reference, errorCode },
+      ...{
+        accountId,
+        counterparty,
+        amount,
+        txId,
+        trackingId,
+        type: type.toUpperCase(),
+        status,
+        currency,
+        reference,
+        errorCode,
+      },
       ...{ requestedAt, effectiveAt, endedAt: status === 'processing' ? undefined : at },
     });
-  return sidesOf(event)
-    .filter(({ accountId }) => !isStriped(accountId))
-    .map(shareOf);
-}
-
-type Side = Pick<AccountTransaction, 'accountId' | 'counterparty' | 'amount'>;
-
-function sidesOf({ accountId, sourceAccountId: from, destinationAccountId: to, amount }: TransactionEvent): Side[] {
-  if (accountId !== undefined) return [{ accountId }];
-  // A refund does not know of its accounts before the original has told it.
-  if (from === undefined || to === undefined || amount === undefined) return [];
-  return [
-    { accountId: from, counterparty: to, amount: -amount },
-    { accountId: to, counterparty: from, amount },
-  ];
+  return legsOf(event).map(shareOf);
 }
 
 const stores = { accountTransactions };

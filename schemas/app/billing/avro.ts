@@ -19,6 +19,7 @@ import { accountEventSerde, accountEventTypes, parseAccountEvent, type AccountEv
 import { accountStatuses, ownerTypes } from './account.ts';
 import { ledgerCommandKinds, ledgerCommandSerde, parseLedgerCommand, type LedgerCommand } from './ledger-command.ts';
 import { ledgerResultSerde, parseLedgerResult, type LedgerResult } from './ledger-result.ts';
+import { notificationSerde, parseNotification, type Notification } from './notification.ts';
 import {
   balanceSerde,
   dailyTotalSerde,
@@ -193,6 +194,32 @@ export const transactionEventValue: DeclaredValue<TransactionEvent> = {
       optional('destinationBalanceAfter', money),
       field('effectiveAt', instant),
       optional('requestedAt', instant),
+      field('at', instant),
+    ),
+  },
+};
+
+export const notificationValue: DeclaredValue<Notification> = {
+  json: notificationSerde,
+  avro: {
+    level: 'BACKWARD_TRANSITIVE',
+    parse: parseNotification,
+    schema: topicSchema(
+      'Notification',
+      field('notificationId', text),
+      field('accountId', text),
+      field('type', oneOf('TransactionEventType', transactionEventTypes)),
+      field('txId', text),
+      field('trackingId', text),
+      optional('counterparty', text),
+      optional('amount', money),
+      optional('currency', text),
+      optional('reference', text),
+      optional('balanceBefore', money),
+      optional('balanceAfter', money),
+      optional('errorCode', text),
+      field('requestedAt', instant),
+      field('effectiveAt', instant),
       field('at', instant),
     ),
   },

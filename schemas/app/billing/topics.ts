@@ -7,12 +7,14 @@ import {
   dailyTotalValue,
   ledgerCommandValue,
   ledgerResultValue,
+  notificationValue,
   sagaRequestValue,
   sagaTransitionValue,
   transactionEventValue,
 } from './avro.ts';
 import type { LedgerCommand } from './ledger-command.ts';
 import type { LedgerResult } from './ledger-result.ts';
+import type { Notification } from './notification.ts';
 import type { Balance, DailyTotal } from './projection.ts';
 import type { SagaRequest } from './request.ts';
 import type { SagaTransition, TransactionEvent } from './transaction.ts';
@@ -35,6 +37,8 @@ export interface BillingTopics {
   readonly balances: Topic<string, Balance>;
   /** By `day|currency|type`. */
   readonly dailyTotals: Topic<string, DailyTotal>;
+  /** By account. */
+  readonly notifications: Topic<string, Notification>;
   /** Which generation of an application's state answers. */
   readonly generations: Topic<Uint8Array, Uint8Array>;
   readonly deadLetter: Topic<Uint8Array, Uint8Array>;
@@ -70,6 +74,7 @@ export function billingTopics(prefix = '', format: RecordFormat = jsonFormat): B
     sagaEvents: topic('saga.events', sagaTransitionValue, { partitions: sagaEventPartitions, configs: forEver }),
     balances: topic('balances', balanceValue, { partitions, configs: compacted }),
     dailyTotals: topic('daily-totals', dailyTotalValue, { partitions, configs: compacted }),
+    notifications: topic('notifications', notificationValue, { partitions, configs: kept(sevenDaysMs) }),
     ...bytesTopics(prefix),
   });
 }

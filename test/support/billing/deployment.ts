@@ -34,7 +34,9 @@ export function billingDeployment(kind: string): BillingDeployment {
     [idOf('billing-balances-g1'), [accountEvents.name]],
     [idOf('billing-transactions-g1'), [transactionEvents.name]],
   ]);
-  const outputs = [topics.balances, topics.dailyTotals, topics.sagaEvents].map(({ name }) => name);
+  const outputs = [topics.balances, topics.dailyTotals, topics.notifications, topics.sagaEvents].map(
+    ({ name }) => name,
+  );
   return {
     topics,
     newTopics: newTopics(topics),

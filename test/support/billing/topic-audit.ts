@@ -1,6 +1,7 @@
 /** Whether what lies in the topics of billing keeps all that billing promises: recomputed from the requests and the events, by code that billing does not use. */
 import { isDeepStrictEqual } from 'node:util';
 import type { AccountEvent } from '../../../schemas/app/billing/account-event.ts';
+import type { Notification } from '../../../schemas/app/billing/notification.ts';
 import type { Balance, DailyTotal } from '../../../schemas/app/billing/projection.ts';
 import type { SagaRequest, TransactionRequest } from '../../../schemas/app/billing/request.ts';
 import type { BillingTopics } from '../../../schemas/app/billing/topics.ts';
@@ -10,7 +11,7 @@ import type { ReadRecord } from '../cluster.ts';
 import { Auditor } from './auditor.ts';
 
 /** Reads everything committed in a topic, partition by partition in order. */
-type ReadTopic = <K, V>(topic: Topic<K, V>) => Promise<readonly ReadRecord<K, V>[]>;
+export type ReadTopic = <K, V>(topic: Topic<K, V>) => Promise<readonly ReadRecord<K, V>[]>;
 
 export interface AuditReport {
   /** Each names the invariant that is broken. Empty: all hold. */
@@ -36,6 +37,7 @@ export async function auditTopics(read: ReadTopic, topics: BillingTopics): Promi
   checkRefunds(requests, outcomes, violations);
   checkBalances(valuesOf(await read(topics.balances)), accountEvents, violations);
   checkDays(valuesOf(await read(topics.dailyTotals)), transactionEvents, violations);
+  checkNotifications(valuesOf(await read(topics.notifications)), outcomes, violations);
   checkTransitions(valuesOf(await read(topics.sagaEvents)), violations);
   const dead = await read(topics.deadLetter);
   if (dead.length > 0) violations.push(`${dead.length} good records were dead-lettered`);
@@ -211,7 +213,8 @@ function checkDays(published: readonly DailyTotal[], events: readonly Transactio
     violations.push('I-M9: daily totals are not the sum of what was completed');
 }
 
-function totalsOf(events: readonly TransactionEvent[]): ReadonlyMap<string, ShownTotal> {
+/** By `day|currency|type`. */
+export function totalsOf(events: readonly TransactionEvent[]): ReadonlyMap<string, ShownTotal> {
   const totals = new Map<string, ShownTotal>();
   for (const { type, amount, currency = '', at, effectiveAt } of events) {
     if (amount === undefined || !type.endsWith('Completed')) continue;
@@ -221,6 +224,24 @@ function totalsOf(events: readonly TransactionEvent[]): ReadonlyMap<string, Show
     totals.set(key, { amount: before.amount + amount, count: before.count + 1 });
   }
   return totals;
+}
+
+/** Every account that took part in what has ended is told once, and nobody else. */
+function checkNotifications(
+  published: readonly Notification[],
+  outcomes: ReadonlyMap<string, TransactionEvent>,
+  violations: string[],
+): void {
+  const due = new Set<string>();
+  for (const [txId, { type, accountId, sourceAccountId, destinationAccountId }] of outcomes)
+    for (const told of [accountId, sourceAccountId, destinationAccountId])
+      // Names with a colon are those of unbounded accounts.
+      if (told?.includes(':') === false) due.add(`${type} ${txId} ${told}`);
+  for (const { type, txId, accountId } of published) {
+    const notification = `${type} ${txId} ${accountId}`;
+    if (!due.delete(notification)) violations.push(`notification of ${notification}: twice, or of nothing`);
+  }
+  for (const notification of due) violations.push(`notification of ${notification}: nobody was told`);
 }
 
 /** Each change of a saga's state begins where the last one ended. */

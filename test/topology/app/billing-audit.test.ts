@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { AccountEvent } from '../../../schemas/app/billing/account-event.ts';
-import type { Balance, DailyTotal } from '../../../schemas/app/billing/projection.ts';
+import type { Notification } from '../../../schemas/app/billing/notification.ts';
+import type { AccountTransaction, Balance, DailyTotal } from '../../../schemas/app/billing/projection.ts';
 import type { SagaRequest } from '../../../schemas/app/billing/request.ts';
 import { billingTopics } from '../../../schemas/app/billing/topics.ts';
 import type { TransactionEvent } from '../../../schemas/app/billing/transaction.ts';
@@ -8,6 +9,7 @@ import type { Topic } from '../../../schemas/topic.ts';
 import { BillingBench } from '../../support/billing/bench.ts';
 import { money } from '../../support/billing/commands.ts';
 import { auditTopics } from '../../support/billing/topic-audit.ts';
+import { auditTransactionState, transactionChangelogs } from '../../support/billing/transaction-state-audit.ts';
 
 const topics = billingTopics();
 
@@ -18,6 +20,7 @@ interface Contents {
   transactionEvents: TransactionEvent[];
   balances: Balance[];
   dailyTotals: DailyTotal[];
+  notifications: Notification[];
 }
 
 let bench: BillingBench;
@@ -46,6 +49,7 @@ beforeEach(() => {
     transactionEvents: [...bench.events],
     balances: bench.projections.read(topics.balances).map(({ value }) => value!),
     dailyTotals: bench.projections.read(topics.dailyTotals).map(({ value }) => value!),
+    notifications: bench.projections.read(topics.notifications).map(({ value }) => value!),
   };
 });
 
@@ -53,20 +57,34 @@ afterEach(() => {
   bench.close();
 });
 
+/** Reads these instead of topics. */
+const reading =
+  (byName: ReadonlyMap<string, readonly { readonly key?: string | null; readonly value: unknown }[]>) =>
+  <K, V>(topic: Topic<K, V>) => {
+    const place = { partition: 0, timestampMs: 0 };
+    return Promise.resolve(
+      (byName.get(topic.name) ?? []).map(({ key = null, value }, offset) => ({
+        ...place,
+        offset,
+        key: key as K | null,
+        value: value as V,
+      })),
+    );
+  };
+const valuesOnly = (values: readonly unknown[]) => values.map((value) => ({ value }));
+
 async function audit(): Promise<readonly string[]> {
-  const byName = new Map<string, readonly unknown[]>([
-    [topics.requests.name, contents.requests],
-    [topics.accountEvents.name, contents.accountEvents],
-    [topics.transactionEvents.name, contents.transactionEvents],
-    [topics.balances.name, contents.balances],
-    [topics.dailyTotals.name, contents.dailyTotals],
-    [topics.sagaEvents.name, bench.transitions],
-  ]);
-  const read = async <K, V>(topic: Topic<K, V>) =>
-    (byName.get(topic.name) ?? []).map((value, offset) => {
-      const place = { partition: 0, offset, timestampMs: 0 };
-      return { ...place, key: null as K | null, value: value as V };
-    });
+  const read = reading(
+    new Map([
+      [topics.requests.name, valuesOnly(contents.requests)],
+      [topics.accountEvents.name, valuesOnly(contents.accountEvents)],
+      [topics.transactionEvents.name, valuesOnly(contents.transactionEvents)],
+      [topics.balances.name, valuesOnly(contents.balances)],
+      [topics.dailyTotals.name, valuesOnly(contents.dailyTotals)],
+      [topics.notifications.name, valuesOnly(contents.notifications)],
+      [topics.sagaEvents.name, valuesOnly(bench.transitions)],
+    ]),
+  );
   return (await auditTopics(read, topics)).violations;
 }
 
@@ -103,9 +121,49 @@ describe('the audit of topics', () => {
     ['a balance that was not shown', ({ balances }) => balances.pop(), /^I-M8/],
     ['a balance that was shown twice', ({ balances }) => balances.push(balances.at(-1)!), /^I-M8/],
     ['a total that is too large', ({ dailyTotals: d }) => d.push({ ...d.at(-1)!, count: 9 }), /^I-M9/],
+    ['an account that was told nothing', ({ notifications: n }) => n.pop(), /^notification .*nobody was told/],
+    ['an account that was told twice', ({ notifications: n }) => n.push(n.at(-1)!), /^notification .*twice/],
   ])('finds %s', async (_what, tamper, finding) => {
     tamper(contents);
     expect((await audit())[0]).toMatch(finding);
+  });
+});
+
+describe('the audit of what is kept of transactions', () => {
+  type Kept<V> = { key: string; value: V }[];
+
+  test.each<readonly [string, (rows: Kept<AccountTransaction>, parts: Kept<DailyTotal>) => void, readonly unknown[]]>([
+    ['nothing to say of what was kept', () => undefined, []],
+    ['a transaction that is missing', (rows) => rows.splice(0), Array(10).fill(/^a transaction/)],
+    [
+      'one that never ended',
+      (rows) => rows.push({ ...rows.at(-1)!, value: { ...rows.at(-1)!.value, status: 'processing' } }),
+      [/^a transaction of an account, .*is not what/],
+    ],
+    [
+      'a day that was counted twice',
+      (_rows, parts) => parts.push({ ...parts.at(-1)!, value: { ...parts.at(-1)!.value, count: 9 } }),
+      [/^I-M9/],
+    ],
+  ])('has or finds %s', async (_what, tamper, findings) => {
+    const whole = new BillingBench(1);
+    for (const event of contents.transactionEvents)
+      whole.transactions.pipe(topics.transactionEvents, event.txId, event);
+    const { accountTransactions, dailyParts } = transactionChangelogs;
+    const kept = <V>(topic: Topic<string, V>): Kept<V> =>
+      whole.transactions.read(topic).map(({ key, value }) => ({ key: key!, value: value! }));
+    const [rows, parts] = [kept(accountTransactions), kept(dailyParts)];
+    whole.close();
+    tamper(rows, parts);
+    const read = reading(
+      new Map<string, readonly { readonly key?: string; readonly value: unknown }[]>([
+        [topics.transactionEvents.name, valuesOnly(contents.transactionEvents)],
+        [accountTransactions.name, rows],
+        [dailyParts.name, parts],
+      ]),
+    );
+    const found = await auditTransactionState(read, topics);
+    expect(found).toEqual(findings.map((finding): unknown => expect.stringMatching(finding as RegExp)));
   });
 });
 

@@ -103,6 +103,36 @@ describe('projections of billing', () => {
     expect(totals).toHaveLength(4);
   });
 
+  it('notify each account of what has ended with it: of its own leg and balance, once', () => {
+    const bench = run([
+      { from: 'ann', to: 'bob', amount: '7', waitMs: 0 },
+      { from: 'bob', to: 'external:bank', amount: '40', waitMs: 0 },
+    ]);
+    const told = bench.projections.read(topics.notifications);
+    const shown = told.map(({ key, value }) => {
+      const { type, trackingId, amount = 0n, balanceAfter, errorCode } = value!;
+      const balance = balanceAfter === undefined ? errorCode : formatAmount(balanceAfter);
+      return [key, type, trackingId, formatAmount(amount), balance].join(' ');
+    });
+    expect(shown.filter((line) => line.includes(' k')).sort()).toEqual([
+      'ann TransferCompleted k0 -7 13',
+      'bob TransferCompleted k0 7 27',
+      'bob WithdrawalFailed k1 -40 insufficient_balance',
+    ]);
+    expect(shown.filter((line) => line.startsWith('ann ')).slice(0, 2)).toEqual([
+      'ann AccountChangeCompleted open ann 0 ',
+      'ann TopupCompleted fund ann 20 20',
+    ]);
+    const headers = told.map((record) => new Map(record.headers.map(({ key, value }) => [key, String(value)])));
+    expect(headers.map((header) => header.get('eventType'))).toEqual(told.map(({ value }) => value?.type));
+    const ids = headers.map((header) => header.get('eventId'));
+    expect(ids).toEqual(told.map(({ value }) => value?.notificationId));
+    expect(new Set(ids).size).toBe(told.length);
+    for (const event of bench.events) bench.projections.pipe(topics.transactionEvents, event.txId, event);
+    const again = bench.projections.read(topics.notifications).map(({ value }) => value?.notificationId);
+    expect(new Set(again)).toEqual(new Set(ids));
+  });
+
   it('skips an event that came before, and leaves out all of an account after a gap', async () => {
     const bench = run([{ from: 'ann', to: 'bob', amount: '7', waitMs: 0 }]);
     const events = bench.accountEvents.filter(({ accountId }) => accountId === 'ann');
