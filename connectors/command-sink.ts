@@ -7,12 +7,13 @@ import { StreamError } from '../errors.ts';
 import type { Header } from '../schemas/record.ts';
 import { checkpointRecords, readCheckpoint } from './checkpoints.ts';
 import type { Log, Producer, Reader } from './log.ts';
+import { LookBack, type Share } from './look-back.ts';
 import { batchesOf, type OutgoingRecord } from './outgoing-record.ts';
 import { parseShard, shardsOf } from './partition-shards.ts';
 import { preparedWork } from './prepared-work.ts';
 import { SharedWork } from './shared-work.ts';
 import { deadLetterOf, patiently } from './sink-failures.ts';
-import { sliceBytesMax, slicesOf, type Incoming, type Slice } from './sink-slices.ts';
+import { sliceBytesMax, slicesOf, type Incoming } from './sink-slices.ts';
 import type { SinkRecord } from './sink-table.ts';
 import type { SinkCounts } from './sink-turn.ts';
 
@@ -32,6 +33,11 @@ export interface CommandSinkOptions<C> {
   /** Absent: nobody wants to know what became of commands. */
   readonly resultTopic?: string;
   readonly checkpointTopic: string;
+  /**
+   * Whose commands are carried out, by key. When it grows, the latest commands of those who came to it are carried out as well, a piece after each
+   * that comes new. Absent: everybody's are.
+   */
+  readonly share?: Share;
   /** Makes the other system ready, once in each process. */
   readonly open: () => Promise<void>;
   /** Gets what `decode` needs to read these values. */
@@ -53,15 +59,28 @@ export interface CommandSink {
   start(): void;
   close(): Promise<void>;
   readonly counts: SinkCounts;
+  /** Of the partitions that this process has. */
+  lags(): readonly CommandLag[];
+}
+
+export interface CommandLag {
+  readonly partition: number;
+  /** Records not read yet. */
+  readonly records: number;
+  /** Records to be read once more, for those who came to the share. */
+  readonly again: number;
 }
 
 const pollMs = 1_000;
+/** While there is something else to do. */
+const besideMs = 10;
 const transactionTimeoutMs = 60_000;
 /** Keys whose commands are carried out at a time. */
 const lanesMax = 8;
 
 export function createCommandSink<C>(options: CommandSinkOptions<C>): CommandSink {
   const counts: SinkCounts = { records: 0, transactions: 0, errors: 0, deadLetters: 0, isWaiting: false };
+  const turns = new Map<string, Turn<C>>();
   const work = preparedWork(async (signal) => {
     const { log, topic } = options;
     const ready = async (): Promise<readonly string[]> => {
@@ -71,10 +90,18 @@ export function createCommandSink<C>(options: CommandSinkOptions<C>): CommandSin
     };
     const shards = await patiently(ready, { ...options, counts, at: { topic, partition: 0 } }, signal);
     if (shards === undefined) return undefined;
-    const run = (shard: string, ended: AbortSignal): Promise<void> => new Turn(options, counts, shard).run(ended);
+    const run = async (shard: string, ended: AbortSignal): Promise<void> => {
+      const turn = new Turn(options, counts, shard);
+      turns.set(shard, turn);
+      try {
+        await turn.run(ended);
+      } finally {
+        if (turns.get(shard) === turn) turns.delete(shard);
+      }
+    };
     return new SharedWork({ ...options, topics: [topic], shards, run });
   });
-  return { ...work, counts };
+  return { ...work, counts, lags: () => [...turns.values()].map((turn) => turn.lag()) };
 }
 
 interface Answer {
@@ -82,12 +109,16 @@ interface Answer {
   readonly headers: readonly Header[];
 }
 
+type Write = (records: readonly OutgoingRecord[]) => Promise<void>;
+
 /** The time during which this process carries out the commands of one partition. */
 class Turn<C> {
   readonly #options: CommandSinkOptions<C>;
   readonly #counts: SinkCounts;
   readonly #shard: string;
   readonly #at: ReturnType<typeof parseShard>;
+  #lookBack: LookBack | undefined;
+  #lagRecords = 0;
 
   constructor(options: CommandSinkOptions<C>, counts: SinkCounts, shard: string) {
     this.#options = options;
@@ -96,9 +127,14 @@ class Turn<C> {
     this.#at = parseShard(shard);
   }
 
+  lag(): CommandLag {
+    const { partition } = this.#at;
+    return { partition, records: this.#lagRecords, again: this.#lookBack?.leftCount ?? 0 };
+  }
+
   /** Fences whoever had the partition, goes on where they were, and carries out what comes until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { log, groupId, name, checkpointTopic } = this.#options;
+    const { log, groupId, name, checkpointTopic, share } = this.#options;
     const transactionalId = `${groupId}-${String(this.#at.partition)}`;
     const producer = await log.producer({ transactionalId, transactionTimeoutMs });
     const reader = log.reader({ isolation: 'read_committed', partitionBytesMax: sliceBytesMax });
@@ -106,12 +142,16 @@ class Turn<C> {
     signal.addEventListener('abort', wake, { once: true });
     try {
       // Only now: what the predecessor had in the air is decided.
-      const next = (await readCheckpoint(log, checkpointTopic, name)).get(this.#shard);
+      const known = await readCheckpoint(log, checkpointTopic, name);
+      const next = known.get(this.#shard);
       const [offsets] = await log.admin.offsets([this.#at]);
       reader.seek(this.#at, Math.max(Number(next ?? 0), offsets?.start ?? 0));
+      if (share !== undefined)
+        this.#lookBack = new LookBack({ log, share, at: this.#at, remembered: known.get(`${this.#shard}|share`) });
       await this.#follow(reader, producer, signal);
     } finally {
       signal.removeEventListener('abort', wake);
+      await this.#lookBack?.close();
       await reader.close();
       await producer.close();
     }
@@ -122,22 +162,48 @@ class Turn<C> {
     const written = resultTopic === undefined ? [checkpointTopic] : [resultTopic, checkpointTopic];
     const described = await log.admin.describeTopics(written);
     const partitions = new Map([...described].map(([topic, found]) => [topic, found?.partitions ?? 1]));
+    const write = (records: readonly OutgoingRecord[]): Promise<void> => this.#write(producer, records, partitions);
     while (!signal.aborted) {
-      const { batches, failures } = await reader.poll(pollMs);
-      for (const { error } of failures) throw error;
-      // A reader whose client was closed reads nothing, at once.
-      if (reader.position(this.#at) === undefined)
-        throw new StreamError('LOG_CLOSED', 'the log was closed under a sink');
-      for (const slice of slicesOf(batches)) {
-        const answers = await this.#answer(slice, signal);
-        if (answers === undefined) return;
-        await this.#write(producer, this.#outcome(slice, answers), partitions);
-      }
+      await this.#dealWithNew(reader, write, signal);
+      const position = this.#positionOf(reader);
+      if (this.lag().again > 0) await this.#dealAgain(position, write, signal);
     }
   }
 
+  async #dealWithNew(reader: Reader, write: Write, signal: AbortSignal): Promise<void> {
+    const next = this.#positionOf(reader);
+    const { batches, failures } = await reader.poll(this.lag().again > 0 ? besideMs : pollMs);
+    for (const { error } of failures) throw error;
+    await this.#lookBack?.aim(next);
+    for (const { records, to } of slicesOf(batches)) {
+      const answers = await this.#answer(this.#lookBack?.own(records) ?? records, signal);
+      if (answers === undefined) return;
+      await write(this.#outcome(answers, to));
+    }
+  }
+
+  /** A piece of what is to be read once more. */
+  async #dealAgain(position: number, write: Write, signal: AbortSignal): Promise<void> {
+    const lookBack = this.#lookBack;
+    for (const { records, to } of (await lookBack?.read(position)) ?? []) {
+      const answers = await this.#answer(records, signal);
+      if (answers === undefined) return;
+      lookBack?.dealtWith(to);
+      await write(this.#outcome(answers));
+    }
+    if (this.lag().again === 0) await lookBack?.close();
+  }
+
+  #positionOf(reader: Reader): number {
+    const position = reader.position(this.#at);
+    // A reader whose client was closed reads nothing, at once.
+    if (position === undefined) throw new StreamError('LOG_CLOSED', 'the log was closed under a sink');
+    this.#lagRecords = Math.max(0, (position.end ?? 0) - position.offset);
+    return position.offset;
+  }
+
   /** `undefined` if it was ended before. */
-  async #answer({ records }: Slice, signal: AbortSignal): Promise<readonly Answer[] | undefined> {
+  async #answer(records: readonly Incoming[], signal: AbortSignal): Promise<readonly Answer[] | undefined> {
     const answers = new Map<Incoming, Answer>();
     const lanes = lanesOf(await this.#readable(records, signal));
     const drain = async (): Promise<void> => {
@@ -150,6 +216,7 @@ class Turn<C> {
     };
     await Promise.all(Array.from({ length: lanesMax }, drain));
     if (signal.aborted) return undefined;
+    this.#counts.records += answers.size;
     return records.flatMap((record) => answers.get(record) ?? []);
   }
 
@@ -189,10 +256,13 @@ class Turn<C> {
     logger.warn(told, { sink: name, ...this.#at, offset: record.offset, error });
   }
 
-  #outcome({ to }: Slice, answers: readonly Answer[]): readonly OutgoingRecord[] {
+  /** Results, and how far it has come: `to` in the order of the log. */
+  #outcome(answers: readonly Answer[], to?: number): readonly OutgoingRecord[] {
     const { name, clock, resultTopic, checkpointTopic } = this.#options;
     const nowMs = clock.nowMs();
-    const state = new Map([[this.#shard, String(to)]]);
+    const state = new Map<string, string>();
+    if (to !== undefined) state.set(this.#shard, String(to));
+    if (this.#lookBack !== undefined) state.set(`${this.#shard}|share`, this.#lookBack.remembered());
     const results = answers.flatMap(({ result, headers }) =>
       result === undefined || resultTopic === undefined
         ? []
@@ -210,7 +280,6 @@ class Turn<C> {
     producer.begin();
     await producer.send(batchesOf(records, partitions));
     await producer.commit();
-    this.#counts.records += records.length - 1;
     this.#counts.transactions += 1;
   }
 

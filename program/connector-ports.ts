@@ -26,7 +26,7 @@ export interface ConnectorPorts {
   readonly employees: Database | undefined;
   /** System A's, where anything is written back: to read its customers, and to change them if the settings say so. */
   readonly systemA: Database | undefined;
-  readonly rollout: Pick<Rollout, 'isOn' | 'loaded'>;
+  readonly rollout: Pick<Rollout, 'percentOf' | 'loaded'>;
   /** Of the application of this name. */
   readonly applicationIdOf: (name: string) => string;
 }

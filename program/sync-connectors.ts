@@ -3,7 +3,7 @@ import { legacySyncApplication } from '../api/app/sync-application.ts';
 import { forgetEvents, publicationOf, syncMigrations } from '../connectors/app/sync-migrations.ts';
 import { carryOut } from '../connectors/app/sync-writer.ts';
 import { postgresCapture } from '../connectors/change-capture/postgres-capture.ts';
-import { createCommandSink } from '../connectors/command-sink.ts';
+import { createCommandSink, type CommandLag } from '../connectors/command-sink.ts';
 import { measuresWith, type Connector, type Measure } from '../connectors/connector.ts';
 import type { Database } from '../connectors/database.ts';
 import { migrate } from '../connectors/migrations.ts';
@@ -119,7 +119,7 @@ function sideConnector(
     },
     measures: () => [
       ...captures.flatMap((capture) => capture.measures()),
-      ...writerMeasures(side, { written, refused: refused.count, ...sink.counts }),
+      ...writerMeasures(side, { written, refused: refused.count, ...sink.counts, lags: sink.lags() }),
     ],
   };
 }
@@ -130,9 +130,10 @@ interface WriterCounts {
   readonly errors: number;
   readonly deadLetters: number;
   readonly isWaiting: boolean;
+  readonly lags: readonly CommandLag[];
 }
 
-function writerMeasures(side: Side, { written, refused, ...counted }: WriterCounts): readonly Measure[] {
+function writerMeasures(side: Side, { written, refused, lags, ...counted }: WriterCounts): readonly Measure[] {
   const measure = measuresWith({ side });
   return [
     ...Object.entries(written).map(([operation, count]) =>
@@ -142,5 +143,8 @@ function writerMeasures(side: Side, { written, refused, ...counted }: WriterCoun
     measure('sync_errors_total', 'Attempts that the database or the log did not let succeed.', counted.errors),
     measure('sync_dead_letters_total', 'Commands put aside because they make no sense.', counted.deadLetters),
     measure('sync_waiting', 'Whether the writer waits for its database.', counted.isWaiting ? 1 : 0),
+    ...lags.map(({ partition, records }) =>
+      measuresWith({ side, partition: String(partition) })('sync_lag_records', 'Commands not read yet.', records),
+    ),
   ];
 }

@@ -11,6 +11,7 @@ import {
   type WriteBack,
   type WriteBackOutcome,
 } from '../processors/app/customer/write-back.ts';
+import { isWithin } from '../processors/app/rollout.ts';
 import { connectorTopics } from '../schemas/app/connector-topics.ts';
 import { customerTopics } from '../schemas/app/customer/topics.ts';
 import type { SourceSystem } from '../schemas/app/customer/fields.ts';
@@ -83,12 +84,13 @@ function connectorTo({ system, flag, write, isHopeless }: Target, ports: Connect
     checkpointTopic: connectorTopics(settings.topicPrefix).checkpoints.name,
     deadLetters: { topic: dlq.name, write: ports.write },
     sessionTimeoutMs: settings.sessionTimeoutMs,
+    share: { percent: () => rollout.percentOf(flag), includes: isWithin },
     // Whom the flag holds for must be known before the first customer passes by.
     open: () => rollout.loaded(end.signal),
     prepare: async (values) => merged.value.prepare?.(values),
     decode: ({ value }) => {
       const customer = value === undefined ? undefined : merged.value.deserialize(value);
-      return customer === undefined || !rollout.isOn(flag, customer.email) ? undefined : writeBackOf(customer, system);
+      return customer === undefined ? undefined : writeBackOf(customer, system);
     },
     carryOut: async (writeBack) => {
       const outcome = await write(writeBack, end.signal);
@@ -116,6 +118,13 @@ function connectorTo({ system, flag, write, isHopeless }: Target, ports: Connect
       ),
       measure('write_back_dead_letters_total', 'Customers put aside: refused, or not read.', sink.counts.deadLetters),
       measure('write_back_waiting', 'Whether the system is waited for.', sink.counts.isWaiting ? 1 : 0),
+      ...sink.lags().flatMap(({ partition, records, again }) => {
+        const ofPartition = measuresWith({ system, partition: String(partition) });
+        return [
+          ofPartition('write_back_lag_records', 'Merged customers not looked at yet.', records),
+          ofPartition('write_back_again_records', 'Those still looked at for who came to the flag.', again),
+        ];
+      }),
     ],
   };
 }

@@ -34,7 +34,7 @@ afterEach(async () => {
 });
 
 function start(): void {
-  sink = startWriteBack(log, { urlOfB: systemB.url, isOn: (flag) => flag === 'write-back-b' });
+  sink = startWriteBack(log, { urlOfB: systemB.url });
 }
 
 /** Before anything that the merge was told at its beginning. */

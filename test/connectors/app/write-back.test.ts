@@ -3,6 +3,7 @@ import { silentLogger, systemClock, systemRandom } from '../../../clock.ts';
 import { postgresCapture } from '../../../connectors/change-capture/postgres-capture.ts';
 import type { Connector } from '../../../connectors/connector.ts';
 import { memoryLog, type EmbeddedLog } from '../../../connectors/embedded/embedded-log.ts';
+import { isWithin } from '../../../processors/app/rollout.ts';
 import type { CustomerMerged } from '../../../schemas/app/customer/merged.ts';
 import { connectorTopics } from '../../../schemas/app/connector-topics.ts';
 import { customerTopics } from '../../../schemas/app/customer/topics.ts';
@@ -51,11 +52,8 @@ afterEach(async () => {
   await log.close();
 });
 
-function start(isOn: (email: string) => boolean = () => true): RunningWriteBack {
-  const started = startWriteBack(log, {
-    urlOfA: systemA.url,
-    isOn: (flag, email) => flag === 'write-back-a' && isOn(email),
-  });
+function start(percent = (): number => 100): RunningWriteBack {
+  const started = startWriteBack(log, { urlOfA: systemA.url, percentOf: percent });
   running.push(started);
   return started;
 }
@@ -113,13 +111,49 @@ async function nameOf(id: number): Promise<unknown> {
 const isNamed = (id: number, name: string) => async (): Promise<boolean> => (await nameOf(id)) === name;
 
 describe('merged customers, written back to system A', () => {
-  test('only where the flag holds', async () => {
-    for (const id of [1, 2]) await systemA.query(insertA(id, emailOf(id), 'Old'));
-    const sink = start((email) => email === emailOf(2));
-    await tell(customer(1, ['Old', 'New']), customer(2, ['Old', 'New']));
-    await until('the second is written', isNamed(2, 'New'), waitMs);
-    expect(await nameOf(1)).toBe('Old');
-    await until('it is counted', () => sink.measured('write_back_total') === 1, waitMs);
+  test('only where the flag holds, and when it grows those who came to it as well, from what was told of them last', async () => {
+    const ids = Array.from({ length: 60 }, (_, index) => index + 1);
+    const within = (percent: number): readonly number[] => ids.filter((id) => isWithin(emailOf(id), percent));
+    const written = async (): Promise<unknown> =>
+      (await systemA.query(`SELECT id::int, name FROM customers_a WHERE name <> 'Old' ORDER BY id`)).map(
+        ({ id, name }) => [id, name],
+      );
+    const are = (list: readonly number[], name: string): (() => Promise<boolean>) => {
+      const expected = JSON.stringify(list.map((id) => [id, name]));
+      return async () => JSON.stringify(await written()) === expected;
+    };
+    const told = (name: string): Promise<void> => tell(...ids.map((id) => customer(id, ['Old', name])));
+    const dealtWith = (sink: RunningWriteBack, last: number) => async (): Promise<boolean> =>
+      (await nameOf(last)) !== 'Old' &&
+      sink.measured('write_back_lag_records') + sink.measured('write_back_again_records') === 0;
+
+    await systemA.run(...ids.map((id) => insertA(id, emailOf(id), 'Old')));
+    let percent = 25;
+    const first = start(() => percent);
+    await told('New');
+    await until('its share is written', are(within(25), 'New'), waitMs);
+    percent = 50;
+    await until('those who came to it are written', are(within(50), 'New'), waitMs);
+    expect(first.measured('write_back_total')).toBe(within(50).length);
+    expect(within(50).length).toBeGreaterThan(within(25).length);
+
+    percent = 10;
+    const last = within(100).find((id) => !within(50).includes(id))!;
+    await systemA.query(`UPDATE customers_a SET name = 'Old'`);
+    await told('Newer');
+    await until('the rest passes by', are(within(10), 'Newer'), waitMs);
+    percent = 100;
+    await until('some of those who came to it are written', async () => (await nameOf(last)) === 'Newer', waitMs);
+    await first.kill();
+    await until(
+      'all are, by another process',
+      dealtWith(
+        start(() => percent),
+        last,
+      ),
+      waitMs,
+    );
+    await until('what was told last is written', are(ids, 'Newer'), waitMs);
   });
 
   test('not over a change that the merge does not know of, nor over a row that is somebody else by now', async () => {
@@ -158,7 +192,7 @@ describe('merged customers, written back to system A', () => {
     const systemB = new SystemBServer();
     await systemB.start();
     const ofB = (name: string): void => systemB.put(customerOfB(1, 0, { email: emailOf(1), name }));
-    const sink = startWriteBack(log, { urlOfA: systemA.url, urlOfB: systemB.url, isOn: () => true });
+    const sink = startWriteBack(log, { urlOfA: systemA.url, urlOfB: systemB.url });
     running.push(sink);
     const skipped = (system: string, count: number): Promise<void> =>
       until('it is skipped', () => sink.measured('write_back_total', { system, outcome: 'skipped' }) === count, waitMs);

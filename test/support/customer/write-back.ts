@@ -22,8 +22,12 @@ export function startWriteBack(
   {
     urlOfA,
     urlOfB = '',
-    isOn,
-  }: { readonly urlOfA?: string; readonly urlOfB?: string; readonly isOn: ConnectorPorts['rollout']['isOn'] },
+    percentOf = () => 100,
+  }: {
+    readonly urlOfA?: string;
+    readonly urlOfB?: string;
+    readonly percentOf?: ConnectorPorts['rollout']['percentOf'];
+  },
 ): RunningWriteBack {
   const own = log.client();
   const writer = createRecordWriter(own);
@@ -35,7 +39,7 @@ export function startWriteBack(
     format: jsonFormat,
     write: (record) => writer.write(record),
     ...{ database: undefined, synced: undefined, employees: undefined, systemA },
-    rollout: { isOn, loaded: () => Promise.resolve() },
+    rollout: { percentOf, loaded: () => Promise.resolve() },
     applicationIdOf: (name) => name,
   });
   for (const connector of connectors) connector.start();

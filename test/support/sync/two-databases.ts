@@ -97,7 +97,7 @@ export async function startSync(
     employees: undefined,
     synced,
     systemA: undefined,
-    rollout: { isOn: () => false, loaded: () => Promise.resolve() },
+    rollout: { percentOf: () => 0, loaded: () => Promise.resolve() },
     applicationIdOf: (name) => `${applicationId}-${name}`,
   };
   await log.admin.createTopics(legacySyncOfProgram.topics(''));
