@@ -162,9 +162,9 @@ function isLocalBroker(broker: string): boolean {
   return isLoopback(broker.slice(0, broker.lastIndexOf(':')).replace(/^\[|\]$/g, ''));
 }
 
-function kafkaOptions({ brokers, tls, sasl }: KafkaSettings): Omit<KafkaOptions, 'clientId'> {
+function kafkaOptions({ tls, sasl, ...options }: KafkaSettings): Omit<KafkaOptions, 'clientId'> {
   return {
-    brokers,
+    ...options,
     ...(tls === undefined
       ? {}
       : {
@@ -257,12 +257,13 @@ function settingsOrExit(terminal: Terminal): Settings {
 async function dlq(args: readonly string[]): Promise<number> {
   const settings = settingsOrExit(createTerminal(process.stdout, clock));
   const parsed = parseDlqArguments(args);
-  const screen = { print: (line: string) => process.stdout.write(`${line}\n`), user: userInfo().username };
-  const url = parsed?.values['url'] ?? (settings.kafka === undefined ? `http://127.0.0.1:${settings.port}` : undefined);
-  const headers = adminHeaders(settings);
-  if (url !== undefined) return await dlqCommand(parsed, { ...screen, request: requestTo(url, headers) });
+  const screen = { print, user: userInfo().username };
   const { kafka } = settings;
-  const log = kafkaAs('dlq', kafka ?? { brokers: [], tls: undefined, sasl: undefined }, silentLogger);
+  const url = parsed?.values['url'] ?? `http://127.0.0.1:${settings.port}`;
+  const headers = adminHeaders(settings);
+  if (kafka === undefined || parsed?.values['url'] !== undefined)
+    return await dlqCommand(parsed, { ...screen, request: requestTo(url, headers) });
+  const log = kafkaAs('dlq', kafka, silentLogger);
   const chosen = chosenBy(settings);
   const writer = createRecordWriter(log);
   // Dead letters are bytes: nobody writes values here.
@@ -288,6 +289,7 @@ async function dlq(args: readonly string[]): Promise<number> {
 }
 
 type Command = (args: readonly string[]) => Promise<number>;
+const print = (line: string): boolean => process.stdout.write(`${line}\n`);
 
 /** Of running instances: asks one of them. */
 const asking =
@@ -297,7 +299,6 @@ const asking =
 
 function askedAt(settings: Settings): ApiConsole {
   const url = process.env['API_URL'] ?? `http://127.0.0.1:${settings.port}`;
-  const print = (line: string): boolean => process.stdout.write(`${line}\n`);
   return { request: requestTo(url, adminHeaders(settings)), print, clock };
 }
 
@@ -312,7 +313,7 @@ async function topics(args: readonly string[]): Promise<number> {
     return { admin: log.admin, close: () => log.close().then(() => directory.release()) };
   };
   const declared = declaredTopics(chosenBy(settings), settings);
-  return await topicsCommand(args, { open, declared, print: (line) => process.stdout.write(`${line}\n`) });
+  return await topicsCommand(args, { open, declared, replicationFactor: kafka?.replicationFactor, print });
 }
 
 /** Of a running instance, too: it alone writes. What is read comes from here. */

@@ -29,7 +29,7 @@ export interface Log {
 export interface NewTopic {
   readonly name: string;
   readonly partitions: number;
-  /** Absent: the broker's default. */
+  /** So many replicas, or as many as there are brokers if these are fewer. Absent: what the log was opened with, else the brokers' default. */
   readonly replicationFactor?: number;
   readonly configs?: Readonly<Record<string, string>>;
 }
@@ -39,6 +39,8 @@ export interface TopicDescription {
   /** Changes when a topic is deleted and created again. `undefined` where the broker cannot tell. */
   readonly topicId: string | undefined;
   readonly partitions: number;
+  /** Of the partition that has fewest. */
+  readonly replicationFactor: number;
 }
 
 export interface PartitionOffsets {
@@ -66,6 +68,8 @@ export interface Admin {
   describeTopics(names: readonly string[]): Promise<ReadonlyMap<string, TopicDescription | undefined>>;
   /** Effective configuration of one topic. Rejects with `TOPIC_UNKNOWN`. */
   topicConfigs(name: string): Promise<ReadonlyMap<string, string>>;
+  /** Sets these configurations and leaves the others, soon after it resolves. Rejects with `TOPIC_UNKNOWN`, `TOPIC_INVALID`; then none is set. */
+  alterTopicConfigs(name: string, configs: Readonly<Record<string, string>>): Promise<void>;
   deleteTopics(names: readonly string[]): Promise<void>;
   /** Raises the partition count. */
   addPartitions(name: string, partitions: number): Promise<void>;
@@ -88,6 +92,8 @@ export interface Admin {
   commitForEmptyGroup(groupId: string, offsets: readonly OffsetToCommit[]): Promise<void>;
   /** Fences the producer of a transactional id and aborts its open transaction. */
   fence(transactionalId: string): Promise<void>;
+  /** Those that are there now. */
+  brokerCount(): Promise<number>;
   /** Identifies the cluster (or the embedded log's directory). */
   clusterId(): Promise<string>;
 }

@@ -6,6 +6,8 @@ import { SettingsReader, secret, type Secret, type Variable } from './settings-r
 
 export interface KafkaSettings {
   readonly brokers: readonly string[];
+  /** Of topics that are created: fewer where there are fewer brokers. */
+  readonly replicationFactor: number;
   readonly tls: TlsSettings | undefined;
   readonly sasl: SaslSettings | undefined;
 }
@@ -108,6 +110,7 @@ export const variables: readonly Variable[] = [
   { name: 'HOST', initial: '127.0.0.1' },
   { name: 'DATA_DIR', initial: '.data' },
   { name: 'KAFKA_BROKERS', initial: '' },
+  { name: 'KAFKA_REPLICATION_FACTOR', initial: '3' },
   { name: 'KAFKA_SSL', initial: 'false' },
   { name: 'KAFKA_SSL_CA_FILE', initial: '' },
   { name: 'KAFKA_SSL_CERT_FILE', initial: '' },
@@ -229,9 +232,10 @@ function readKafka(reader: SettingsReader): KafkaSettings | undefined {
     /^(\[[0-9a-fA-F:]+\]|[a-zA-Z0-9._-]+):\d{1,5}$/,
     'host:port pairs, separated by commas',
   );
+  const replicationFactor = reader.integer('KAFKA_REPLICATION_FACTOR', { min: 1, max: 100 });
   const tls = readTls(reader);
   const sasl = readSasl(reader);
-  if (brokers.length > 0) return { brokers, tls, sasl };
+  if (brokers.length > 0) return { brokers, replicationFactor, tls, sasl };
   if (tls !== undefined) reader.refuse('KAFKA_SSL', 'is set, but KAFKA_BROKERS is not');
   if (sasl !== undefined) reader.refuse('KAFKA_SASL_MECHANISM', 'is set, but KAFKA_BROKERS is not');
   return undefined;

@@ -128,6 +128,18 @@ export class Broker {
     this.#notifyTopic(name, logs.length);
   }
 
+  /** Throws `TOPIC_INVALID`. */
+  alterConfigs(name: string, configs: Readonly<Record<string, string>>): void {
+    const logs = this.#logs(name);
+    const entry = this.topic(name);
+    if (entry === undefined) throw unknownTopic(name);
+    checkTopicConfigs(name, configs);
+    const altered = { ...entry, configs: { ...entry.configs, ...configs } };
+    this.#journal.record(altered);
+    const policy = topicPolicy(altered.configs);
+    for (const log of logs) log.policy = policy;
+  }
+
   addPartitions(name: string, partitions: number): void {
     this.checkOpen();
     const logs = this.#logs(name);

@@ -31,7 +31,7 @@ export class EmbeddedAdmin implements Admin {
     return this.#ask((broker) => {
       const describe = (name: string): TopicDescription | undefined => {
         const topic = broker.topic(name);
-        return topic && { name, topicId: topic.id, partitions: topic.partitions };
+        return topic && { name, topicId: topic.id, partitions: topic.partitions, replicationFactor: 1 };
       };
       return new Map(names.map((name) => [name, describe(name)]));
     });
@@ -42,6 +42,12 @@ export class EmbeddedAdmin implements Admin {
       const topic = broker.topic(name);
       if (topic === undefined) throw new StreamError('TOPIC_UNKNOWN', `no topic ${name}`, { facts: { topic: name } });
       return effectiveConfigs(topic.configs);
+    });
+  }
+
+  alterTopicConfigs(name: string, configs: Readonly<Record<string, string>>): Promise<void> {
+    return this.#ask((broker) => {
+      broker.alterConfigs(name, configs);
     });
   }
 
@@ -104,6 +110,10 @@ export class EmbeddedAdmin implements Admin {
       broker.checkOpen();
       return broker.transactions.fence(transactionalId);
     });
+  }
+
+  brokerCount(): Promise<number> {
+    return this.#ask(() => 1);
   }
 
   clusterId(): Promise<string> {

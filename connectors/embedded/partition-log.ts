@@ -29,7 +29,8 @@ export interface PartitionOptions {
 export class PartitionLog {
   readonly topic: string;
   readonly partition: number;
-  readonly policy: TopicPolicy;
+  /** What becomes of its records from now on. */
+  policy: TopicPolicy;
   readonly producers = new ProducerStates();
   readonly #options: PartitionOptions;
   /** In offset order; the last one is appended to. Empty until the first append. */

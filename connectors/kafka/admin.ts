@@ -16,6 +16,7 @@ import {
 } from './offset-requests.ts';
 import { initProducerId } from './producer-id.ts';
 import {
+  alterConfigsRequest,
   createPartitionsRequest,
   createTopicsRequest,
   deleteRecordsRequest,
@@ -44,7 +45,8 @@ export class KafkaAdmin implements Admin {
     const described = new Map<string, TopicDescription | undefined>(names.map((name) => [name, undefined]));
     if (names.length === 0) return described;
     const { topics } = await this.#cluster.retry(() => this.#cluster.metadata(names));
-    for (const { name, topicId, leaders } of topics) described.set(name, { name, topicId, partitions: leaders.length });
+    for (const { name, topicId, leaders, replicas } of topics)
+      described.set(name, { name, topicId, partitions: leaders.length, replicationFactor: replicas });
     return described;
   }
 
@@ -52,12 +54,26 @@ export class KafkaAdmin implements Admin {
     topics: readonly NewTopic[],
   ): Promise<{ readonly created: readonly string[]; readonly existing: readonly string[] }> {
     if (topics.length === 0) return { created: [], existing: [] };
-    const existing = await this.#onController(createTopicsRequest(topics, this.#timeoutMs));
+    const replicated = await this.#replicated(topics);
+    const existing = await this.#onController(createTopicsRequest(replicated, this.#timeoutMs));
     const created = topics.filter(({ name }) => !existing.includes(name)).map(({ name }) => name);
     await this.#untilUsable(
       topics.map(({ name, partitions }) => ({ name, partitions: existing.includes(name) ? 1 : partitions })),
     );
     return { created, existing };
+  }
+
+  /** With no more replicas than there are brokers. */
+  async #replicated(topics: readonly NewTopic[]): Promise<readonly NewTopic[]> {
+    const wanted = topics.map(({ replicationFactor }) => replicationFactor ?? this.#cluster.options.replicationFactor);
+    if (wanted.every((replicationFactor) => replicationFactor === undefined)) return topics;
+    const brokers = await this.brokerCount();
+    return topics.map((topic, index) => {
+      const replicationFactor = wanted[index];
+      return replicationFactor === undefined
+        ? topic
+        : { ...topic, replicationFactor: Math.min(replicationFactor, brokers) };
+    });
   }
 
   async deleteTopics(names: readonly string[]): Promise<void> {
@@ -74,6 +90,15 @@ export class KafkaAdmin implements Admin {
 
   async topicConfigs(name: string): Promise<ReadonlyMap<string, string>> {
     return this.#cluster.retry(() => this.#cluster.ask(describeConfigsRequest(name)));
+  }
+
+  async alterTopicConfigs(name: string, configs: Readonly<Record<string, string>>): Promise<void> {
+    await this.#onController(alterConfigsRequest(name, configs));
+  }
+
+  async brokerCount(): Promise<number> {
+    const { brokers } = await this.#cluster.retry(() => this.#cluster.metadata([]));
+    return brokers.size;
   }
 
   async clusterId(): Promise<string> {

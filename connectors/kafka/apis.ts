@@ -37,5 +37,6 @@ export const apis = {
   endTxn: api('EndTxn', 26, [1, 1], 3),
   txnOffsetCommit: api('TxnOffsetCommit', 28, [3, 3], 3),
   describeConfigs: api('DescribeConfigs', 32, [2, 2], 4),
+  incrementalAlterConfigs: api('IncrementalAlterConfigs', 44, [0, 0], 1),
   createPartitions: api('CreatePartitions', 37, [1, 1], 2),
 } as const satisfies Record<string, Api>;

@@ -16,6 +16,8 @@ import { retrying, type RetryOptions } from './retry.ts';
 export interface ClusterOptions extends ConnectionSettings {
   /** `host:port` of some brokers; the others are learned. */
   readonly brokers: readonly string[];
+  /** Of topics that are created without one. */
+  readonly replicationFactor?: number;
   readonly operationTimeoutMs: number;
 }
 

@@ -14,6 +14,8 @@ import { KafkaReader } from './reader.ts';
 export interface KafkaOptions extends Pick<ConnectionSettings, 'ssl' | 'sasl'> {
   /** `host:port` of some brokers; the others are learned from them. */
   readonly brokers: readonly string[];
+  /** Of topics that are created without one: so many replicas, or as many as there are brokers if these are fewer. Absent: the brokers' default. */
+  readonly replicationFactor?: number;
   /** Names this client in the brokers' logs, metrics and quotas. */
   readonly clientId: string;
   /** After which an unanswered request counts as lost. */

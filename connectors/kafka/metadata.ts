@@ -17,6 +17,8 @@ export interface TopicMetadata {
   readonly isInternal: boolean;
   /** By partition number. */
   readonly leaders: readonly Leader[];
+  /** Of the partition that has fewest. */
+  readonly replicas: number;
 }
 
 export interface ClusterMetadata {
@@ -89,16 +91,19 @@ function readTopic(reader: WireReader, version: number): TopicMetadata & { reado
   const id = version >= topicIdVersion ? reader.uuid() : noTopicId;
   const isInternal = reader.boolean();
   const leaders: Leader[] = [];
+  let replicas = Infinity;
   reader.array(() => {
     reader.int16();
     const partition = reader.int32();
     leaders[partition] = { nodeId: reader.int32(), epoch: reader.int32() };
-    for (let list = 0; list < 3; list++) reader.array(() => reader.int32());
+    replicas = Math.min(replicas, reader.array(() => reader.int32()).length);
+    // In sync, and offline.
+    for (let list = 0; list < 2; list++) reader.array(() => reader.int32());
     reader.tags();
   });
   reader.int32();
   reader.tags();
-  return { code, name, topicId: id === noTopicId ? undefined : id, isInternal, leaders };
+  return { code, name, topicId: id === noTopicId ? undefined : id, isInternal, leaders, replicas };
 }
 
 export type CoordinatorKind = 'group' | 'transaction';

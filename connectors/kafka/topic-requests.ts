@@ -8,6 +8,7 @@ import { checkCode, kafkaCode, kafkaError } from './kafka-errors.ts';
 
 const brokersDefault = -1;
 const topicResource = 2;
+const setOperation = 0;
 
 /** Returns the names that were there already. `timeoutMs` is how long the broker may take, here and below. */
 export function createTopicsRequest(topics: readonly NewTopic[], timeoutMs: number): Request<readonly string[]> {
@@ -121,6 +122,34 @@ export function deleteRecordsRequest(
         });
       });
       return topics.flat();
+    },
+  };
+}
+
+export function alterConfigsRequest(name: string, configs: Readonly<Record<string, string>>): Request<void> {
+  return {
+    api: apis.incrementalAlterConfigs,
+    encode: (writer) => {
+      writer.array([name], (topic) => {
+        writer.int8(topicResource);
+        writer.string(topic);
+        writer.array(Object.entries(configs), ([key, value]) => {
+          writer.string(key);
+          writer.int8(setOperation);
+          writer.string(value);
+        });
+      });
+      writer.boolean(false);
+    },
+    decode: (reader) => {
+      reader.int32();
+      reader.array(() => {
+        const code = reader.int16();
+        const reason = reader.nullableString();
+        reader.int8();
+        const topic = reader.string();
+        checkCode(code, 'the topic cannot be configured so', { topic, reason });
+      });
     },
   };
 }

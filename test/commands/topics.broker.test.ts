@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { silentLogger, systemClock, systemRandom } from '../../clock.ts';
 import { kafkaLog } from '../../connectors/kafka/kafka-log.ts';
 import type { Log } from '../../connectors/log.ts';
+import { until } from '../support/cluster.ts';
 import { startApplication } from '../support/application.ts';
 import { describeKafka } from '../support/kafka.ts';
 
@@ -18,13 +19,13 @@ describeKafka('the topics of all applications on Kafka', (brokers) => {
     await log.close();
   });
 
-  async function run(): Promise<{ code: number | string; lines: readonly string[] }> {
+  async function run(...args: readonly string[]): Promise<{ code: number | string; lines: readonly string[] }> {
     const env = { KAFKA_BROKERS: brokers.join(','), TOPIC_PREFIX: prefix };
-    const { ended, stdout } = startApplication(env, { args: ['topics'] });
+    const { ended, stdout } = startApplication(env, { args: ['topics', ...args] });
     return { code: await ended, lines: stdout().trim().split('\n') };
   }
 
-  test('are created once, as declared, but for one that somebody made otherwise', async () => {
+  test('are created once, as declared, but for one that somebody made otherwise; of that the configuration can be mended', async () => {
     const name = `${prefix}billing.commands`;
     await log.admin.createTopics([{ name, partitions: 3, configs: { 'retention.ms': '1000' } }]);
     const first = await run();
@@ -38,6 +39,11 @@ describeKafka('the topics of all applications on Kafka', (brokers) => {
     expect({ created, drifted }).toEqual({ created: Number(topics) - 1, drifted: 1 });
     expect((await log.admin.topicConfigs(`${prefix}billing.account.events`)).get('retention.ms')).toBe('-1');
     expect((await log.admin.topicConfigs(`${prefix}customer.merged`)).get('min.cleanable.dirty.ratio')).toBe('0.3');
+
+    const fixed = await run('--fix');
+    expect(fixed.lines).toContain(`${name}: retention.ms: 1000, declared 604800000, mended`);
+    expect(JSON.parse(fixed.lines.at(-1) ?? '')).toMatchObject({ mended: 1, drifted: 1 });
+    await until('it is mended', async () => (await log.admin.topicConfigs(name)).get('retention.ms') === '604800000');
 
     await log.admin.deleteTopics([name]);
     expect(await run()).toMatchObject({ code: 0 });

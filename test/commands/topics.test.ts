@@ -28,7 +28,7 @@ afterEach(async () => {
 function run(...args: readonly string[]): Promise<number> {
   printed = [];
   const open = () => Promise.resolve({ admin: log.admin, close: () => Promise.resolve() });
-  return topicsCommand(args, { open, declared, print: (line) => printed.push(line) });
+  return topicsCommand(args, { open, declared, replicationFactor: 3, print: (line) => printed.push(line) });
 }
 
 describe('the topics of the applications', () => {
@@ -37,20 +37,24 @@ describe('the topics of the applications', () => {
     expect(printed).toEqual([
       'orders: created, 4 partitions',
       'totals: created, 2 partitions',
-      '{"topics":2,"created":2,"missing":0,"drifted":0}',
+      '{"topics":2,"created":2,"mended":0,"missing":0,"drifted":0}',
     ]);
     expect((await log.admin.topicConfigs('orders')).get('retention.ms')).toBe('-1');
     expect(await run()).toBe(0);
     expect(printed).toEqual([
       'orders: as declared',
       'totals: as declared',
-      '{"topics":2,"created":0,"missing":0,"drifted":0}',
+      '{"topics":2,"created":0,"mended":0,"missing":0,"drifted":0}',
     ]);
   });
 
   test('are only looked for in a dry run', async () => {
     expect(await run('--dry-run')).toBe(1);
-    expect(printed).toEqual(['orders: missing', 'totals: missing', '{"topics":2,"created":0,"missing":2,"drifted":0}']);
+    expect(printed).toEqual([
+      'orders: missing',
+      'totals: missing',
+      '{"topics":2,"created":0,"mended":0,"missing":2,"drifted":0}',
+    ]);
     expect(await log.admin.listTopics()).toEqual([]);
   });
 
@@ -65,15 +69,56 @@ describe('the topics of the applications', () => {
       'orders: cleanup.policy: compact, declared delete',
       'orders: retention.ms: 1000, declared -1',
       'totals: as declared',
-      '{"topics":2,"created":0,"missing":0,"drifted":1}',
+      '{"topics":2,"created":0,"mended":0,"missing":0,"drifted":1}',
     ]);
     expect((await log.admin.topicConfigs('orders')).get('retention.ms')).toBe('1000');
+  });
+
+  test('are configured as declared where that is asked for; partitions stay as they are', async () => {
+    await log.admin.createTopics([
+      { name: 'orders', partitions: 3, configs: { 'retention.ms': '1000' } },
+      { name: 'totals', partitions: 2, configs: { 'cleanup.policy': 'delete', 'segment.ms': '5000' } },
+    ]);
+    expect(await run('--fix')).toBe(1);
+    expect(printed).toEqual([
+      'orders: partitions: 3, declared 4; this cannot be changed in place',
+      'orders: retention.ms: 1000, declared -1, mended',
+      'totals: cleanup.policy: delete, declared compact, mended',
+      'totals: min.cleanable.dirty.ratio: 0.5, declared 0.30, mended',
+      '{"topics":2,"created":0,"mended":2,"missing":0,"drifted":1}',
+    ]);
+    expect(await run()).toBe(1);
+    expect(printed.slice(1)).toEqual([
+      'totals: as declared',
+      '{"topics":2,"created":0,"mended":0,"missing":0,"drifted":1}',
+    ]);
+    expect((await log.admin.topicConfigs('totals')).get('segment.ms')).toBe('5000');
+  });
+
+  test('that have fewer replicas than they should are told: those who run the brokers move them', async () => {
+    const { admin: whole } = log;
+    const admin = {
+      createTopics: whole.createTopics.bind(whole),
+      describeTopics: whole.describeTopics.bind(whole),
+      topicConfigs: whole.topicConfigs.bind(whole),
+      alterTopicConfigs: whole.alterTopicConfigs.bind(whole),
+      brokerCount: () => Promise.resolve(2),
+    };
+    await log.admin.createTopics(declared);
+    printed = [];
+    const open = () => Promise.resolve({ admin, close: () => Promise.resolve() });
+    const print = (line: string) => printed.push(line);
+    expect(await topicsCommand(['--fix'], { open, declared, replicationFactor: 3, print })).toBe(1);
+    expect(printed[0]).toBe('orders: replicas: 1, declared 2; this cannot be changed in place');
+    expect(await topicsCommand([], { open, declared, replicationFactor: 1, print })).toBe(0);
   });
 
   test('cannot be made without a log: the reason is told, not a stack', async () => {
     printed = [];
     const open = () => Promise.reject(new StreamError('LOG_UNAVAILABLE', 'no broker answers'));
-    expect(await topicsCommand([], { open, declared, print: (line) => printed.push(line) })).toBe(1);
+    expect(await topicsCommand([], { open, declared, replicationFactor: 3, print: (line) => printed.push(line) })).toBe(
+      1,
+    );
     expect(printed).toEqual(['LOG_UNAVAILABLE: no broker answers']);
   });
 

@@ -325,6 +325,7 @@ describe('reopening', () => {
     for (let number = 1; number <= 3; number++) await writePair(producer, number);
     await log.admin.deleteRecords([{ topic: pairTopic, partition: 0, before: 2 }]);
     await log.admin.addPartitions(pairTopic, 3);
+    await log.admin.alterTopicConfigs(pairTopic, { 'segment.ms': '5000' });
     const seen = await everything(log);
     await log.close();
 

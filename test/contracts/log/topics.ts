@@ -26,7 +26,7 @@ export function topicTests(fixture: LogFixture): void {
     const name = await fixture.topic({ partitions: 3 });
     const unknown = unique('topic');
     const described = await fixture.log.admin.describeTopics([name, unknown]);
-    expect(described.get(name)).toEqual({ name, topicId: expect.anything(), partitions: 3 });
+    expect(described.get(name)).toEqual({ name, topicId: expect.anything(), partitions: 3, replicationFactor: 1 });
     expect(described.has(unknown)).toBe(true);
     expect(described.get(unknown)).toBeUndefined();
   });
@@ -44,6 +44,36 @@ export function topicTests(fixture: LogFixture): void {
 
   test('configurations of an unknown topic are refused', async () => {
     expect(await refusal(fixture.log.admin.topicConfigs(unique('topic')))).toBe('TOPIC_UNKNOWN');
+  });
+
+  test('configurations can be set later; those that are not named stay, and records with them', async () => {
+    const { admin } = fixture.log;
+    const name = await fixture.topic({ configs: { 'retention.ms': '1000000', 'max.message.bytes': '900000' } });
+    const producer = await fixture.producer();
+    await producer.send([batchOf(partition(name), ['a'])]);
+    await admin.alterTopicConfigs(name, { 'cleanup.policy': 'compact', 'retention.ms': '-1' });
+    const other = await fixture.another();
+    await eventually('they are set', async () => (await other.admin.topicConfigs(name)).get('retention.ms') === '-1');
+    const effective = await other.admin.topicConfigs(name);
+    expect([effective.get('cleanup.policy'), effective.get('max.message.bytes')]).toEqual(['compact', '900000']);
+    expect(await fixture.values(partition(name))).toEqual(['a']);
+  });
+
+  test('a configuration that makes no sense is refused, with what was named beside it; so is one of an unknown topic', async () => {
+    const { admin } = fixture.log;
+    const name = await fixture.topic({ configs: { 'retention.ms': '1000000' } });
+    for (const wrong of [{ 'segment.bytes': 'large' }, { 'no.such.thing': '1' }])
+      expect(await refusal(admin.alterTopicConfigs(name, { 'retention.ms': '1', ...wrong }))).toBe('TOPIC_INVALID');
+    expect((await admin.topicConfigs(name)).get('retention.ms')).toBe('1000000');
+    expect(await refusal(admin.alterTopicConfigs(unique('topic'), { 'retention.ms': '1' }))).toBe('TOPIC_UNKNOWN');
+  });
+
+  test('a topic has no more replicas than there are brokers', async () => {
+    const { admin } = fixture.log;
+    const brokers = await admin.brokerCount();
+    const name = unique('topic');
+    await admin.createTopics([{ name, partitions: 1, replicationFactor: brokers + 2 }]);
+    expect((await admin.describeTopics([name])).get(name)?.replicationFactor).toBe(brokers);
   });
 
   test.each([
