@@ -2,7 +2,7 @@ import { silentLogger, systemClock, systemRandom } from '../../../clock.ts';
 import { kafkaLog } from '../../../connectors/kafka/kafka-log.ts';
 import { changeCaptureContract, type Capture } from '../../contracts/change-capture-contract.ts';
 import { ConnectWorker } from '../../support/connect/connect-worker.ts';
-import { connectorFor, shippedConnector } from '../../support/connect/system-a-connector.ts';
+import { placed, shippedConnector } from '../../support/connect/shipped-connectors.ts';
 import { SystemADatabase } from '../../support/customer/system-a-database.ts';
 import { describeKafka } from '../../support/kafka.ts';
 
@@ -11,11 +11,13 @@ describeKafka('Debezium on Kafka Connect', (brokers) => {
     openLog: () =>
       kafkaLog({ brokers, clientId: 'cdc-test' }, { clock: systemClock, random: systemRandom, logger: silentLogger }),
     start: async (target): Promise<Capture> => {
-      const { name } = shippedConnector;
+      const connector = shippedConnector('system-a-cdc');
+      const { name } = connector;
       const env = { DEBEZIUM_PASSWORD: SystemADatabase.password };
       const worker = await ConnectWorker.start({ brokers, name: target.name, env });
       // So that it can be sent back, it does not let go of the database's log behind it.
-      await worker.configure(name, connectorFor(target.systemA, target.topic, { 'lsn.flush.mode': 'manual' }));
+      const place = { url: target.systemA.url, topic: target.topic };
+      await worker.configure(name, placed(connector, place, { 'lsn.flush.mode': 'manual' }));
       const snapshotted = await worker.offsetsOnceKnown(name);
       return {
         replay: async () => {

@@ -18,6 +18,26 @@ export interface ConnectOptions {
   readonly name: string;
   /** Variables of its environment, for `${env:…}` in the configuration of a connector. */
   readonly env: Readonly<Record<string, string>>;
+  /** With a converter that writes Avro: `avroConverters` says how to use it. */
+  readonly hasAvro?: boolean;
+}
+
+const converterVersion = '2.6.13.Final';
+
+/** Settings of a connector that writes keys and values in Avro, as Confluent's converter does, with schemas in this registry of Apicurio's. */
+export function avroConverters(nativeUrl: string): Readonly<Record<string, string>> {
+  const settings = {
+    '': 'io.apicurio.registry.utils.converter.AvroConverter',
+    '.apicurio.registry.url': nativeUrl,
+    '.apicurio.registry.auto-register': 'true',
+    '.apicurio.registry.find-latest': 'true',
+    '.apicurio.registry.as-confluent': 'true',
+    '.apicurio.registry.use-id': 'contentId',
+    '.apicurio.registry.headers.enabled': 'false',
+  };
+  const of = (part: string): readonly (readonly [string, string])[] =>
+    Object.entries(settings).map(([name, value]) => [`${part}.converter${name}`, value] as const);
+  return Object.fromEntries([...of('key'), ...of('value')]);
 }
 
 /** A Kafka Connect worker with Debezium, in a process of its own. */
@@ -32,11 +52,14 @@ export class ConnectWorker {
 
   /** Rejects where it cannot be had: it needs Java 17 and Maven. */
   static async start(options: ConnectOptions): Promise<ConnectWorker> {
-    const pom = fileURLToPath(new URL('./pom.xml', import.meta.url));
-    const [lib, plugin] = [await fetchJars(`kafka-connect-${connectVersion}`, pom), await fetchDistribution(debezium)];
+    const pom = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
+    const lib = await fetchJars(`kafka-connect-${connectVersion}`, pom('./pom.xml'));
+    const plugins = new Map([['debezium', await fetchDistribution(debezium)]]);
+    if (options.hasAvro === true)
+      plugins.set('avro', await fetchJars(`avro-converter-${converterVersion}`, pom('./avro-converter.xml')));
     const folder = await mkdtemp(join(tmpdir(), 'rivulet-connect-'));
     await mkdir(join(folder, 'plugins'));
-    await symlink(plugin, join(folder, 'plugins', 'debezium'));
+    for (const [name, plugin] of plugins) await symlink(plugin, join(folder, 'plugins', name));
     const [port = 0] = await freePorts(1);
     const url = `http://127.0.0.1:${String(port)}`;
     const properties = join(folder, 'connect.properties');
@@ -130,7 +153,7 @@ function linesOf(properties: Readonly<Record<string, string>>): string {
 }
 
 function workerProperties(
-  { brokers, name }: ConnectOptions,
+  { brokers, name, hasAvro }: ConnectOptions,
   { folder, url }: { readonly folder: string; readonly url: string },
 ): Record<string, string> {
   const json = 'org.apache.kafka.connect.json.JsonConverter';
@@ -150,7 +173,8 @@ function workerProperties(
     'key.converter': json,
     'value.converter': json,
     'plugin.path': join(folder, 'plugins'),
-    'plugin.discovery': 'service_load',
+    // The converter has no manifest to be found by.
+    'plugin.discovery': hasAvro === true ? 'hybrid_warn' : 'service_load',
     listeners: url,
     'config.providers': 'env',
     'config.providers.env.class': 'org.apache.kafka.common.config.provider.EnvVarConfigProvider',
