@@ -16,7 +16,7 @@ import { connectorTopics } from '../schemas/app/connector-topics.ts';
 import { customerTopics } from '../schemas/app/customer/topics.ts';
 import { startApplication } from '../test/support/application.ts';
 import { ConnectWorker } from '../test/support/connect/connect-worker.ts';
-import { connectorFor, shippedConnector } from '../test/support/connect/system-a-connector.ts';
+import { placed, shippedConnector } from '../test/support/connect/shipped-connectors.ts';
 import { until } from '../test/support/cluster.ts';
 import { SystemADatabase } from '../test/support/customer/system-a-database.ts';
 import { startKafka } from '../test/support/kafka-broker.ts';
@@ -95,7 +95,11 @@ try {
 async function startDebezium(): Promise<ConnectWorker> {
   const env = { DEBEZIUM_PASSWORD: SystemADatabase.password };
   const started = await ConnectWorker.start({ brokers, name: 'lag-connect', env });
-  await started.configure(shippedConnector.name, connectorFor(systemA, customerTopics().changesA.name));
+  const connector = shippedConnector('system-a-cdc');
+  await started.configure(
+    connector.name,
+    placed(connector, { url: systemA.url, topic: customerTopics().changesA.name }),
+  );
   return started;
 }
 

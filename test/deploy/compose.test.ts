@@ -4,7 +4,7 @@ import { describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { applications } from '../../program/applications.ts';
 import { readSettings, variables } from '../../program/settings.ts';
-import { shippedConnector } from '../support/connect/system-a-connector.ts';
+import { shippedConnector } from '../support/connect/shipped-connectors.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const fileOf = (path: string): string => readFileSync(`${root}${path}`, 'utf8');
@@ -93,7 +93,7 @@ describe('docker-compose.yml', () => {
   });
 
   test('captures its system A with the connector that is shipped and tested', () => {
-    const { config } = shippedConnector;
+    const { config } = shippedConnector('system-a-cdc');
     const database = config['database.hostname'] ?? '';
     expect(environmentOf(database)['POSTGRES_DB']).toBe(config['database.dbname']);
     expect(compose.services['connect-setup']?.volumes).toEqual([
