@@ -22,7 +22,7 @@ export function createApiMetrics(
     name: 'rivulet_http_request_duration_seconds',
     help: 'Time from the arrival of a request to the end of its answer.',
     labelNames: ['method', 'route', 'status'],
-    buckets: [0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 10],
+    buckets: [0.001, 0.005, 0.01, 0.03, 0.05, 0.1, 0.5, 1, 2.5, 10],
     registers: [registry],
   });
   return {

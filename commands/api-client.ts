@@ -5,6 +5,7 @@ import type { Clock } from '../clock.ts';
 export interface Answer {
   /** 0: nobody answered. */
   readonly status: number;
+  /** Parsed, or text where the answer is no JSON. */
   readonly body: unknown;
 }
 
@@ -35,7 +36,8 @@ export function requestTo(url: string, headers: Readonly<Record<string, string>>
         ...sent,
         body: body === undefined ? null : JSON.stringify(body),
       });
-      return { status: response.status, body: await response.json() };
+      const isText = response.headers.get('content-type')?.startsWith('text/plain') === true;
+      return { status: response.status, body: isText ? await response.text() : await response.json() };
     } catch {
       return { status: 0, body: { detail: `nothing that is Rivulet answers at ${url}` } };
     }

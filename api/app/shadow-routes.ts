@@ -32,6 +32,7 @@ type ReportRequest = FastifyRequest<{
 }>;
 
 const matchShareMin = 0.999;
+const delayMsMax = 5_000;
 const days = { min: 0, max: 365, initial: 7 };
 const comparisonsMin = { min: 1, max: 100_000_000, initial: 1_000 };
 const pageRows = 1_000;
@@ -107,6 +108,7 @@ function reportRoute({ app, queries }: RouteScope, options: ShadowRouteOptions):
       const { query } = request;
       const limits = {
         matchShareMin,
+        delayMsMax,
         comparisonsMin: boundedInteger('comparisonsMin', query.comparisonsMin, comparisonsMin),
       };
       const back = boundedInteger('days', query.days, days);

@@ -9,6 +9,9 @@ import { shippedConnector } from '../support/connect/shipped-connectors.ts';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const fileOf = (path: string): string => readFileSync(`${root}${path}`, 'utf8');
 
+/** That measures something. */
+const code = sourcesUnder(['api', 'connectors', 'program', 'topology']);
+
 interface Service {
   readonly image?: string;
   readonly environment?: Readonly<Record<string, string | number>>;
@@ -126,7 +129,6 @@ describe('monitoring', () => {
     const { datasources } = parse(fileOf('deploy/grafana/datasource.yml')) as {
       readonly datasources: readonly { readonly uid: string }[];
     };
-    const code = sourcesUnder(['api', 'connectors', 'program', 'topology']);
     const { panels } = JSON.parse(fileOf('deploy/grafana/dashboards/pipeline.json')) as {
       readonly panels: readonly {
         readonly datasource: { readonly uid: string };
@@ -135,13 +137,27 @@ describe('monitoring', () => {
     };
     for (const { datasource, targets } of panels) {
       expect(datasource.uid).toBe(datasources[0]?.uid);
-      for (const { expr } of targets) {
-        const [metric = ''] = /(?:rivulet|kafka|connector|sink|mv|sync)_\w+/.exec(expr) ?? [];
-        expect([metric, code.includes(`'${metric.replace(/_bucket$/, '')}'`)]).toEqual([metric, true]);
-      }
+      expect(targets.flatMap(({ expr }) => unknownMetrics(expr))).toEqual([]);
     }
   });
+
+  test('alerts are about metrics that there are', () => {
+    const { groups } = parse(fileOf('deploy/prometheus/alerts.yml')) as {
+      readonly groups: readonly { readonly rules: readonly { readonly alert: string; readonly expr: string }[] }[];
+    };
+    const rules = groups.flatMap((group) => group.rules);
+    expect(rules.flatMap(({ expr }) => unknownMetrics(expr))).toEqual([]);
+    const tested = fileOf('deploy/prometheus/alerts.test.yml');
+    for (const { alert } of rules) expect([alert, tested.includes(`alertname: ${alert}\n`)]).toEqual([alert, true]);
+  });
 });
+
+/** Those of an expression that no code tells of. */
+function unknownMetrics(expression: string): readonly string[] {
+  const metrics = expression.match(/\b(?:rivulet|kafka|connector|sink|mv|sync|write_back)_\w+/g) ?? [];
+  expect(metrics).not.toEqual([]);
+  return metrics.filter((metric) => !code.includes(`'${metric.replace(/_bucket$/, '')}'`));
+}
 
 function sourcesUnder(folders: readonly string[]): string {
   const files = folders.flatMap((folder) =>

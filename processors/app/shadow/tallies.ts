@@ -94,6 +94,8 @@ export interface GateLimits {
   /** Of all comparisons of a pair, those that must be the same. */
   readonly matchShareMin: number;
   readonly comparisonsMin: number;
+  /** For the 99th of a hundred customers compared to be the same on both sides. */
+  readonly delayMsMax: number;
 }
 
 export interface GateCheck {
@@ -107,7 +109,7 @@ export interface GateCheck {
 /** Every check that decides whether to go on; all must be passed. What was not compared at all is not passed either. */
 export function gateChecks(
   { pairs, deadLetters }: { readonly pairs: readonly PairTally[]; readonly deadLetters: number },
-  { matchShareMin, comparisonsMin }: GateLimits,
+  { matchShareMin, comparisonsMin, delayMsMax }: GateLimits,
 ): readonly GateCheck[] {
   const atLeast = (check: string, value: number, limit: number): GateCheck => ({
     check,
@@ -115,11 +117,21 @@ export function gateChecks(
     value,
     limit,
   });
-  const ofPairs = pairs.flatMap(({ subject, pair, outcomes }) => {
+  const atMost = (check: string, value: number, limit: number): GateCheck => ({
+    check,
+    isPassed: value <= limit,
+    value,
+    limit,
+  });
+  const ofPairs = pairs.flatMap(({ subject, pair, outcomes, delayMsP99: delay }) => {
     const total = Object.values(outcomes).reduce((sum, count) => sum + count, 0);
     return [
       atLeast(`${subject} ${pair}: comparisons`, total, comparisonsMin),
       atLeast(`${subject} ${pair}: share that matches`, total === 0 ? 0 : outcomes.match / total, matchShareMin),
+      // Of transactions it is the old system that decides when it tells how they ended.
+      ...(subject !== 'customers' || delay === undefined
+        ? []
+        : [atMost(`${subject} ${pair}: delay p99 in ms`, delay, delayMsMax)]),
     ];
   });
   const missing = comparisonSubjects.filter((subject) => pairs.every((pair) => pair.subject !== subject));
@@ -127,6 +139,6 @@ export function gateChecks(
   return [
     ...ofPairs,
     ...(isCompared ? [] : [atLeast('comparisons', 0, comparisonsMin)]),
-    { check: 'dead letters', isPassed: deadLetters === 0, value: deadLetters, limit: 0 },
+    atMost('dead letters', deadLetters, 0),
   ];
 }

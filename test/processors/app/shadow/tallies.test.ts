@@ -12,8 +12,9 @@ function pairsOf(comparisons: readonly Comparison[]) {
   return pairTallies(comparisons.flatMap(talliesOf).map((tally) => [tally, 1]));
 }
 
-const many = (count: number): readonly Comparison[] => Array.from({ length: count }, () => match);
-const limits = { matchShareMin: 0.999, comparisonsMin: 1_000 };
+const many = (count: number, one = match): readonly Comparison[] => Array.from({ length: count }, () => one);
+const late = (delayMs: number): Comparison => ({ ...match, subject: 'customers', pair: 'merge|view', delayMs });
+const limits = { matchShareMin: 0.999, comparisonsMin: 1_000, delayMsMax: 5_000 };
 
 describe('comparisons, counted', () => {
   test('by outcome, by field, and with bounds of the delay', () => {
@@ -51,6 +52,9 @@ describe('the gate', () => {
     ['two of a thousand', [...many(998), mismatch, missing], 0, ['billing old|new: share that matches']],
     ['too few', many(999), 0, ['billing old|new: comparisons']],
     ['a dead letter', many(1_000), 1, ['dead letters']],
+    ['customers that are late as one of a hundred may be', [...many(990, late(100)), ...many(10, late(9_000))], 0, []],
+    ['more of them', [...many(989, late(100)), ...many(11, late(9_000))], 0, ['customers merge|view: delay p99 in ms']],
+    ['transactions, which the old system tells of when it likes', many(1_000, { ...match, delayMs: 9_000 }), 0, []],
     ['nothing at all', [], 0, ['comparisons']],
   ])('%s', (_, comparisons, deadLetters, failed) => {
     expect(verdict(comparisons, deadLetters)).toEqual(failed);
