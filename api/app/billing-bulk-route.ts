@@ -1,4 +1,5 @@
 /** Many commands in one request: each is accepted or refused by itself. */
+import { setMaxListeners } from 'node:events';
 import type { FastifyRequest } from 'fastify';
 import type { Access } from '../access.ts';
 import { limits } from '../limits.ts';
@@ -68,6 +69,8 @@ export function bulkRoute({ app, queries }: RouteScope, ports: AcceptPorts, opti
     handler: async (request: BulkRequest, reply) => {
       const waitMs = boundedInteger('wait', request.query.wait, { min: 0, max: limits.positionWaitMs, initial: 0 });
       const context = { ...contextOf(request), minPosition: undefined };
+      // Every lane waits for the end of the request, some of them in two places.
+      setMaxListeners(2 * lanes, context.signal);
       const bulk = { queries, ports, request, context, seen: new Map<string, string>() };
       const taken = await inLanes(request.body.commands, (command) => answerTo(command, bulk));
       const untilMs = ports.clock.monotonicMs() + waitMs;
@@ -108,8 +111,8 @@ interface Taken {
 async function answerTo({ type, ...body }: Item, { queries, ports, request, context, seen }: Bulk): Promise<Taken> {
   try {
     checkBody(request, type, body);
-    const subject = readSubject(type, body, txIdOf);
     const idempotencyKey = keyOf(body, undefined);
+    const subject = readSubject(type, body, txIdOf);
     const fingerprint = fingerprintOf(subject);
     if ((seen.get(idempotencyKey) ?? fingerprint) !== fingerprint)
       throw new Problem(422, 'idempotency_key_reused', 'this key belongs to another command of this request');

@@ -1,7 +1,7 @@
 /** Bodies of billing commands, and what they ask for. Everything that a body shows by itself is refused here. */
 import { ownerTypes, type AccountTerms } from '../../schemas/app/billing/account.ts';
 import { parseAmount, parseLimit, type AmountRefusal } from '../../schemas/app/billing/money.ts';
-import { isAccountId, isCurrency, isStriped } from '../../schemas/app/billing/names.ts';
+import { isAccountId, isCurrency, isStriped, uuid5 } from '../../schemas/app/billing/names.ts';
 import type { AccountRequest, MovementRequest, RefundRequest } from '../../schemas/app/billing/request.ts';
 import { microsFrom } from '../../schemas/app/customer/instant.ts';
 import { compact } from '../../schemas/app/reader.ts';
@@ -64,7 +64,7 @@ export const bodies: Readonly<Record<CommandName, BodySchema>> = {
       minBalance: text(64),
       maxBalance: text(64),
     },
-    ['accountId', 'ownerId', 'ownerType', 'accountType', 'currency'],
+    ['ownerId', 'ownerType', 'accountType', 'currency'],
   ),
 };
 
@@ -105,7 +105,7 @@ function limitsOf({ minBalance, maxBalance }: BillingBody): Pick<AccountTerms, '
   });
 }
 
-/** What a body asks for. `txIdOf` finds a transaction by its tracking id. Throws a `Problem` 422 for what can never be done. */
+/** What a body asks for; it has its key by then. `txIdOf` finds a transaction by its tracking id. Throws a `Problem` 422 for what can never be done. */
 export function readSubject(name: CommandName, given: BillingBody, txIdOf: (trackingId: string) => string): Subject {
   if (name === 'open') return readOpening(given);
   const { reference, effectiveAt: date } = given;
@@ -145,7 +145,8 @@ const movementTypes = { topup: 'TOPUP', withdraw: 'WITHDRAWAL', transfer: 'TRANS
 
 function readOpening(given: BillingBody): Subject {
   const { ownerId = '', accountType = '' } = given;
-  const accountId = openable(given['accountId']);
+  // Without one it follows from the key: asked for again it is the same account.
+  const accountId = openable(given['accountId'] ?? uuid5('account', given.idempotencyKey ?? ''));
   const terms: AccountTerms = {
     ownerId,
     ownerType: ownerTypes.find((type) => type === given['ownerType']) ?? 'USER',

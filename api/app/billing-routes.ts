@@ -12,7 +12,7 @@ import {
   type Routes,
   type RouteScope,
 } from '../routes.ts';
-import { acceptAndAnswer, txIdOf, type AcceptPorts, type CommandRequest } from './billing-accept.ts';
+import { acceptAndAnswer, keyOf, txIdOf, type AcceptPorts, type CommandRequest } from './billing-accept.ts';
 import { bulkRoute } from './billing-bulk-route.ts';
 import { bodies, changeBody, readChange, readSubject, type BillingBody, type CommandName } from './billing-commands.ts';
 import { awaitOutcome, outcomeWait, shownTransaction } from './transaction-status.ts';
@@ -151,7 +151,8 @@ function commandRoute(
       },
     },
     handler: (request: CommandRequest, reply) => {
-      const subject = readSubject(name, request.body, txIdOf);
+      const idempotencyKey = keyOf(request.body, headerOf(request, 'idempotency-key'));
+      const subject = readSubject(name, { ...request.body, idempotencyKey }, txIdOf);
       return acceptAndAnswer(scope.queries, options, { subject, request, reply });
     },
   });

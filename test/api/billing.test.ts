@@ -111,6 +111,20 @@ describe('commands of billing', () => {
     expect([answer.status, answer.code]).toEqual([400, 'idempotency_key_mismatch']);
   });
 
+  test('an account that is opened without an id gets one that follows from the key, by header or in bulk', async () => {
+    const bank = open();
+    const { accountId: _none, idempotencyKey: _key, ...terms } = account('');
+    expect((await post(bank, '/accounts', terms, { 'idempotency-key': 'k' })).status).toBe(202);
+    await bank.run();
+    const again = await post(bank, '/transactions/bulk', {
+      commands: [{ ...terms, type: 'open', idempotencyKey: 'k' }],
+    });
+    expect(again.body).toMatchObject({ items: [{ status: 202, isReplayed: true }] });
+    const status = (await bank.api.inject('/transactions/status/k')).json<{ accounts: { accountId: string }[] }>();
+    const id = status.accounts[0]?.accountId ?? '';
+    expect((await bank.api.inject(`/accounts/${id}/balance`)).json()).toMatchObject({ accountId: id, balance: '0' });
+  });
+
   test('an unbounded account cannot be opened, nor limits that are no numbers', async () => {
     const bank = open();
     expect((await post(bank, '/accounts', account('external:bank'))).code).toBe('account_invalid');
