@@ -13,7 +13,7 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
   /** Runs once after `ms`. A timer does not keep the process alive. */
   timer(ms: number, run: () => void): Timer;
-  /** Lets timers, sockets and other tasks run (a macrotask). */
+  /** Lets timers, sockets and other tasks run (a macrotask). Those that wait at one time take turns, with timers and sockets between them. */
   yield(): Promise<void>;
 }
 
@@ -53,6 +53,15 @@ export const consoleLogger: Logger = {
   },
 };
 
+/** Who has yielded and waits for a turn. */
+const yielded: (() => void)[] = [];
+
+/** One turn in each round of the event loop: what is set within a turn runs in the next round. */
+function takeTurn(): void {
+  yielded.shift()?.();
+  if (yielded.length > 0) setImmediate(takeTurn);
+}
+
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
@@ -81,7 +90,7 @@ export const systemClock: Clock = {
   },
   yield: () =>
     new Promise((resolve) => {
-      setImmediate(resolve);
+      if (yielded.push(resolve) === 1) setImmediate(takeTurn);
     }),
 };
 

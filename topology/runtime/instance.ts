@@ -25,8 +25,8 @@ import type { TaskStore } from './task-store.ts';
 import { TopicWatch } from './topic-watch.ts';
 import type { InstanceState } from './view.ts';
 
-/** A slice of processing: whichever comes first, then timers, heartbeats and queries get their turn. Several instances of a process take theirs in a row. */
-const slice = { recordsMax: 500, ms: 5 } as const;
+/** A slice of processing: whichever comes first, then timers, heartbeats and queries get their turn, before any other instance of the process. */
+const slice = { recordsMax: 500, ms: 2 } as const;
 /** Longest sleep of an idle loop. */
 const idleWaitMs = 500;
 
@@ -284,7 +284,8 @@ export class Runtime {
       const processed = this.#runSlice(intake);
       if (this.#error === undefined) this.commits.startIfDue(processed === 0);
       if (processed === 0) await this.#signal.wait(this.#idleMs());
-      else await clock.yield();
+      // Also after a wait: many instances may have been woken at once.
+      await clock.yield();
     }
   }
 
