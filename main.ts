@@ -103,7 +103,8 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
     onPause: (name) => pausing.follow(name),
   });
   shutdown.add('rollout', () => rollout.connector.close());
-  const surrounding = openConnectors(settings, { log, logger, writer, shutdown, format: schemas.format, rollout });
+  const { format } = schemas;
+  const surrounding = openConnectors(settings, { log, stores, logger, writer, shutdown, format, rollout });
   const made = instanceMaker(settings, { ...host, instanceId, listening: () => listening });
   const pausing = pausable(made, (name) => rollout.isPaused(name));
   const { make, of: instancesOf } = pausing;
@@ -123,7 +124,7 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
   for (const connector of connectors) connector.start();
   await rollout.loaded(shutdown.signal);
   for (const { name, topology } of chosen.filter((one) => !generations.has(one.name)))
-    instances.push(make(applicationIdOf(settings, name), topology(settings.topicPrefix, schemas.format)));
+    instances.push(make(applicationIdOf(settings, name), topology(topicPrefix, format)));
   checkStoreNames(instances);
   printExamples(listening, chosen, terminal);
   await Promise.all([
@@ -177,21 +178,16 @@ function kafkaOptions({ tls, sasl, ...options }: KafkaSettings): Omit<KafkaOptio
   };
 }
 
+type ConnectorParts = Pick<ConnectorPorts, 'log' | 'stores' | 'format' | 'rollout'>;
+
 /** What runs beside the topologies, not yet started, and what it knows. */
 function openConnectors(
   settings: Settings,
-  {
-    log,
-    logger,
-    writer,
-    shutdown,
-    format,
-    rollout,
-  }: Omit<Surroundings, 'terminal'> & Pick<ConnectorPorts, 'log' | 'format' | 'rollout'> & Pick<ApiParts, 'writer'>,
-): Pick<Required<ApiParts>, 'connectors' | 'sources'> & Pick<ApiParts, 'view' | 'shadow'> {
+  { writer, shutdown, ...parts }: Omit<Surroundings, 'terminal'> & ConnectorParts & Pick<ApiParts, 'writer'>,
+): Pick<Required<ApiParts>, 'connectors' | 'sources'> & Pick<ApiParts, 'view' | 'shadow' | 'register'> {
   const open = (url: Secret | undefined): Database | undefined => {
     if (url === undefined) return undefined;
-    const opened = postgresDatabase({ url: url.reveal(), logger });
+    const opened = postgresDatabase({ url: url.reveal(), logger: parts.logger });
     shutdown.add('database', () => opened.close());
     return opened;
   };
@@ -199,17 +195,14 @@ function openConnectors(
   const database = open(postgresUrl);
   const [legacy, revamp] = [open(sync?.legacy), open(sync?.revamp)];
   const surrounding = applicationConnectors({
-    log,
+    ...parts,
     clock,
     random,
-    logger,
     settings,
-    format,
     database,
     synced: legacy === undefined || revamp === undefined ? undefined : { legacy, revamp },
     employees: open(employees?.url),
     systemA: open(writeBackA ?? (writeBackB === undefined ? undefined : settings.systemA)),
-    rollout,
     write: (record) => writer.write(record),
     applicationIdOf: (name) => applicationIdOf(settings, name),
   });

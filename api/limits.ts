@@ -41,6 +41,8 @@ export const limits = {
 
   /** One hop to another instance. */
   peerDeadlineMs: 2_000,
+  /** A request that another process answers from its topologies: above the longest wait that it may ask for, below `handlerTimeoutMs`. */
+  passedDeadlineMs: 15_000,
   /** Above a page in base64 with its keys. */
   peerResponseBytes: 8 * 1024 * 1024,
   peerSockets: 32,

@@ -1,5 +1,11 @@
 /** Asks another instance over HTTP: one request, one deadline, a bounded answer; no redirects, no credentials of the client. */
-import { Agent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
+import {
+  Agent,
+  request as httpRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type RequestOptions,
+} from 'node:http';
 import type { Clock } from '../clock.ts';
 import { StreamError } from '../errors.ts';
 import { limits } from './limits.ts';
@@ -25,9 +31,30 @@ export interface PeerResponse {
   readonly body: string;
 }
 
+/** A request of a client, for another process to answer. */
+export interface PassedRequest {
+  readonly method: string;
+  /** Path and query. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** As one of this process, which stands for the client then. */
+  readonly isSigned: boolean;
+  readonly body: string | undefined;
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface PassedAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
 export interface Peers {
   /** Rejects with `PEER_UNAVAILABLE` when there is no whole answer in time. Only GET, so that trying again is harmless. */
   get(url: string, request: PeerRequest): Promise<PeerResponse>;
+  /** Rejects with `PEER_UNAVAILABLE` when there is no whole answer in time; what was asked for may be done all the same. */
+  pass(url: string, request: PassedRequest): Promise<PassedAnswer>;
   close(): void;
 }
 
@@ -46,29 +73,43 @@ export function createPeers(options: PeersOptions): Peers {
     // Below the keep-alive time of the other side, which would else close the connection under a request.
     timeout: limits.keepAliveTimeoutMs / 2,
   });
+  const send = async (url: string, request: PassedRequest): Promise<PassedAnswer> => {
+    const { method, path, body, headers, isSigned } = request;
+    const origin = options.hosts.check(url);
+    const controller = new AbortController();
+    const abort = (): void => controller.abort();
+    const timer = options.clock.timer(request.deadlineMs, abort);
+    request.signal.addEventListener('abort', abort, { once: true });
+    try {
+      const signature = isSigned ? options.signature?.sign(method, path, options.clock.nowMs()) : undefined;
+      const all = {
+        ...headers,
+        ...(signature === undefined ? {} : { 'x-iq-signature': signature }),
+        ...(body === undefined
+          ? {}
+          : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }),
+      };
+      const target = { ...addressOf(origin), method, path, agent, headers: all, signal: controller.signal };
+      return await receive(target, body);
+    } catch (cause) {
+      throw new StreamError('PEER_UNAVAILABLE', 'the owner does not answer', { facts: { peer: origin.host }, cause });
+    } finally {
+      timer.cancel();
+      request.signal.removeEventListener('abort', abort);
+    }
+  };
   return {
-    get: async (url, peerRequest) => {
-      const origin = options.hosts.check(url);
-      const controller = new AbortController();
-      const abort = (): void => controller.abort();
-      const timer = options.clock.timer(peerRequest.deadlineMs, abort);
-      peerRequest.signal.addEventListener('abort', abort, { once: true });
-      try {
-        const headers = headersOf(peerRequest, options);
-        const sent = httpRequest({
-          ...addressOf(origin),
-          path: peerRequest.path,
-          agent,
-          headers,
-          signal: controller.signal,
-        });
-        return await receive(sent);
-      } catch (cause) {
-        throw new StreamError('PEER_UNAVAILABLE', 'the owner does not answer', { facts: { peer: origin.host }, cause });
-      } finally {
-        timer.cancel();
-        peerRequest.signal.removeEventListener('abort', abort);
-      }
+    pass: send,
+    get: async (url, { path, deadlineMs, signal, ...rest }) => {
+      const request = { method: 'GET', path, deadlineMs, signal, isSigned: true, body: undefined };
+      const { status, headers, body } = await send(url, { ...request, headers: headersOf(rest) });
+      return {
+        status,
+        body,
+        position: textOf(headers['x-position']),
+        servedBy: textOf(headers['x-served-by']),
+        staleness: parseStaleness(textOf(headers['x-stale']), textOf(headers['x-stale-lag'])),
+      };
     },
     close: () => agent.destroy(),
   };
@@ -78,37 +119,33 @@ function addressOf(origin: URL): { readonly host: string; readonly port: number 
   return { host: origin.hostname.replace(/^\[|\]$/g, ''), port: origin.port === '' ? 80 : Number(origin.port) };
 }
 
-function headersOf(peerRequest: PeerRequest, options: PeersOptions): Record<string, string> {
-  const signature = options.signature?.sign('GET', peerRequest.path, options.clock.nowMs());
+function headersOf({
+  correlationId,
+  minPosition,
+}: Pick<PeerRequest, 'correlationId' | 'minPosition'>): Record<string, string> {
   return {
     accept: 'application/json',
     'x-iq-forwarded': '1',
-    'x-correlation-id': peerRequest.correlationId,
-    ...(peerRequest.minPosition === undefined ? {} : { 'x-min-position': peerRequest.minPosition }),
-    ...(signature === undefined ? {} : { 'x-iq-signature': signature }),
+    'x-correlation-id': correlationId,
+    ...(minPosition === undefined ? {} : { 'x-min-position': minPosition }),
   };
 }
 
-function receive(sent: ClientRequest): Promise<PeerResponse> {
+function receive(target: RequestOptions, body: string | undefined): Promise<PassedAnswer> {
   return new Promise((resolve, reject) => {
+    const sent = httpRequest(target);
     sent.on('error', reject);
     sent.on('response', (response) => {
+      const { statusCode: status = 0, headers } = response;
       readBody(response).then(
-        (body) =>
-          resolve({
-            status: response.statusCode ?? 0,
-            position: headerOf(response, 'x-position'),
-            servedBy: headerOf(response, 'x-served-by'),
-            staleness: parseStaleness(headerOf(response, 'x-stale'), headerOf(response, 'x-stale-lag')),
-            body,
-          }),
+        (text) => resolve({ status, headers, body: text }),
         (error: unknown) => {
           sent.destroy();
           reject(error instanceof Error ? error : new Error(String(error)));
         },
       );
     });
-    sent.end();
+    sent.end(body);
   });
 }
 
@@ -123,7 +160,6 @@ async function readBody(response: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function headerOf(response: IncomingMessage, name: string): string {
-  const value = response.headers[name];
-  return typeof value === 'string' ? value : '';
+function textOf(header: string | string[] | undefined): string {
+  return typeof header === 'string' ? header : '';
 }

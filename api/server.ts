@@ -6,6 +6,7 @@ import type { InstanceView, MetricSample } from '../topology/runtime/view.ts';
 import { checkExposure, createAccessControl, type AccessControl, type Role } from './access.ts';
 import { adminRoutes, healthRoutes } from './admin-routes.ts';
 import { deadLetterRoutes } from './dead-letter-routes.ts';
+import { addElsewhere, type Elsewhere } from './elsewhere.ts';
 import { createHttpServer } from './http-server.ts';
 import { limits } from './limits.ts';
 import { createApiMetrics, type ApiMetrics } from './metrics.ts';
@@ -31,6 +32,8 @@ export interface ApiOptions {
   readonly deadLetters?: readonly DeadLetterDesk[];
   /** Routes of the application. */
   readonly routes?: readonly Routes[];
+  /** Routes of the application that other processes answer. */
+  readonly elsewhere?: Elsewhere;
   /** Asked of every request but `/health/live`; the same on all instances. */
   readonly apiToken?: string | undefined;
   /** Asked for `/admin` and `/metrics`; by default the API token opens them. */
@@ -76,6 +79,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
   storeRoutes(scope, instances);
   deadLetterRoutes(scope, options.deadLetters ?? []);
   for (const routes of options.routes ?? []) routes(scope);
+  if (options.elsewhere !== undefined) addElsewhere(scope, options.elsewhere, peers);
   openApiRoute(app, described, options);
   app.setNotFoundHandler((request, reply) => refuseUnknown(request, reply, described));
   return app;

@@ -1,5 +1,6 @@
 /** What runs beside the topologies: who captures system A, who polls system B, and what every process knows of the systems. */
 import type { CustomerShadow } from '../api/app/customer-shadow.ts';
+import type { RequestRegister } from '../api/app/request-register.ts';
 import type { SourceWatch } from '../api/app/source-routes.ts';
 import { polledCustomers, type CustomerListing } from '../connectors/app/polled-customers.ts';
 import { systemAFile } from '../connectors/app/system-a-file.ts';
@@ -15,12 +16,14 @@ import { createHttpSource } from '../connectors/http-source.ts';
 import type { OutgoingRecord } from '../connectors/outgoing-record.ts';
 import { followSources, statusRecord, type SourceOutcome, type SourceStatuses } from '../connectors/source-status.ts';
 import { connectorTopics } from '../schemas/app/connector-topics.ts';
+import { billingTopics } from '../schemas/app/billing/topics.ts';
 import { customerTopics } from '../schemas/app/customer/topics.ts';
 import { customerBackfills } from './backfills.ts';
 import type { ConnectorPorts } from './connector-ports.ts';
 import { customerShadow } from './customer-shadow.ts';
 import { employeeConnectors } from './employee-connectors.ts';
 import { pollerConnector } from './poller-connector.ts';
+import { openRequestRegister, type OpenRegister } from './request-register.ts';
 import { sqliteFile } from './sqlite-file.ts';
 import { syncConnectors } from './sync-connectors.ts';
 import { tableConnectors } from './table-connectors.ts';
@@ -30,6 +33,8 @@ import { customerMergeName } from '../topology/app/customer-merge.ts';
 export interface ApplicationConnectors {
   readonly connectors: readonly Connector[];
   readonly sources: SourceWatch;
+  /** Absent where nothing is asked of billing. */
+  readonly register?: RequestRegister;
   /** Absent where no customers are merged. */
   readonly shadow?: CustomerShadow;
 }
@@ -41,8 +46,10 @@ export const noSources: SourceWatch = { health: () => [], noteDegraded: () => un
 export function applicationConnectors(ports: ConnectorPorts): ApplicationConnectors {
   const { settings, database } = ports;
   const tables = database === undefined ? [] : tableConnectors(ports, database);
-  const others = [...tables, ...syncConnectors(ports), ...employeeConnectors(ports)];
-  if (!settings.topologies.includes(customerMergeName)) return { connectors: others, sources: noSources };
+  const register = registerOf(ports);
+  const others = [...tables, ...syncConnectors(ports), ...employeeConnectors(ports), ...connectorsOf(register)];
+  const found = register === undefined ? {} : { register };
+  if (!settings.topologies.includes(customerMergeName)) return { ...found, connectors: others, sources: noSources };
   const statuses = followSources({ ...ports, topic: connectorTopics(settings.topicPrefix).status.name });
   const degraded = { answers: 0 };
   const captured = captureOf(ports, statuses);
@@ -59,6 +66,7 @@ export function applicationConnectors(ports: ConnectorPorts): ApplicationConnect
   };
   const { shadow, connector: comparing } = customerShadow(ports);
   return {
+    ...found,
     sources: watch,
     shadow,
     connectors: [
@@ -71,6 +79,17 @@ export function applicationConnectors(ports: ConnectorPorts): ApplicationConnect
       ...others,
     ],
   };
+}
+
+function registerOf({ settings, format, applicationIdOf, ...ports }: ConnectorPorts): OpenRegister | undefined {
+  const { topologies, topicPrefix } = settings;
+  if (!topologies.some((name) => name.startsWith('billing-'))) return undefined;
+  const { requests } = billingTopics(topicPrefix, format);
+  return openRequestRegister({ ...ports, topic: requests, name: applicationIdOf('billing-requests') });
+}
+
+function connectorsOf(register: OpenRegister | undefined): readonly Connector[] {
+  return register === undefined ? [] : [register.connector];
 }
 
 /** The same publication and the same slot as the shipped configuration of Debezium: one of both can be in use. */

@@ -6,10 +6,12 @@ import type { OutgoingRecord } from '../connectors/outgoing-record.ts';
 import type { Side } from '../schemas/app/sync/entities.ts';
 import type { RecordFormat } from '../schemas/app/record-format.ts';
 import type { Rollout } from './rollout.ts';
+import type { Stores } from '../state-stores/store.ts';
 import type { Settings } from './settings.ts';
 
 export interface ConnectorPorts {
   readonly log: Log;
+  readonly stores: Stores;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Application } from '../api/app/application.ts';
 import type { CustomerShadow } from '../api/app/customer-shadow.ts';
 import { fixedRollout, type RolloutPort } from '../api/app/rollout-port.ts';
+import { noRegister, type RequestRegister } from '../api/app/request-register.ts';
 import { rolloutRoutes } from '../api/app/rollout-routes.ts';
 import { rebuildRoutes } from '../api/app/rebuild-routes.ts';
 import type { SourceWatch } from '../api/app/source-routes.ts';
@@ -19,6 +20,7 @@ import { noSources } from './application-connectors.ts';
 import { applicationIdOf } from './applications.ts';
 import type { Generations } from './generations.ts';
 import { version } from './guide.ts';
+import { routesOf } from './routes-of.ts';
 import type { Schemas } from './record-schemas.ts';
 import type { RecordWriter } from './record-writer.ts';
 import type { Settings } from './settings.ts';
@@ -40,6 +42,7 @@ export interface ApiParts {
   readonly log?: Log;
   readonly shadow?: CustomerShadow | undefined;
   readonly rollout?: RolloutPort;
+  readonly register?: RequestRegister;
   /** The instances that run a topology here. */
   readonly instancesOf?: (topology: string) => readonly StreamInstance[];
 }
@@ -59,12 +62,14 @@ export function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
     view,
     shadow,
     rollout = fixedRollout,
+    register = noRegister,
     instancesOf = () => [],
   } = parts;
-  const { host, advertisedUrl, peerHosts, allowInsecure, rateLimitPerSecond, topicPrefix } = settings;
+  const { host, advertisedUrl, otherTopologiesUrl, allowInsecure, rateLimitPerSecond, topicPrefix } = settings;
   const write = (record: OutgoingRecord): Promise<WrittenRecord> => writer.write(record);
   const { format } = schemas;
-  const ports = { write, topicPrefix, format, sources, log, view, shadow, rollout };
+  const ports = { write, register, topicPrefix, format, sources, log, view, shadow, rollout };
+  const answered = routesOf(chosen, ports);
   const projections = chosen.flatMap(({ name, projections: declared }) =>
     (declared?.(ports) ?? []).map((one) => ({ ...one, rebuilding: generations?.get(name) })),
   );
@@ -78,16 +83,21 @@ export function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
     routes: [
       ...schemas.routes,
       rolloutRoutes({ rollout, clock, instancesOf, topologies: chosen.map(({ name }) => name) }),
-      ...chosen.flatMap(({ routes }) => routes?.(ports) ?? []),
+      ...answered.here,
       rebuildRoutes({ projections, log, instances }),
     ],
     apiToken: settings.apiToken?.reveal(),
     adminToken: settings.adminToken?.reveal(),
     allowInsecure,
-    peerHosts: advertisedUrl === undefined ? peerHosts : [...peerHosts, new URL(advertisedUrl).hostname],
+    elsewhere: { url: otherTopologiesUrl, routes: answered.elsewhere },
+    peerHosts: [...settings.peerHosts, ...hostsOf(advertisedUrl, otherTopologiesUrl)],
     rateLimitPerSecond,
     version: version(),
   });
+}
+
+function hostsOf(...urls: readonly (string | undefined)[]): readonly string[] {
+  return urls.flatMap((url) => (url === undefined ? [] : [new URL(url).hostname]));
 }
 
 /** For the applications that put records aside. */

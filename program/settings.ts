@@ -46,6 +46,8 @@ export interface Settings {
   readonly advertisedUrl: string | undefined;
   readonly topicPrefix: string;
   readonly topologies: readonly string[];
+  /** Of a process that runs the others. Absent: what is asked of them is refused. */
+  readonly otherTopologiesUrl: string | undefined;
   readonly guarantee: 'exactly_once' | 'at_least_once';
   readonly commitIntervalMs: number;
   readonly sessionTimeoutMs: number;
@@ -128,6 +130,7 @@ export const variables: readonly Variable[] = [
   { name: 'PEER_HOSTS', initial: '' },
   { name: 'TOPIC_PREFIX', initial: '' },
   { name: 'TOPOLOGIES', initial: '' },
+  { name: 'OTHER_TOPOLOGIES_URL', initial: '' },
   { name: 'PROCESSING_GUARANTEE', initial: 'exactly_once' },
   { name: 'COMMIT_INTERVAL_MS', initial: '100' },
   { name: 'SESSION_TIMEOUT_MS', initial: '45000' },
@@ -192,6 +195,7 @@ export function readSettings(sources: SettingsSources): Settings {
     ),
     topicPrefix: reader.name('TOPIC_PREFIX', 100) ?? '',
     topologies: chosenTopologies(reader, sources),
+    otherTopologiesUrl: reader.url('OTHER_TOPOLOGIES_URL'),
     guarantee: reader.choice('PROCESSING_GUARANTEE', ['exactly_once', 'at_least_once']),
     commitIntervalMs: reader.integer('COMMIT_INTERVAL_MS', { min: 1, max: 60_000 }),
     sessionTimeoutMs: reader.integer('SESSION_TIMEOUT_MS', { min: 1_000, max: 1_800_000 }),

@@ -4,6 +4,7 @@ import type { RecordFormat } from '../../schemas/app/record-format.ts';
 import type { Routes } from '../routes.ts';
 import type { TwoWays } from './customer-answers.ts';
 import type { Projection } from './projection.ts';
+import type { RequestRegister } from './request-register.ts';
 import type { SourceWatch } from './source-routes.ts';
 
 /** How topics are called here, and how values lie in them. */
@@ -16,6 +17,8 @@ export interface TopicScope {
 export interface RoutePorts extends TopicScope, TwoWays {
   /** Resolves when the record is in the log; rejects with `LOG_UNAVAILABLE`. */
   readonly write: (record: OutgoingRecord) => Promise<WrittenRecord>;
+  /** Of what billing was asked for. */
+  readonly register: RequestRegister;
   /** Of the systems that customers come from. */
   readonly sources: SourceWatch;
   /** For what is found in topics rather than in stores. */
@@ -27,6 +30,13 @@ export interface RoutePorts extends TopicScope, TwoWays {
 /** A GET of the API of this process: the parsed answer, or `undefined` unless it is 200. */
 export type Ask = (path: string) => Promise<unknown>;
 
+/** The same object is the same routes. */
+export interface SharedRoutes {
+  readonly routes: (ports: RoutePorts) => Routes;
+  /** The topology that those who `wait` wait for. */
+  readonly awaited: string;
+}
+
 export interface Application {
   readonly name: string;
   /** Runs only where it is named. */
@@ -35,6 +45,8 @@ export interface Application {
   /** The topics it names, as they are to be created. */
   readonly topics: (topicPrefix: string) => readonly NewTopic[];
   readonly routes?: (ports: RoutePorts) => Routes;
+  /** Answered by any process that runs one of those that share them. */
+  readonly shared?: SharedRoutes;
   /** For one that writes nothing and can be made anew: what it reads, and the topic that says which generation answers. */
   readonly generations?: (topicPrefix: string) => { readonly topic: string; readonly inputs: readonly string[] };
   /** What of it can be asked for to be made anew, which makes all of it anew, and be compared with the events. */

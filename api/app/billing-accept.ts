@@ -13,12 +13,14 @@ import type { QueryContext } from '../placement.ts';
 import { formatPosition } from '../position.ts';
 import { Problem } from '../problem.ts';
 import { boundedInteger, contextOf, headerOf, sendJson } from '../routes.ts';
+import type { RegisteredRequest, RequestRegister } from './request-register.ts';
 import type { StoreQueries, TypedStore } from '../store-queries.ts';
 import type { BillingBody, Subject } from './billing-commands.ts';
 import { awaitOutcome, outcomeOf, shownTransaction } from './transaction-status.ts';
 
 export interface AcceptPorts {
   readonly transactions: TypedStore<string, Transaction>;
+  readonly register: RequestRegister;
   readonly requests: Topic<string, SagaRequest>;
   readonly write: RoutePorts['write'];
   readonly clock: Clock;
@@ -36,7 +38,6 @@ export function txIdOf(trackingId: string): string {
 
 export interface Accepted {
   readonly txId: string;
-  readonly fingerprint: string;
   readonly correlationId: string;
   /** It was asked for before. */
   readonly isReplayed: boolean;
@@ -47,30 +48,39 @@ export interface Accepted {
 export interface Asked {
   readonly subject: Subject;
   readonly idempotencyKey: string;
-  readonly context: QueryContext;
+  readonly correlationId: string;
 }
 
-/** Writes the request down, unless its key is known: then it is the same request, or refused with a `Problem`. */
+/**
+ * Writes the request down, unless its key is known. Of several under one key that come at the same moment, anywhere, the first in the log counts: so each
+ * is looked up once more after it was written. Rejects with a `Problem` if the key belongs to another request.
+ */
 export async function accept(
-  queries: StoreQueries,
-  { requests, transactions, write, clock }: AcceptPorts,
-  { subject, idempotencyKey, context }: Asked,
+  { requests, register, write, clock }: AcceptPorts,
+  { subject, idempotencyKey, correlationId }: Asked,
 ): Promise<Accepted> {
   const txId = txIdOf(idempotencyKey);
   const fingerprint = fingerprintOf(subject);
-  const { value: known } = await queries.get(transactions, txId, context);
-  if (known !== undefined) {
-    checkSame(known, fingerprint);
-    return { txId, fingerprint, correlationId: known.request.correlationId, isReplayed: true, written: undefined };
-  }
-  const { correlationId } = context;
+  const known = register.find(txId);
+  if (known !== undefined) return replayed(known, { txId, fingerprint });
   const timestampMs = clock.nowMs();
   const about = { txId, idempotencyKey, fingerprint, actorId: actorScope, correlationId };
   const value: TransactionRequest = { ...about, requestedAt: timestampMs * 1_000, ...subject };
   const headers = requestHeaders({ correlationId, eventType: subject.type, eventId: txId });
   const record = { topic: requests.name, key: requests.key.serialize(txId), headers, timestampMs };
   const written = await write({ ...record, value: requests.value.serialize(value) });
-  return { txId, fingerprint, correlationId, isReplayed: false, written };
+  const first = await register.first(txId);
+  if (first.offset !== written.offset) return replayed(first, { txId, fingerprint });
+  return { txId, correlationId, isReplayed: false, written };
+}
+
+function replayed(
+  known: RegisteredRequest,
+  { txId, fingerprint }: { readonly txId: string; readonly fingerprint: string },
+): Accepted {
+  if (known.fingerprint !== fingerprint)
+    throw new Problem(422, 'idempotency_key_reused', 'this key belongs to another request, which stays as it was');
+  return { txId, correlationId: known.correlationId, isReplayed: true, written: undefined };
 }
 
 /** Of a record that a client causes: what follows from it passes on who asked, and under which correlation. */
@@ -83,12 +93,6 @@ export function requestHeaders({
   return envelopeHeaders(inherited, { ...request, causationId: correlationId });
 }
 
-/** Two that come at the same moment are both written down: the saga takes the first, and whoever waits learns of it here. */
-function checkSame({ request }: Transaction, fingerprint: string): void {
-  if (request.fingerprint !== fingerprint)
-    throw new Problem(422, 'idempotency_key_reused', 'this key belongs to another request, which stays as it was');
-}
-
 /** 202 and where to follow it; with `?wait=` the outcome, if it comes in time: 200, or the problem that it failed with. */
 export async function acceptAndAnswer(
   queries: StoreQueries,
@@ -97,7 +101,7 @@ export async function acceptAndAnswer(
 ): Promise<FastifyReply> {
   const idempotencyKey = keyOf(request.body, headerOf(request, 'idempotency-key'));
   const context = { ...contextOf(request), minPosition: undefined };
-  const accepted = await accept(queries, ports, { subject, idempotencyKey, context });
+  const accepted = await accept(ports, { subject, idempotencyKey, correlationId: context.correlationId });
   if (accepted.isReplayed) void reply.header('idempotency-replayed', 'true');
   if (accepted.written !== undefined) void reply.header('x-position', positionAfter(accepted.written));
   void reply.header('location', locationOf(idempotencyKey));
@@ -111,11 +115,10 @@ export async function acceptAndAnswer(
 export async function endOf(
   queries: StoreQueries,
   { transactions, clock }: AcceptPorts,
-  { txId, fingerprint, waitMs, context }: Accepted & { readonly waitMs: number; readonly context: QueryContext },
+  { txId, waitMs, context }: Accepted & { readonly waitMs: number; readonly context: QueryContext },
 ): Promise<Transaction | undefined> {
   const { value } = await awaitOutcome({ queries, transactions, clock }, { txId, waitMs, context });
   if (value === undefined) return undefined;
-  checkSame(value, fingerprint);
   const outcome = outcomeOf(value);
   if (outcome === 'failed') throw failureOf(value.failure ?? 'rejected');
   return outcome === 'completed' ? value : undefined;

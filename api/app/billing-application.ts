@@ -16,14 +16,14 @@ import { billingLedger, billingLedgerName } from '../../topology/app/billing-led
 import { billingProjections, billingProjectionsName } from '../../topology/app/billing-projections.ts';
 import { billingTransactions, billingTransactionsName } from '../../topology/app/billing-transactions.ts';
 import { billingSaga, billingSagaName } from '../../topology/app/billing-saga.ts';
-import { newTopics, type Application } from './application.ts';
+import { newTopics, type Application, type SharedRoutes } from './application.ts';
 import type { Routes } from '../routes.ts';
 import { holdsRoutes, stripesRoutes, transactionsOfAccountRoutes } from './account-routes.ts';
 import { analyticsRoutes } from './analytics-routes.ts';
 import { verifyBalances } from './balance-verification.ts';
 import { billingAdminRoutes } from './billing-admin-routes.ts';
 import { billingProjectionRoutes } from './billing-projection-routes.ts';
-import { billingRoutes } from './billing-routes.ts';
+import { billingCommandRoutes, transactionStatusRoutes } from './billing-routes.ts';
 import type { Projection } from './projection.ts';
 import { verifyAccountTransactions, verifyDailyTotals } from './transaction-verification.ts';
 
@@ -31,6 +31,17 @@ import { verifyAccountTransactions, verifyDailyTotals } from './transaction-veri
 const topics = (topicPrefix: string): readonly NewTopic[] => newTopics(billingTopics(topicPrefix));
 
 export function billingApplications(clock: Clock): readonly Application[] {
+  const shared: SharedRoutes = {
+    awaited: billingSagaName,
+    routes: ({ write, register, topicPrefix, format }) => {
+      const { requests } = billingTopics(topicPrefix, format);
+      return billingCommandRoutes({ transactions, requests, register, write, clock });
+    },
+  };
+  return billingTopologies(clock).map((one) => ({ ...one, shared }));
+}
+
+function billingTopologies(clock: Clock): readonly Application[] {
   return [
     {
       name: billingLedgerName,
@@ -45,10 +56,10 @@ export function billingApplications(clock: Clock): readonly Application[] {
       topics,
       routes: ({ write, topicPrefix, format }) => {
         const { requests } = billingTopics(topicPrefix, format);
-        const commands = billingRoutes({ transactions, requests, write, clock });
+        const status = transactionStatusRoutes({ transactions, clock });
         const admin = billingAdminRoutes({ timers: sagaTimers, transactions, requests, write, clock });
         return (scope) => {
-          commands(scope);
+          status(scope);
           admin(scope);
         };
       },

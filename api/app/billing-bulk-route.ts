@@ -24,7 +24,7 @@ import { outcomeWait, shownTransaction } from './transaction-status.ts';
 const commandsMax = 1_000;
 /** A command takes up to about 1 KiB, most a fifth of it. */
 const bodyBytesMax = 512 * 1024;
-/** Under way at once: each may ask another instance whether its key is known. */
+/** Under way at once. */
 const lanes = 32;
 
 /** A route that takes many commands of these kinds. */
@@ -108,7 +108,7 @@ interface Taken {
   readonly accepted?: Accepted;
 }
 
-async function answerTo({ type, ...body }: Item, { queries, ports, request, context, seen }: Bulk): Promise<Taken> {
+async function answerTo({ type, ...body }: Item, { ports, request, context, seen }: Bulk): Promise<Taken> {
   try {
     checkBody(request, type, body);
     const idempotencyKey = keyOf(body, undefined);
@@ -117,7 +117,7 @@ async function answerTo({ type, ...body }: Item, { queries, ports, request, cont
     if ((seen.get(idempotencyKey) ?? fingerprint) !== fingerprint)
       throw new Problem(422, 'idempotency_key_reused', 'this key belongs to another command of this request');
     seen.set(idempotencyKey, fingerprint);
-    const accepted = await accept(queries, ports, { subject, idempotencyKey, context });
+    const accepted = await accept(ports, { subject, idempotencyKey, correlationId: context.correlationId });
     const answer = { ...acceptedBody(idempotencyKey, accepted), location: locationOf(idempotencyKey) };
     const item = { code: 'accepted', ...answer, status: 202, isReplayed: accepted.isReplayed };
     return { trackingId: idempotencyKey, item, accepted };

@@ -74,9 +74,9 @@ const bulkProblems: Problems = {
   415: ['media_type_unsupported'],
 };
 
-export function billingRoutes(options: AcceptPorts): Routes {
+/** Commands: taken in wherever they are asked for. */
+export function billingCommandRoutes(options: AcceptPorts): Routes {
   return (scope) => {
-    statusRoute(scope, options);
     commandRoute(scope, options, ['topup', '/transactions/topup', 'Puts money from an unbounded account onto another']);
     commandRoute(scope, options, ['withdraw', '/transactions/withdraw', 'Takes money out to an unbounded account']);
     commandRoute(scope, options, ['transfer', '/transactions/transfer', 'Moves money between two accounts']);
@@ -100,34 +100,36 @@ export function billingRoutes(options: AcceptPorts): Routes {
   };
 }
 
-function statusRoute({ app, queries }: RouteScope, { transactions, clock }: AcceptPorts): void {
-  app.get('/transactions/status/:trackingId', {
-    schema: {
-      params: statusParams,
-      querystring: queryString({
-        ...waitParameter,
-        wait: { ...outcomeWait, description: `${outcomeWait.description}; also for X-Min-Position, then 1000` },
-      }),
-    },
-    config: {
-      description: {
-        summary: 'What became of a request, by its idempotency key',
-        success: 'processing, completed or failed',
-        problems: { ...queryProblems, 404: ['transaction_not_found'] },
-        isQuery: true,
+export function transactionStatusRoutes({ transactions, clock }: Pick<AcceptPorts, 'transactions' | 'clock'>): Routes {
+  return ({ app, queries }) => {
+    app.get('/transactions/status/:trackingId', {
+      schema: {
+        params: statusParams,
+        querystring: queryString({
+          ...waitParameter,
+          wait: { ...outcomeWait, description: `${outcomeWait.description}; also for X-Min-Position, then 1000` },
+        }),
       },
-    },
-    handler: async (request: StatusRequest, reply) => {
-      const context = contextOf(request);
-      const waitMs = request.query.wait === undefined ? 0 : context.waitMs;
-      const txId = txIdOf(request.params.trackingId);
-      const answer = await awaitOutcome({ queries, transactions, clock }, { txId, waitMs, context });
-      writeProvenance(reply, answer);
-      if (answer.value === undefined)
-        throw new Problem(404, 'transaction_not_found', 'no request with this key has been taken up yet');
-      return sendJson(reply, JSON.stringify(shownTransaction(answer.value)));
-    },
-  });
+      config: {
+        description: {
+          summary: 'What became of a request, by its idempotency key',
+          success: 'processing, completed or failed',
+          problems: { ...queryProblems, 404: ['transaction_not_found'] },
+          isQuery: true,
+        },
+      },
+      handler: async (request: StatusRequest, reply) => {
+        const context = contextOf(request);
+        const waitMs = request.query.wait === undefined ? 0 : context.waitMs;
+        const txId = txIdOf(request.params.trackingId);
+        const answer = await awaitOutcome({ queries, transactions, clock }, { txId, waitMs, context });
+        writeProvenance(reply, answer);
+        if (answer.value === undefined)
+          throw new Problem(404, 'transaction_not_found', 'no request with this key has been taken up yet');
+        return sendJson(reply, JSON.stringify(shownTransaction(answer.value)));
+      },
+    });
+  };
 }
 
 const statusParams = {

@@ -2,11 +2,7 @@
 import { readFile } from 'node:fs/promises';
 
 export class Latencies {
-  #ms: number[] = [];
-
-  reset(): void {
-    this.#ms = [];
-  }
+  readonly #ms: number[] = [];
 
   add(ms: number): void {
     this.#ms.push(ms);

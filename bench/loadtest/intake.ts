@@ -4,7 +4,6 @@ import { systemClock } from '../../clock.ts';
 import type { Log } from '../../connectors/log.ts';
 import { batchesOf } from '../../connectors/outgoing-record.ts';
 import type { BillingTopics } from '../../schemas/app/billing/topics.ts';
-import type { Latencies } from './figures.ts';
 import { recordOf, type Command } from './transfers.ts';
 
 export interface Intake {
@@ -78,28 +77,13 @@ export class HttpClient {
   }
 }
 
-const paths = {
+export const paths = {
   open: '/accounts',
   topup: '/transactions/topup',
   withdraw: '/transactions/withdraw',
   transfer: '/transactions/transfer',
   refund: '/transactions/refund',
 } as const;
-
-/** A request for each command; `latencies` learns how long each took to be accepted. */
-export function singleIntake(client: HttpClient, latencies: Latencies): Intake {
-  return {
-    sliceMax: 1,
-    slicesMax: 256,
-    accept: async ([command]) => {
-      if (command === undefined) return;
-      const startMs = performance.now();
-      await client.ask(paths[command.type], 202, command.body);
-      latencies.add(performance.now() - startMs);
-    },
-    close: () => Promise.resolve(),
-  };
-}
 
 /** Times that a command is handed in which cannot be taken at the moment, and the wait between two. */
 const again = { attemptsMax: 100, waitMs: 100 } as const;

@@ -4,16 +4,14 @@ import type { Intake } from './intake.ts';
 import type { Settlements } from './settlements.ts';
 import type { Command } from './transfers.ts';
 
-/** Per second; `max`: as many as are settled. */
-export type Rate = number | 'max';
-
 /** Handed in and not yet settled: enough for everything to be busy, and few enough for what waits to be soon settled. */
 const underWayMax = 4_000;
 const turnMs = 2;
 
 export interface Pace {
   readonly settlements: Settlements;
-  readonly rate: Rate;
+  /** Per second; `max`: as many as are settled. */
+  readonly rate: number | 'max';
   /** Whichever ends first. */
   readonly ms: number;
   readonly count: number;
@@ -56,7 +54,7 @@ export async function handIn(
   return { accepted: given, ms: elapsed() };
 }
 
-function take(commands: Iterator<Command, unknown>, count: number): readonly Command[] {
+export function take(commands: Iterator<Command, unknown>, count: number): readonly Command[] {
   const taken: Command[] = [];
   while (taken.length < count) {
     const next = commands.next();

@@ -15,6 +15,8 @@ export interface Settlements {
   readonly latencies: Latencies;
   /** About to be handed in. */
   sent(commands: readonly Command[]): void;
+  /** They were handed in, and not accepted. */
+  refused(commands: readonly Command[]): void;
   /** Begins to count anew; nothing may be under way. */
   reset(): void;
   stop(): Promise<void>;
@@ -68,6 +70,9 @@ export async function settlementsInLog(log: Log, topic: string): Promise<Settlem
     sent: (commands) => {
       const nowMs = systemClock.monotonicMs();
       for (const { txId } of commands) underWay.set(txId, nowMs);
+    },
+    refused: (commands) => {
+      for (const { txId } of commands) underWay.delete(txId);
     },
     reset: () => {
       Object.assign(counted, { settled: 0, latencies: new Latencies() });
@@ -142,6 +147,9 @@ export function settlementsOverHttp(client: HttpClient): Settlements {
       for (const [index, command] of commands.entries())
         if (command.type === 'open' || (sent + index) % sampleEvery === 0) followed.push(follow(command, sentMs));
       sent += commands.length;
+    },
+    refused: (commands) => {
+      sent -= commands.length;
     },
     reset: () => {
       [before, sent, opened, latencies] = [now, 0, 0, new Latencies()];

@@ -67,6 +67,8 @@ async function scrapedCpu(url: string): Promise<number> {
 export async function startTarget(options: {
   readonly log: 'kafka' | 'embedded';
   readonly processes: number;
+  /** The topologies of one process more, on Kafka: it alone is asked, and the others, which yield to it, run the rest. Absent: all run and answer everything. */
+  readonly answering: readonly string[] | undefined;
   /** Of every process of the application, on top of what it needs. */
   readonly environment: Readonly<Record<string, string>>;
   /** Of Node. */
@@ -74,29 +76,55 @@ export async function startTarget(options: {
 }): Promise<Target> {
   const directory = await mkdtemp(join(tmpdir(), 'rivulet-loadtest-'));
   const deployment = billingDeployment('loadtest');
-  const { nodeArgs } = options;
-  const run: Started['run'] = (own) =>
-    startApplication({ ...deployment.environment, LOG_LEVEL: 'warn', ...options.environment, ...own }, { nodeArgs });
-  const started = { directory, processes: options.processes, run };
+  const { nodeArgs, processes, answering } = options;
+  const run: Started['run'] = (own, niceness = 0) =>
+    startApplication(
+      { ...deployment.environment, LOG_LEVEL: 'warn', ...options.environment, ...own },
+      { nodeArgs, niceness },
+    );
+  const started = { directory, processes, answering, run };
   return options.log === 'kafka' ? await onKafka(deployment, started) : await onEmbeddedLog(deployment, started);
 }
 
 interface Started {
   readonly directory: string;
   readonly processes: number;
-  readonly run: (environment: Readonly<Record<string, string>>) => RunningApplication;
+  readonly answering: readonly string[] | undefined;
+  readonly run: (environment: Readonly<Record<string, string>>, niceness?: number) => RunningApplication;
 }
 
-async function onKafka(deployment: BillingDeployment, { directory, processes, run }: Started): Promise<Target> {
+/** Of the process that answers: projections skip what they have, so that once is enough. */
+const answeringEnvironment = { PROCESSING_GUARANTEE: 'at_least_once' };
+/** Of processes that work off what another one accepts, where they share its cores. */
+const workerNiceness = 10;
+
+async function onKafka(deployment: BillingDeployment, given: Started): Promise<Target> {
+  const { directory, processes, answering, run } = given;
   const broker = await startKafka();
   if ('skipped' in broker) throw new Error(broker.skipped);
   const log = openKafka(broker.brokers);
   await until('topics are made', () => log.admin.createTopics(deployment.newTopics).then(() => true), patienceMs);
+  const on = (name: string) => ({ KAFKA_BROKERS: broker.brokers, DATA_DIR: join(directory, name) });
+  const all = (deployment.environment['TOPOLOGIES'] ?? '').split(',');
+  const rest = all.filter((name) => answering?.includes(name) !== true).join();
   const started = Array.from({ length: processes }, (_, index) =>
-    run({ KAFKA_BROKERS: broker.brokers, DATA_DIR: join(directory, String(index)) }),
+    run({ ...on(String(index)), TOPOLOGIES: rest }, answering === undefined ? 0 : workerNiceness),
   );
+  const workers = await urlsOf(started);
+  const asked =
+    answering === undefined
+      ? []
+      : [
+          run({
+            ...on('api'),
+            ...answeringEnvironment,
+            TOPOLOGIES: answering.join(),
+            OTHER_TOPOLOGIES_URL: workers[0] ?? '',
+          }),
+        ];
+  started.push(...asked);
   return {
-    urls: await urlsOf(started),
+    urls: asked.length === 0 ? workers : await urlsOf(asked),
     log,
     topics: deployment.topics,
     cpuSeconds: () => cpuOf([...named(started), ['broker', broker.pid]]),

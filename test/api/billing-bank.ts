@@ -2,6 +2,7 @@
 import { expect } from '@jest/globals';
 import type { RoutePorts } from '../../api/app/application.ts';
 import { billingApplications } from '../../api/app/billing-application.ts';
+import type { RequestRegister } from '../../api/app/request-register.ts';
 import { accountTransactions } from '../../processors/app/billing/account-transactions.ts';
 import { holds, stripes } from '../../processors/app/billing/ledger-processor.ts';
 import {
@@ -11,6 +12,7 @@ import {
   effectiveHistory,
 } from '../../processors/app/billing/projections.ts';
 import { sagaTimers, transactions } from '../../processors/app/billing/saga-processor.ts';
+import { routesOf } from '../../program/routes-of.ts';
 import type { SagaRequest } from '../../schemas/app/billing/request.ts';
 import { jsonFormat } from '../../schemas/app/record-format.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
@@ -54,10 +56,15 @@ export function openBank(write?: () => Promise<void>): Bank {
     written.push(request);
     return { topic, partition: 0, offset: written.length - 1 };
   };
+  const find: RequestRegister['find'] = (txId) => {
+    const offset = written.findIndex((request) => request.txId === txId);
+    const request = written[offset];
+    return request !== undefined && 'fingerprint' in request ? { ...request, offset } : undefined;
+  };
+  const register = { find, first: async (txId: string) => find(txId)! };
   const sources = { health: () => [], noteDegraded: () => undefined };
-  const routes = billingApplications(clock).flatMap(
-    (one) => one.routes?.({ topicPrefix: '', format: jsonFormat, write: record, sources }) ?? [],
-  );
+  const ports = { topicPrefix: '', format: jsonFormat, write: record, register, sources };
+  const routes = routesOf(billingApplications(clock), ports).here;
   const api = apiOf([new FakeInstance(cluster, 'one')], { routes, clock: hurriedClock, rateLimitPerSecond: 0 });
   return {
     api,

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { fixedRollout } from '../../api/app/rollout-port.ts';
+import { noRegister } from '../../api/app/request-register.ts';
 import { rolloutRoutes } from '../../api/app/rollout-routes.ts';
 import { rebuildRoutes } from '../../api/app/rebuild-routes.ts';
 import { shadowRoutes } from '../../api/app/shadow-routes.ts';
@@ -10,6 +11,7 @@ import { billingApplications } from '../../api/app/billing-application.ts';
 import { syncRoutes } from '../../api/app/sync-routes.ts';
 import { customerRoutes } from '../../api/app/customer-routes.ts';
 import { stewardRoutes } from '../../api/app/steward-routes.ts';
+import { routesOf } from '../../program/routes-of.ts';
 import { systemClock } from '../../clock.ts';
 import { customerStates } from '../../processors/app/customer/processors.ts';
 import { defaultPolicy } from '../../schemas/app/customer/policy.ts';
@@ -42,9 +44,13 @@ const api = apiOf([], {
     rolloutRoutes({ rollout: fixedRollout, clock: systemClock, topologies: [], instancesOf: () => [] }),
     syncRoutes,
     rebuildRoutes({ projections: [], log: undefined, instances: [] }),
-    ...billingApplications(systemClock).flatMap(
-      ({ routes }) => routes?.({ topicPrefix: '', format: jsonFormat, write, sources }) ?? [],
-    ),
+    ...routesOf(billingApplications(systemClock), {
+      topicPrefix: '',
+      format: jsonFormat,
+      write,
+      register: noRegister,
+      sources,
+    }).here,
   ],
 });
 afterAll(() => api.close());

@@ -52,6 +52,7 @@ describe('settings', () => {
       peerHosts: [],
       topicPrefix: '',
       topologies: ['customer-merge', 'customer-view'],
+      otherTopologiesUrl: undefined,
       guarantee: 'exactly_once',
       commitIntervalMs: 100,
       sessionTimeoutMs: 45_000,

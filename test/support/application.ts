@@ -18,10 +18,16 @@ export interface RunningApplication {
 /** Starts it on a free port, without samples, with these variables and those of nobody else. */
 export function startApplication(
   env: Readonly<Record<string, string>>,
-  { args = [], nodeArgs = [] }: { readonly args?: readonly string[]; readonly nodeArgs?: readonly string[] } = {},
+  {
+    args = [],
+    nodeArgs = [],
+    niceness = 0,
+  }: { readonly args?: readonly string[]; readonly nodeArgs?: readonly string[]; readonly niceness?: number } = {},
 ): RunningApplication {
   const loading = ['--import', './test/support/typescript-loader.js'];
-  const child = spawn(process.execPath, [...nodeArgs, ...loading, 'main.ts', ...args], {
+  const command = [process.execPath, ...nodeArgs, ...loading, 'main.ts', ...args];
+  const [program = '', ...rest] = niceness === 0 ? command : ['nice', '-n', String(niceness), ...command];
+  const child = spawn(program, rest, {
     cwd: root,
     env: { PATH: process.env['PATH'], PORT: '0', SAMPLE_FEED: 'false', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -8,6 +8,7 @@ import { readSettings } from '../../../program/settings.ts';
 import { writeBackConnectors } from '../../../program/write-back-connectors.ts';
 import { jsonFormat } from '../../../schemas/app/record-format.ts';
 import { measuredBy } from '../measured.ts';
+import { memoryStores } from '../../../state-stores/memory.ts';
 
 export interface RunningWriteBack {
   /** As a process that ends: neither leaves its group nor ends what it had begun. */
@@ -34,7 +35,7 @@ export function startWriteBack(
   const systemA = urlOfA === undefined ? undefined : postgresDatabase({ url: urlOfA, logger: silentLogger });
   const env = { SESSION_TIMEOUT_MS: '1500', WRITE_BACK_A_DATABASE_URL: urlOfA, WRITE_BACK_B_URL: urlOfB };
   const connectors = writeBackConnectors({
-    ...{ log: own, clock: systemClock, random: systemRandom, logger: silentLogger },
+    ...{ log: own, stores: memoryStores(), clock: systemClock, random: systemRandom, logger: silentLogger },
     settings: readSettings({ env, topologies: [] }),
     format: jsonFormat,
     write: (record) => writer.write(record),

@@ -14,6 +14,7 @@ import { legacySync, legacySyncName } from '../../../topology/app/legacy-sync.ts
 import { testInstance } from '../cluster.ts';
 import { measuredBy } from '../measured.ts';
 import type { RunningPostgres } from '../postgres.ts';
+import { memoryStores } from '../../../state-stores/memory.ts';
 
 const tables: Readonly<Record<Side, readonly string[]>> = {
   legacy: [
@@ -87,6 +88,7 @@ export async function startSync(
   const writer = createRecordWriter(own);
   const ports: ConnectorPorts = {
     log: own,
+    stores: memoryStores(),
     clock: systemClock,
     random: systemRandom,
     logger: silentLogger,

@@ -1,0 +1,197 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { txIdOf } from '../../api/app/billing-accept.ts';
+import { billingCommandRoutes } from '../../api/app/billing-routes.ts';
+import { silentLogger, systemClock, systemRandom } from '../../clock.ts';
+import { memoryLog, type EmbeddedLog } from '../../connectors/embedded/embedded-log.ts';
+import type { OutgoingRecord } from '../../connectors/outgoing-record.ts';
+import { transactions } from '../../processors/app/billing/saga-processor.ts';
+import { createRecordWriter, type RecordWriter } from '../../program/record-writer.ts';
+import { openRequestRegister, type OpenRegister } from '../../program/request-register.ts';
+import type { SagaRequest } from '../../schemas/app/billing/request.ts';
+import { billingTopics } from '../../schemas/app/billing/topics.ts';
+import { noHeaders } from '../../schemas/record.ts';
+import { levelStores } from '../../state-stores/level.ts';
+import { apiOf, type Api } from '../api/fake-instance.ts';
+import { readAll, until } from '../support/cluster.ts';
+import { partitionsOf } from '../support/progress.ts';
+
+const { requests } = billingTopics();
+const waitMs = 60_000;
+
+/** A process that takes requests in. */
+interface Entrance {
+  readonly register: OpenRegister;
+  readonly writer: RecordWriter;
+  readonly api: Api;
+  close(): Promise<void>;
+}
+
+let log: EmbeddedLog;
+let directory: string;
+const entrances: Entrance[] = [];
+
+beforeEach(async () => {
+  log = memoryLog({ clock: systemClock, random: systemRandom });
+  directory = await mkdtemp(join(tmpdir(), 'rivulet-register-'));
+  await makeTopic();
+});
+
+afterEach(async () => {
+  await Promise.all(entrances.splice(0).map((one) => one.close()));
+  await log.close();
+  await rm(directory, { recursive: true, force: true });
+});
+
+async function makeTopic(): Promise<void> {
+  await log.admin.createTopics([{ name: requests.name, partitions: 3 }]);
+}
+
+/** `name`: of its data directory. */
+function open(name: string): Entrance {
+  const own = log.client();
+  const stores = levelStores({ directory: join(directory, name), logger: silentLogger });
+  const parts = { log: own, stores, clock: systemClock, logger: silentLogger };
+  const register = openRequestRegister({ ...parts, topic: requests, name: 'billing-requests' });
+  const writer = createRecordWriter(own);
+  const write = (record: OutgoingRecord) => writer.write(record);
+  const api = apiOf([], {
+    routes: [billingCommandRoutes({ transactions, requests, register, write, clock: systemClock })],
+  });
+  const close = async (): Promise<void> => {
+    await api.close();
+    await register.connector.close();
+    await writer.close();
+    await own.close();
+  };
+  const entrance = { register, writer, api, close };
+  entrances.push(entrance);
+  return entrance;
+}
+
+async function started(name: string): Promise<Entrance> {
+  const entrance = open(name);
+  entrance.register.connector.start();
+  await until('the requests before are known', () => hasCaughtUp(entrance), waitMs);
+  return entrance;
+}
+
+function hasCaughtUp({ register }: Entrance): boolean {
+  try {
+    register.find('any');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function transfer({ api }: Entrance, idempotencyKey: string, amount = '1') {
+  const sides = { sourceAccountId: 'ann', destinationAccountId: 'bob', currency: 'USD' };
+  const payload = { ...sides, amount, idempotencyKey };
+  const answer = await api.inject({ method: 'POST', url: '/transactions/transfer', payload });
+  const { code, trackingId } = answer.json<{ code?: string; trackingId?: string }>();
+  return { status: answer.statusCode, said: code ?? trackingId, replayed: answer.headers['idempotency-replayed'] };
+}
+
+/** What the log has, as the saga would read it. */
+async function written(): Promise<readonly SagaRequest[]> {
+  return (await readAll(log, requests)).flatMap(({ value }) => value ?? []);
+}
+
+const accepted = (key: string) => ({ status: 202, said: key, replayed: undefined });
+const refused = { status: 422, said: 'idempotency_key_reused', replayed: undefined };
+
+test('a key that is known is the same request, or refused, and nothing more is written', async () => {
+  const entrance = await started('one');
+  expect(await transfer(entrance, 'k')).toEqual(accepted('k'));
+  expect(await transfer(entrance, 'k')).toEqual({ ...accepted('k'), replayed: 'true' });
+  expect(await transfer(entrance, 'k', '2')).toEqual(refused);
+  expect(await written()).toHaveLength(1);
+});
+
+test('of different requests under one key that reach two processes at the same moment, the first in the log is accepted and the other refused', async () => {
+  const both = await Promise.all([started('one'), started('two')]);
+  for (let round = 0; round < 20; round += 1) {
+    const key = `k${String(round)}`;
+    const answers = await Promise.all(both.map((one, index) => transfer(one, key, String(index + 1))));
+    const [first] = (await written()).filter(({ txId }) => txId === txIdOf(key));
+    const winner = first !== undefined && 'amount' in first && first.amount === 100_000_000n ? 0 : 1;
+    expect(answers[winner]).toEqual(accepted(key));
+    expect(answers[1 - winner]).toEqual(refused);
+  }
+});
+
+test('the same request that reaches two processes at the same moment is accepted by both under one tracking id', async () => {
+  const both = await Promise.all([started('one'), started('two')]);
+  const answers = await Promise.all(both.map((one) => transfer(one, 'k')));
+  expect(answers.map(({ status, said }) => [status, said])).toEqual([
+    [202, 'k'],
+    [202, 'k'],
+  ]);
+  expect(answers.filter(({ replayed }) => replayed === undefined)).toHaveLength(1);
+});
+
+test('what a process wrote that was killed before it could answer is known to the one after it', async () => {
+  const killed = await started('one');
+  await transfer(killed, 'before');
+  // Killed: nothing of it reaches the disk any more.
+  const record = await transferRecord('written');
+  await killed.writer.write(record);
+  await killed.close();
+  entrances.splice(0);
+  const next = await started('one');
+  expect(await transfer(next, 'before', '2')).toEqual(refused);
+  expect(await transfer(next, 'written', '2')).toEqual(refused);
+});
+
+async function transferRecord(key: string): Promise<OutgoingRecord> {
+  const value: SagaRequest = {
+    ...{ type: 'TRANSFER', txId: txIdOf(key), idempotencyKey: key, fingerprint: 'f', actorId: 'a', correlationId: 'c' },
+    ...{ requestedAt: 1, sourceAccountId: 'ann', destinationAccountId: 'bob', amount: 1n, currency: 'USD' },
+  };
+  const bytes = { key: requests.key.serialize(value.txId), value: requests.value.serialize(value) };
+  return { topic: requests.name, ...bytes, headers: noHeaders, timestampMs: 1 };
+}
+
+test('what was read once is not read again after a start', async () => {
+  const first = await started('one');
+  await transfer(first, 'k');
+  await first.close();
+  entrances.splice(0);
+  const partitions = await partitionsOf(log, requests.name);
+  const ends = await log.admin.offsets(partitions);
+  await log.admin.deleteRecords(partitions.map((at, index) => ({ ...at, before: ends[index]?.end ?? 0 })));
+  const second = await started('one');
+  expect(await transfer(second, 'k', '2')).toEqual(refused);
+});
+
+test('nothing is accepted before everything is known that is there', async () => {
+  const entrance = open('one');
+  expect(await transfer(entrance, 'k')).toEqual({ status: 503, said: 'store_not_ready', replayed: undefined });
+  expect(await written()).toEqual([]);
+});
+
+test('what sagas tell themselves, and what is no request, stands for no key', async () => {
+  const entrance = await started('one');
+  const txId = txIdOf('k');
+  const wake = requests.value.serialize({ type: 'TIMED_OUT', txId, seq: 1 });
+  const about = { topic: requests.name, key: requests.key.serialize(txId), headers: noHeaders, timestampMs: 1 };
+  const stray = { ...(await transferRecord('k')), key: requests.key.serialize(txIdOf('other')) };
+  for (const record of [{ ...about, value: wake }, { ...about, value: Buffer.from('{') }, stray])
+    await entrance.writer.write(record);
+  expect(await transfer(entrance, 'k')).toEqual(accepted('k'));
+  expect(await transfer(entrance, 'other')).toEqual(accepted('other'));
+});
+
+test('a topic that was made anew is read from its start', async () => {
+  const before = await started('one');
+  await transfer(before, 'k');
+  await before.close();
+  entrances.splice(0);
+  await log.admin.deleteTopics([requests.name]);
+  await makeTopic();
+  const after = await started('one');
+  expect(await transfer(after, 'k', '2')).toEqual(accepted('k'));
+});
