@@ -187,24 +187,43 @@ function makeJson<T>(name: string, stringify: (value: unknown) => string | undef
  * by itself, and is refused unless `bigintText` says which text stands for it.
  */
 export function canonicalJson(value: unknown, bigintText?: (value: bigint) => string): string | undefined {
+  if (typeof value === 'string') return quoted(value);
   if (typeof value === 'bigint' && bigintText !== undefined) return quoted(bigintText(value));
   if (value === null || typeof value !== 'object') return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item, bigintText) ?? 'null').join(',')}]`;
-  const object = value as Readonly<Record<string, unknown>>;
-  let text = '{';
-  for (const key of sortedKeys(object)) {
-    const item = canonicalJson(object[key], bigintText);
-    if (item !== undefined) text += `${text.length === 1 ? '' : ','}${quoted(key)}:${item}`;
-  }
-  return `${text}}`;
+  return objectJson(value as Readonly<Record<string, unknown>>, bigintText);
 }
 
-/** By UTF-16 code unit; most objects were built that way before, by whoever read them. */
-function sortedKeys(object: object): readonly string[] {
-  const keys = Object.keys(object);
-  for (let index = 1; index < keys.length; index += 1)
-    if ((keys[index - 1] ?? '') > (keys[index] ?? '')) return keys.sort();
-  return keys;
+function objectJson(object: Readonly<Record<string, unknown>>, bigintText?: (value: bigint) => string): string {
+  const { sorted, labels } = orderOf(Object.keys(object));
+  let text = '';
+  for (let index = 0; index < sorted.length; index += 1) {
+    const item = canonicalJson(object[sorted[index] ?? ''], bigintText);
+    if (item !== undefined) text += `${text === '' ? '{' : ','}${labels[index] ?? ''}${item}`;
+  }
+  return text === '' ? '{}' : `${text}}`;
+}
+
+/** How the keys of an object come in canonical JSON. */
+interface KeyOrder {
+  readonly keys: readonly string[];
+  /** By UTF-16 code unit. */
+  readonly sorted: readonly string[];
+  /** What stands before each value. */
+  readonly labels: readonly string[];
+}
+
+/** Of the latest object with so many keys: most are built like the one before. */
+const orders: (KeyOrder | undefined)[] = [];
+const orderedKeysMax = 64;
+
+function orderOf(keys: readonly string[]): KeyOrder {
+  const known = orders[keys.length];
+  if (known?.keys.every((key, index) => key === keys[index]) === true) return known;
+  const sorted = keys.toSorted();
+  const order = { keys, sorted, labels: sorted.map((key) => `${quoted(key)}:`) };
+  if (keys.length <= orderedKeysMax) orders[keys.length] = order;
+  return order;
 }
 
 /** What stands for itself between quotes. */

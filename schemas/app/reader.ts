@@ -164,8 +164,13 @@ export function readObject(value: unknown, where: string): ObjectReader {
   return isObject(value) ? new ObjectReader(value, where) : refuse(where, 'not an object');
 }
 
-/** The object without its `undefined` properties, so that equal values have equal JSON and equal shapes. */
+/** The object without its `undefined` properties, so that equal values have equal JSON; the very one passed in if it has none. */
 export function compact<T extends object>(value: T): Compact<T> {
+  for (const name in value) if (value[name] === undefined) return withoutUndefined(value);
+  return value;
+}
+
+function withoutUndefined<T extends object>(value: T): Compact<T> {
   const result: Partial<T> = {};
   for (const name in value) if (value[name] !== undefined) result[name] = value[name];
   return result as unknown as Compact<T>;

@@ -14,6 +14,7 @@ import { legsOf, type Leg } from './legs.ts';
 export const accountTransactions = defineStore('account-transactions', {
   key: stringSerde,
   value: accountTransactionSerde,
+  cache: { entriesMax: 0 },
 });
 
 const statusOf = { Requested: 'processing', Completed: 'completed', Failed: 'failed' } as const;
@@ -26,19 +27,19 @@ function accountShares(event: TransactionEvent | null): readonly AccountTransact
   const { txId, idempotencyKey: trackingId, currency, reference, errorCode, requestedAt, effectiveAt, at } = event;
   const shareOf = ({ accountId, counterparty, amount }: Leg): AccountTransaction =>
     compact({
-      ...{
-        accountId,
-        counterparty,
-        amount,
-        txId,
-        trackingId,
-        type: type.toUpperCase(),
-        status,
-        currency,
-        reference,
-        errorCode,
-      },
-      ...{ requestedAt, effectiveAt, endedAt: status === 'processing' ? undefined : at },
+      accountId,
+      counterparty,
+      amount,
+      txId,
+      trackingId,
+      type: type.toUpperCase(),
+      status,
+      currency,
+      reference,
+      errorCode,
+      requestedAt,
+      effectiveAt,
+      endedAt: status === 'processing' ? undefined : at,
     });
   return legsOf(event).map(shareOf);
 }

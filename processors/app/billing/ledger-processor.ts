@@ -13,6 +13,8 @@ import { compact } from '../../../schemas/app/reader.ts';
 import { decide, evolve, holdOf, type Decision } from './ledger.ts';
 
 const cache = { keepsPutValues: true };
+/** Rows that are hardly ever asked for again: to keep them in memory costs more than to read one. */
+const rarelyRead = { entriesMax: 0 };
 
 export const accounts = defineStore('accounts', { key: stringSerde, value: accountSerde, cache });
 
@@ -20,7 +22,11 @@ export const accounts = defineStore('accounts', { key: stringSerde, value: accou
 export const holds = defineStore('holds', { key: stringSerde, value: holdSerde, cache });
 
 /** The answers to all commands there ever were, by `accountId|commandId`. */
-export const appliedCommands = defineStore('applied', { key: stringSerde, value: appliedCommandSerde });
+export const appliedCommands = defineStore('applied', {
+  key: stringSerde,
+  value: appliedCommandSerde,
+  cache: rarelyRead,
+});
 
 /** Balances of stripes: what this partition adds to unbounded accounts, and to the money in transit. */
 export const stripes = defineStore('stripes', {

@@ -106,7 +106,7 @@ function open(
   const { accountId, terms } = command;
   if (minEffective(terms) > 0n || maxEffective(terms) < 0n) return refused('limits_invalid');
   const blank = blankAccount(accountId, terms);
-  return applied({ ...baseOf(blank, command, at), type: 'AccountCreated', terms });
+  return applied({ type: 'AccountCreated', terms, ...baseOf(blank, command, at) });
 }
 
 function blankAccount(accountId: string, terms: AccountTerms): Account {
@@ -155,11 +155,11 @@ function setAside(account: Account, command: HoldCommand, { at }: RecordedIn): D
   const refusal = admission(account, command, isDebit ? 'debit' : 'credit');
   if (refusal !== undefined) return refused(refusal);
   const { commandId: holdId, amount, isImport } = command;
-  const base = compact({ ...baseOf(account, command, at), holdId, amount, isImport });
+  const base = compact({ holdId, amount, isImport, ...baseOf(account, command, at) });
   return applied(
     isDebit
-      ? { ...base, type: 'FundsReserved', heldDebit: account.heldDebit + amount }
-      : { ...base, type: 'CreditHeld', heldCredit: account.heldCredit + amount },
+      ? { type: 'FundsReserved', ...base, heldDebit: account.heldDebit + amount }
+      : { type: 'CreditHeld', ...base, heldCredit: account.heldCredit + amount },
   );
 }
 
@@ -180,14 +180,14 @@ function movement(
   const change = isDebit ? -amount : amount;
   const stripe = stripeName(command.counter, account.currency, partition);
   return {
-    ...baseOf(account, command, at),
     type: 'BalanceChanged',
     reason: isDebit ? 'AccountDebited' : 'AccountCredited',
-    balanceAfter: account.posted + change,
     postings: [
       { account: account.accountId, amount: change },
       { account: stripe, amount: -change },
     ],
+    ...baseOf(account, command, at),
+    balanceAfter: account.posted + change,
   };
 }
 
@@ -195,7 +195,7 @@ function post(account: Account, command: PostCommand, recorded: RecordedIn): Dec
   const refusal = admission(account, command, command.kind === 'POST_DEBIT' ? 'debit' : 'credit');
   if (refusal !== undefined) return refused(refusal);
   const event = movement(account, command, command.amount, recorded);
-  return applied(command.isImport === true ? { ...event, isImport: true } : event);
+  return applied(command.isImport === true ? { isImport: true, ...event } : event);
 }
 
 /** A hold has been admitted: whatever the account has become, it can be posted. */
@@ -207,7 +207,7 @@ function postHeld({ account, hold }: OpenedView, command: PostHeldCommand, recor
       ? { heldDebit: account.heldDebit - hold.amount }
       : { heldCredit: account.heldCredit - hold.amount };
   const { holdId, amount, isImport } = hold;
-  return applied(compact({ ...movement(account, command, amount, recorded), ...held, holdId, isImport }));
+  return applied(compact({ holdId, isImport, ...movement(account, command, amount, recorded), ...held }));
 }
 
 function release({ account, hold }: OpenedView, command: LedgerCommand, { at }: RecordedIn): Decision {
@@ -215,7 +215,7 @@ function release({ account, hold }: OpenedView, command: LedgerCommand, { at }: 
   const { holdId, amount, side } = hold;
   const held =
     side === 'debit' ? { heldDebit: account.heldDebit - amount } : { heldCredit: account.heldCredit - amount };
-  return applied({ ...baseOf(account, command, at), ...held, type: 'ReservationReleased', holdId, amount });
+  return applied({ type: 'ReservationReleased', holdId, amount, ...baseOf(account, command, at), ...held });
 }
 
 function setLimits(account: Account, command: SetLimitsCommand, { at }: RecordedIn): Decision {
@@ -225,7 +225,7 @@ function setLimits(account: Account, command: SetLimitsCommand, { at }: Recorded
   if (minEffective(limits) > maxEffective(limits)) return refused('limits_invalid');
   if (account.posted - account.heldDebit < minEffective(limits)) return refused('limits_broken');
   if (account.posted + account.heldCredit > maxEffective(limits)) return refused('limits_broken');
-  return applied(compact({ ...baseOf(account, command, at), type: 'LimitsChanged' as const, minBalance, maxBalance }));
+  return applied(compact({ type: 'LimitsChanged' as const, minBalance, maxBalance, ...baseOf(account, command, at) }));
 }
 
 const statusAfter = { FREEZE: 'FROZEN', UNFREEZE: 'ACTIVE', CLOSE: 'CLOSED' } as const;
@@ -236,7 +236,7 @@ function setStatus(account: Account, command: StatusCommand, { at }: RecordedIn)
   if (!statusesBefore[kind].some((status) => status === account.status)) return refused('status_conflict');
   if (kind === 'CLOSE' && (account.heldDebit !== 0n || account.heldCredit !== 0n)) return refused('holds_open');
   if (kind === 'CLOSE' && account.posted !== 0n) return refused('balance_not_zero');
-  return applied({ ...baseOf(account, command, at), type: 'StatusChanged', status: statusAfter[kind] });
+  return applied({ type: 'StatusChanged', status: statusAfter[kind], ...baseOf(account, command, at) });
 }
 
 /** The account after an event. An event that does not follow on what is known is a bug: better to stop than to keep a wrong balance. */

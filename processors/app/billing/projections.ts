@@ -17,14 +17,23 @@ import type { TransactionEvent } from '../../../schemas/app/billing/transaction.
 import { isoFromMicros } from '../../../schemas/app/customer/instant.ts';
 
 const cache = { keepsPutValues: true };
+const neverRead = { entriesMax: 0 };
 
 export const accountBalances = defineStore('account-balance', { key: stringSerde, value: balanceSerde, cache });
 
 /** Every balance an account ever had, by `entryKey`. */
-export const balanceHistory = defineStore('balance-history', { key: stringSerde, value: balanceEntrySerde });
+export const balanceHistory = defineStore('balance-history', {
+  key: stringSerde,
+  value: balanceEntrySerde,
+  cache: neverRead,
+});
 
 /** The same by business date: `entryKey` with that instead of the time of record. */
-export const effectiveHistory = defineStore('effective-history', { key: stringSerde, value: balanceEntrySerde });
+export const effectiveHistory = defineStore('effective-history', {
+  key: stringSerde,
+  value: balanceEntrySerde,
+  cache: neverRead,
+});
 
 /** What each partition of transactions adds to a day, by `dailyPartKey`: they are added up when somebody asks. */
 export const dailyParts = defineStore('daily-parts', { key: stringSerde, value: dailyTotalSerde, cache });
@@ -86,7 +95,7 @@ export function dailyShare(event: TransactionEvent | null): readonly DailyShare[
 }
 
 function withShare(before: DailyTotal | undefined, share: DailyShare): DailyTotal {
-  return { ...share, amount: share.amount + (before?.amount ?? 0n), count: 1 + (before?.count ?? 0) };
+  return { count: 1 + (before?.count ?? 0), ...share, amount: share.amount + (before?.amount ?? 0n) };
 }
 
 const dailyStores = { dailyTotals };

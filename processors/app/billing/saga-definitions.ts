@@ -79,7 +79,7 @@ function movementStages(origin: Origin, movement: Movement): readonly Stage[] {
   return [
     holdingStage(origin, movement),
     postingStage(origin, movement, 'debit'),
-    { ...postingStage(origin, movement, 'credit'), isSentAhead: true },
+    { isSentAhead: true, ...postingStage(origin, movement, 'credit') },
   ];
 }
 
@@ -105,7 +105,6 @@ function directStage({ txId, ...origin }: Origin, movement: Movement, side: Side
   const { amount, currency } = movement;
   const { account, other, post } = sides[side];
   const command = (): LedgerCommand => ({
-    ...origin,
     txId,
     commandId: commandIdOf(txId, side),
     kind: post,
@@ -113,6 +112,7 @@ function directStage({ txId, ...origin }: Origin, movement: Movement, side: Side
     counter: movement[other],
     amount,
     currency,
+    ...origin,
   });
   return { state: 'POSTING', isAfterPivot: true, steps: [toLedger(side, command)] };
 }
@@ -128,7 +128,7 @@ function holdingStage({ txId, ...origin }: Origin, movement: Movement): Stage {
     const undo = `void-${side}`;
     return toLedger(
       `hold-${side}`,
-      () => ({ ...origin, txId, commandId: holdOf(txId, side), kind, accountId, amount, currency }),
+      () => ({ txId, commandId: holdOf(txId, side), kind, accountId, amount, currency, ...origin }),
       toLedger(undo, () => {
         const commandId = commandIdOf(txId, undo);
         return { txId, effectiveAt, commandId, kind: 'VOID', accountId, holdId: holdOf(txId, side) };
@@ -160,7 +160,7 @@ function refundStages(request: RefundRequest, original: Movement | undefined): r
     const told: RefundClaim = { type, txId: originalTxId, refundTxId: txId, commandId, amount, currency };
     return { name, message: { to: 'saga', claim: told } };
   };
-  const authorise = { ...claim('authorise', 'REFUND_AUTHORISE'), undo: claim('release', 'REFUND_RELEASE') };
+  const authorise = { undo: claim('release', 'REFUND_RELEASE'), ...claim('authorise', 'REFUND_AUTHORISE') };
   const authorising: Stage = { state: 'AUTHORISING', isAfterPivot: false, steps: [authorise] };
   const committing: Stage = {
     state: 'COMMITTING',

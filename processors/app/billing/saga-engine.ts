@@ -119,7 +119,7 @@ function answered<A extends StepAnswer, M>(
 ): SagaAdvance<A, M> {
   const isExpected = outstanding(stages, progress).some((message) => message.name === name);
   if (!isExpected) return { progress, send: [] };
-  const known = { ...progress, seq: progress.seq + 1, answers: { ...progress.answers, [name]: answer } };
+  const known = { ...progress, seq: progress.seq + 1, answers: { [name]: answer, ...progress.answers } };
   return progress.phase === 'undoing' ? undone(stages, known, answer) : goOn(stages, known);
 }
 

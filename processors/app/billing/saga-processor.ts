@@ -30,11 +30,17 @@ import { completedEvent, failedEvent, requestedEvent } from './transaction-event
 export const transactions = defineStore('transactions', {
   key: stringSerde,
   value: transactionSerde,
-  cache: { keepsPutValues: true },
+  // Those under way; one that has ended is hardly ever asked for again.
+  cache: { keepsPutValues: true, entriesMax: 4_000 },
 });
 
 /** The sagas that wait for something, by when they are to be looked at: `<16 digits of ms>|<txId>`. */
-export const sagaTimers = defineStore('saga-timers', { key: stringSerde, value: sagaTimerSerde, ordered: true });
+export const sagaTimers = defineStore('saga-timers', {
+  key: stringSerde,
+  value: sagaTimerSerde,
+  ordered: true,
+  cache: { entriesMax: 0 },
+});
 
 export type SagaStepInput =
   | { readonly kind: 'request'; readonly request: SagaRequest }
@@ -114,15 +120,15 @@ function begin(context: Context, request: TransactionRequest, uncaused: Uncaused
   const stages = stagesOf(request, undefined);
   const advance = startSaga<TransactionAnswer, TransactionMessage>(stages);
   const blank: Transaction = {
-    ...advance.progress,
     request,
     state: 'REQUESTED',
     refunds: {},
     updatedAt: uncaused.timestampMs * 1_000,
     dueMs: 0,
     timerMs: 0,
+    ...advance.progress,
   };
-  const cause = { ...uncaused, id: request.txId };
+  const cause = { id: request.txId, ...uncaused };
   sendEvent(context, requestedEvent(request, uncaused.timestampMs), cause);
   settle(context, { transaction: blank, stages }, advance, cause);
 }
@@ -156,7 +162,7 @@ function takeAnswer(
     context.drop('refused');
     return;
   }
-  advance(context, running, { kind: 'answer', name, answer }, { ...uncaused, id: `${name}:${answer.outcome}` });
+  advance(context, running, { kind: 'answer', name, answer }, { id: `${name}:${answer.outcome}`, ...uncaused });
 }
 
 function wake(context: Context, request: SagaWake, uncaused: Uncaused): void {
@@ -167,14 +173,14 @@ function wake(context: Context, request: SagaWake, uncaused: Uncaused): void {
   }
   const input: SagaInput<TransactionAnswer> =
     request.type === 'TIMED_OUT' ? { kind: 'timed-out', seq: request.seq } : { kind: 'redrive' };
-  advance(context, runningOf(transaction), input, { ...uncaused, id: request.type });
+  advance(context, runningOf(transaction), input, { id: request.type, ...uncaused });
 }
 
 function takeClaim(context: Context, claim: RefundClaim, uncaused: Uncaused): void {
   const before = context.stores.transactions.get(claim.txId);
   const { original, answer } = answerClaim(before, claim);
   if (original !== undefined && original !== before) context.stores.transactions.put(claim.txId, original);
-  const cause = { ...uncaused, id: claim.commandId };
+  const cause = { id: claim.commandId, ...uncaused };
   sendOn(context, answer.txId, { kind: 'request', request: answer }, answer.type, cause);
 }
 

@@ -46,7 +46,7 @@ export function requestedEvent(request: TransactionRequest, timestampMs: number)
 }
 
 export function failedEvent({ request, original, failure, updatedAt }: Transaction): TransactionEvent {
-  return { ...eventOf(request, 'Failed', updatedAt), ...partiesOf(original), errorCode: failure ?? 'rejected' };
+  return { errorCode: failure ?? 'rejected', ...eventOf(request, 'Failed', updatedAt), ...partiesOf(original) };
 }
 
 /** Between whom a refund moves money: the other way round. */
@@ -59,11 +59,11 @@ function partiesOf(original: Movement | undefined): Partial<TransactionEvent> {
 export function completedEvent({ request, answers, original, updatedAt }: Transaction): TransactionEvent {
   const { debit, credit } = answers;
   return compact({
-    ...eventOf(request, 'Completed', updatedAt),
-    ...partiesOf(original),
     sourceBalanceBefore: debit?.balanceBefore,
     sourceBalanceAfter: debit?.balanceAfter,
     destinationBalanceBefore: credit?.balanceBefore,
     destinationBalanceAfter: credit?.balanceAfter,
+    ...eventOf(request, 'Completed', updatedAt),
+    ...partiesOf(original),
   });
 }

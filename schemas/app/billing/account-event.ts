@@ -97,12 +97,12 @@ function readPosting(value: unknown, where: string): Posting {
 
 function readBalanceChange(reader: ObjectReader): BalanceChanged {
   return compact({
-    ...readBase(reader),
     type: 'BalanceChanged' as const,
     reason: reader.oneOf('reason', ['AccountDebited', 'AccountCredited']),
     postings: reader.list('postings', readPosting),
     holdId: reader.optionalWith('holdId', readId),
     ...(reader.flag('isImport') ? { isImport: true as const } : {}),
+    ...readBase(reader),
   });
 }
 
@@ -112,25 +112,25 @@ export function parseAccountEvent(value: unknown): AccountEvent {
   const type = reader.oneOf('type', accountEventTypes);
   switch (type) {
     case 'AccountCreated':
-      return { ...readBase(reader), type, terms: readTerms(readObject(reader.raw('terms'), 'account event.terms')) };
+      return { type, terms: readTerms(readObject(reader.raw('terms'), 'account event.terms')), ...readBase(reader) };
     case 'BalanceChanged':
       return readBalanceChange(reader);
     case 'LimitsChanged':
       return compact({
-        ...readBase(reader),
         type,
         minBalance: reader.optionalWith('minBalance', readLimit),
         maxBalance: reader.optionalWith('maxBalance', readLimit),
+        ...readBase(reader),
       });
     case 'StatusChanged':
-      return { ...readBase(reader), type, status: reader.oneOf('status', accountStatuses) };
+      return { type, status: reader.oneOf('status', accountStatuses), ...readBase(reader) };
     default:
       return {
-        ...readBase(reader),
         type,
         holdId: reader.with('holdId', readId),
         amount: reader.with('amount', readAmount),
         ...(reader.flag('isImport') ? { isImport: true as const } : {}),
+        ...readBase(reader),
       };
   }
 }

@@ -58,7 +58,6 @@ export function readTerms(reader: ObjectReader): AccountTerms {
 function parseAccount(value: unknown): Account {
   const reader = readObject(value, 'account');
   return {
-    ...readTerms(reader),
     accountId: reader.with('accountId', readOrdinaryAccountId),
     status: reader.oneOf('status', accountStatuses),
     posted: reader.with('posted', readMoney),
@@ -66,6 +65,7 @@ function parseAccount(value: unknown): Account {
     heldCredit: reader.with('heldCredit', readMoney),
     version: reader.count('version'),
     recordedAt: reader.count('recordedAt'),
+    ...readTerms(reader),
   };
 }
 

@@ -95,9 +95,11 @@ function readMovement(reader: ObjectReader): Pick<HoldCommand, 'amount' | 'curre
 }
 
 function parsePost(reader: ObjectReader, kind: PostCommand['kind']): PostCommand | PostHeldCommand {
-  const post = { ...readBase(reader), kind, counter: reader.with('counter', readCounter) };
+  const counter = reader.with('counter', readCounter);
   const holdId = reader.optionalWith('holdId', readId);
-  return holdId === undefined ? { ...post, ...readMovement(reader) } : { ...post, holdId };
+  return holdId === undefined
+    ? { kind, counter, ...readMovement(reader), ...readBase(reader) }
+    : { kind, counter, holdId, ...readBase(reader) };
 }
 
 /** Throws `DESERIALIZATION_FAILED`. */
@@ -106,24 +108,24 @@ export function parseLedgerCommand(value: unknown): LedgerCommand {
   const kind = reader.oneOf('kind', ledgerCommandKinds);
   switch (kind) {
     case 'OPEN':
-      return { ...readBase(reader), kind, terms: reader.with('terms', readTermsOf) };
+      return { kind, terms: reader.with('terms', readTermsOf), ...readBase(reader) };
     case 'HOLD_DEBIT':
     case 'HOLD_CREDIT':
-      return { ...readBase(reader), kind, ...readMovement(reader) };
+      return { kind, ...readMovement(reader), ...readBase(reader) };
     case 'POST_DEBIT':
     case 'POST_CREDIT':
       return parsePost(reader, kind);
     case 'VOID':
-      return { ...readBase(reader), kind, holdId: reader.with('holdId', readId) };
+      return { kind, holdId: reader.with('holdId', readId), ...readBase(reader) };
     case 'SET_LIMITS':
       return compact({
-        ...readBase(reader),
         kind,
         minBalance: reader.optionalWith('minBalance', readLimit),
         maxBalance: reader.optionalWith('maxBalance', readLimit),
+        ...readBase(reader),
       });
     default:
-      return { ...readBase(reader), kind };
+      return { kind, ...readBase(reader) };
   }
 }
 

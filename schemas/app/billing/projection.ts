@@ -129,7 +129,7 @@ export const dailyShareSerde = moneyJsonSerde(parseShare);
 
 /** Throws `DESERIALIZATION_FAILED`. */
 export function parseDailyTotal(value: unknown): DailyTotal {
-  return { ...parseShare(value), count: readObject(value, 'daily total').count('count') };
+  return { count: readObject(value, 'daily total').count('count'), ...parseShare(value) };
 }
 
 export const dailyTotalSerde = moneyJsonSerde(parseDailyTotal);

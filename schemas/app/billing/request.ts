@@ -145,11 +145,11 @@ function readChange(value: unknown, where: string): AccountChange {
 
 function parseAccountRequest(reader: ObjectReader): AccountRequest {
   return compact({
-    ...readBase(reader),
     type: 'ACCOUNT' as const,
     accountId: reader.with('accountId', readOrdinaryAccountId),
     change: reader.with('change', readChange),
     expectedVersion: reader.optionalCount('expectedVersion'),
+    ...readBase(reader),
   });
 }
 
@@ -169,7 +169,7 @@ export function parseSagaRequest(value: unknown): SagaRequest {
   const type = reader.oneOf('type', sagaRequestTypes);
   switch (type) {
     case 'REFUND':
-      return { ...readBase(reader), type, originalTxId: reader.with('originalTxId', readId), ...readSum(reader) };
+      return { type, originalTxId: reader.with('originalTxId', readId), ...readSum(reader), ...readBase(reader) };
     case 'ACCOUNT':
       return parseAccountRequest(reader);
     case 'TIMED_OUT':
@@ -189,7 +189,7 @@ export function parseSagaRequest(value: unknown): SagaRequest {
         ...readSum(reader),
       };
     default:
-      return { ...readBase(reader), type, ...readMovement(reader) };
+      return { type, ...readMovement(reader), ...readBase(reader) };
   }
 }
 
