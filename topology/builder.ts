@@ -8,7 +8,7 @@ import { recordTimestamp, type TimestampExtractor } from '../schemas/timestamp.t
 import type { Topic } from '../schemas/topic.ts';
 import type { AnyStoreSpec } from '../state-stores/spec.ts';
 import { Declaration } from './declaration.ts';
-import type { ErrorPolicy } from './error-policy.ts';
+import { finalPolicy, type ErrorPolicy } from './error-policy.ts';
 import type { OffsetReset, SourceNode, Topology, TopologySettings } from './graph.ts';
 import { isKept } from './handle-state.ts';
 import type { GlobalTable, Handles, KStream, KTable } from './handles.ts';
@@ -33,6 +33,13 @@ export interface SourceOptions {
 export interface TableOptions<K, V> extends SourceOptions {
   /** The store of its rows: they are kept, and can be queried. */
   readonly store?: string | TableStoreSpec<K, V>;
+  /**
+   * `source-topic`: the store is restored from the topic itself, and has no changelog; as `reuse.ktable.source.topics` in Kafka Streams. The
+   * topic must be compacted, and nothing but: checked at the start. For tables that are looked up: steps that must know what a row was before
+   * are refused, as are those that may pass over a record. Then `onError` is `fail`, `stop` or `skip`; `skip` is for what cannot be decoded,
+   * then and in a restore, and steps after the table fail. Default `own`.
+   */
+  readonly changelog?: 'own' | 'source-topic';
 }
 
 export interface ChangesOptions<K, V> extends SerdeOptions<K, V> {
@@ -89,6 +96,7 @@ export class TopologyBuilder {
   table<K, V>(topic: Topic<K, V>, options: TableOptions<K, V> = {}): KTable<K, V> {
     const declaration = this.#declaration;
     const { state } = this.stream(topic, options);
+    const isRestoredFromSource = options.changelog === 'source-topic';
     const { onError } = state;
     const spec = tableStore(options.store ?? topic.name, state);
     const table = declareTable(declaration, {
@@ -100,8 +108,11 @@ export class TopologyBuilder {
       historyRetentionMs: spec.historyRetentionMs,
       isKept: options.store !== undefined,
       onError,
+      restoredFrom: isRestoredFromSource ? state.node : undefined,
     });
-    return this.#handles.table({ declaration, key: spec.key, value: spec.value, onError, ...table });
+    const isSkipping = onError !== undefined && finalPolicy(onError) === 'skip';
+    const handedOn = isRestoredFromSource && isSkipping ? 'fail' : onError;
+    return this.#handles.table({ declaration, key: spec.key, value: spec.value, onError: handedOn, ...table });
   }
 
   /**

@@ -1,5 +1,5 @@
 /** A topology while it is being declared: collects nodes, stores and internal topics, and refuses what cannot work. */
-import { StreamError } from '../errors.ts';
+import { StreamError, assert } from '../errors.ts';
 import type { CreateNode } from '../processors/node.ts';
 import { wrapped } from '../processors/wrapped.ts';
 import { checkName } from '../schemas/topic.ts';
@@ -12,12 +12,14 @@ import type {
   ProcessorNode,
   RepartitionTopic,
   SinkNode,
+  SourceChangelog,
   SourceNode,
   Topology,
   TopologySettings,
 } from './graph.ts';
 import { stepsBefore } from './null-keys.ts';
 import { parkedStores } from './parked-store.ts';
+import { changelogProblem, type SourceChangelogTable } from './source-changelog.ts';
 
 /** What a processor node is made of. */
 export interface Step {
@@ -42,6 +44,8 @@ interface Owner {
 
 interface StoreOwner extends Owner {
   readonly spec: AnyStoreSpec;
+  /** Another step that declares it. */
+  other?: string;
 }
 
 /** Open while the author's function runs, closed by `freeze`. */
@@ -51,6 +55,7 @@ export class Declaration {
   readonly #owners = new Map<string, Owner>();
   readonly #stores = new Map<string, StoreOwner>();
   readonly #globals = new Map<string, GlobalStore>();
+  readonly #sourceChangelogs: SourceChangelogTable[] = [];
   readonly #repartitions = new Map<string, RepartitionTopic & Owner>();
   readonly #takingNullKeys = new Set<string>();
   #beforeNullKeys: ReadonlySet<string> = new Set();
@@ -115,6 +120,11 @@ export class Declaration {
     this.#nodes[index] = { ...node, stores: unique([...node.stores, spec.name]) };
   }
 
+  /** Makes the topic of a source the changelog of the store that a table step keeps. */
+  sourceChangelog(table: SourceChangelogTable): void {
+    this.#sourceChangelogs.push(table);
+  }
+
   /** Adds a global store with what fills it. */
   global(source: SourceNode, spec: AnyStoreSpec, step: Pick<Step, 'name' | 'what' | 'create' | 'onError'>): void {
     this.#store(spec, `${step.what} ${step.name}`);
@@ -165,13 +175,18 @@ export class Declaration {
     this.#checkPolicies(settings);
     const parked = parkedStores(this.#nodes, settings);
     for (const [source, spec] of parked) this.attach(source, spec);
-    const nodes = Object.freeze(this.#nodes.map((node) => Object.freeze(finished(node, settings))));
+    const sourceChangelogs = this.#checkedChangelogs(settings);
+    const restoredFrom = new Set(sourceChangelogs.map(({ source }) => source));
+    const nodes = Object.freeze(
+      this.#nodes.map((node) => Object.freeze(finished(node, settings, !restoredFrom.has(node.name)))),
+    );
     this.#beforeNullKeys = stepsBefore(nodes, this.#takingNullKeys);
     return Object.freeze({
       name: this.topology,
       nodes,
       stores: Object.freeze([...this.#stores.values()].map(({ spec }) => spec)),
       globals: Object.freeze([...this.#globals.values()]),
+      sourceChangelogs: Object.freeze(sourceChangelogs),
       repartitions: Object.freeze(
         [...this.#repartitions.values()].map(({ what: _, ...topic }) => Object.freeze(topic)),
       ),
@@ -195,6 +210,19 @@ export class Declaration {
     }
   }
 
+  #checkedChangelogs({ onError }: TopologySettings): readonly SourceChangelog[] {
+    const tables = this.#sourceChangelogs;
+    return tables.map((table) => {
+      const { store, source, step } = table;
+      const owner = this.#stores.get(store);
+      assert(owner !== undefined, `store ${store} is declared`);
+      const declared = { nodes: this.#nodes, tables, spec: owner.spec, otherOwner: owner.other, onError };
+      const problem = changelogProblem(table, declared);
+      if (problem !== undefined) throw this.refuse(step, `cannot be restored from its source topic: ${problem}`);
+      return Object.freeze({ store, source });
+    });
+  }
+
   #store(spec: AnyStoreSpec, what: string): void {
     checkName('store', spec.name);
     if (this.#globals.has(spec.name))
@@ -203,6 +231,7 @@ export class Declaration {
     if (present === undefined) this.#stores.set(spec.name, { spec, what });
     else if (present.spec !== spec)
       throw this.#invalid(`store name ${spec.name} is used twice: by ${present.what} and by ${what}`);
+    else present.other = what;
   }
 
   #add(node: GraphNode, what: string): void {
@@ -231,8 +260,12 @@ function unique<T>(items: readonly T[]): readonly T[] {
 }
 
 /** The node as its settings make it: wrapped, and able to take dead letters back. */
-function finished(node: GraphNode, { wrapProcessor, deadLetterTopic }: TopologySettings): GraphNode {
-  if (node.kind === 'source') return deadLetterTopic === undefined ? node : withReplays(node);
+function finished(
+  node: GraphNode,
+  { wrapProcessor, deadLetterTopic }: TopologySettings,
+  takesReplays: boolean,
+): GraphNode {
+  if (node.kind === 'source') return deadLetterTopic === undefined || !takesReplays ? node : withReplays(node);
   if (wrapProcessor === undefined || node.kind !== 'processor') return node;
   return { ...node, create: wrapped(node.name, node.create, wrapProcessor) };
 }

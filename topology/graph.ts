@@ -96,12 +96,20 @@ export interface GlobalStore {
   readonly processor: ProcessorNode;
 }
 
+/** The topic of a table that is the changelog of its store as well: read as its source reads it, never written. */
+export interface SourceChangelog {
+  readonly store: string;
+  /** The name of the source. */
+  readonly source: string;
+}
+
 export interface Topology {
   readonly name: string;
   /** In order of declaration; parents come before children. */
   readonly nodes: readonly GraphNode[];
   readonly stores: readonly AnyStoreSpec[];
   readonly globals: readonly GlobalStore[];
+  readonly sourceChangelogs: readonly SourceChangelog[];
   readonly repartitions: readonly RepartitionTopic[];
   readonly copartitions: readonly CopartitionGroup[];
   readonly settings: TopologySettings;

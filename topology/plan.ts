@@ -2,7 +2,7 @@
 import { StreamError } from '../errors.ts';
 import { checkName } from '../schemas/topic.ts';
 import type { AnyStoreSpec } from '../state-stores/spec.ts';
-import type { GlobalStore, GraphNode, InternalTopicKind, Topology, TopicReference } from './graph.ts';
+import type { GlobalStore, GraphNode, InternalTopicKind, SourceNode, Topology, TopicReference } from './graph.ts';
 import { topicId } from './copartition.ts';
 import { countPartitions } from './partitions.ts';
 import { subTopologies } from './sub-topologies.ts';
@@ -23,6 +23,8 @@ export interface PlannedStore {
   readonly spec: AnyStoreSpec;
   /** Physical name; `undefined` when the store is not logged. */
   readonly changelogTopic: string | undefined;
+  /** Reads the changelog, where that is the topic of a table: with an error policy in any case. */
+  readonly source?: SourceNode;
 }
 
 /** An internal topic as it must exist. */
@@ -72,17 +74,21 @@ export function plan(topology: Topology, { applicationId, partitions: existing }
   const counts = countPartitions(topology, existing);
   const partitionsOf = (topic: TopicReference): number => counts.get(topicId(topic)) ?? 0;
   const specs = new Map(topology.stores.map((spec) => [spec.name, spec]));
+  const sources = changelogSources(topology);
   const parts = subTopologies(topology.nodes).map((nodes, id) => {
-    const sources = nodes.flatMap((node) => (node.kind === 'source' ? node.topics : []));
+    const topics = nodes.flatMap((node) => (node.kind === 'source' ? node.topics : []));
     const stores = new Set(nodes.flatMap((node) => node.stores));
     return Object.freeze({
       id,
       nodes: Object.freeze(nodes),
-      sourceTopics: Object.freeze(sources.map((topic) => physicalName(applicationId, topic)).sort()),
-      stores: Object.freeze([...stores].flatMap((name) => plannedStore(applicationId, specs.get(name)))),
-      partitions: Math.max(...sources.map(partitionsOf)),
+      sourceTopics: Object.freeze(topics.map((topic) => physicalName(applicationId, topic)).sort()),
+      stores: Object.freeze(
+        [...stores].flatMap((name) => plannedStore(applicationId, specs.get(name), sources.get(name))),
+      ),
+      partitions: Math.max(...topics.map(partitionsOf)),
     });
   });
+  for (const part of parts) checkChangelogPartitions(topology, part, existing);
   const internalTopics = [
     ...topology.repartitions.map(({ name, kind }) =>
       consumedTopic(applicationId, { name, internal: kind }, partitionsOf),
@@ -139,16 +145,46 @@ function topicsOf(node: GraphNode): readonly TopicReference[] {
   return node.kind === 'sink' && typeof node.topic !== 'function' ? [node.topic] : [];
 }
 
-function plannedStore(applicationId: string, spec: AnyStoreSpec | undefined): readonly PlannedStore[] {
+/** By store. */
+function changelogSources({ nodes, sourceChangelogs, settings }: Topology): ReadonlyMap<string, SourceNode> {
+  const sources = new Map<string, SourceNode>();
+  for (const { store, source } of sourceChangelogs)
+    for (const node of nodes)
+      if (node.kind === 'source' && node.name === source)
+        sources.set(store, Object.freeze({ ...node, onError: node.onError ?? settings.onError }));
+  return sources;
+}
+
+function plannedStore(
+  applicationId: string,
+  spec: AnyStoreSpec | undefined,
+  source: SourceNode | undefined,
+): readonly PlannedStore[] {
   if (spec === undefined) return [];
+  if (source !== undefined) return [Object.freeze({ spec, changelogTopic: source.topics[0]?.name, source })];
   const changelogTopic =
     spec.changelog === undefined ? undefined : internalTopicName(applicationId, spec.name, 'changelog');
   return [Object.freeze({ spec, changelogTopic })];
 }
 
+/** Each task needs a partition of the topic that its store is restored from. */
+function checkChangelogPartitions(
+  { name: topology }: Topology,
+  { stores, partitions }: SubTopology,
+  existing: ReadonlyMap<string, number>,
+): void {
+  for (const { spec, changelogTopic: topic, source } of stores)
+    if (source !== undefined && topic !== undefined && existing.get(topic) !== partitions)
+      throw new StreamError(
+        'TOPOLOGY_INVALID',
+        `topology ${topology}: store ${spec.name} cannot be restored from ${topic}: another topic of its tasks has more partitions`,
+        { facts: { topology, store: spec.name, topic, partitions } },
+      );
+}
+
 function changelogTopics({ stores, partitions }: SubTopology): readonly InternalTopic[] {
-  return stores.flatMap(({ spec, changelogTopic: name }) =>
-    name === undefined
+  return stores.flatMap(({ spec, changelogTopic: name, source }) =>
+    name === undefined || source !== undefined
       ? []
       : [
           Object.freeze({

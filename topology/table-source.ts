@@ -17,12 +17,18 @@ export interface TableSource {
   /** Whether rows are kept even if no step needs them. */
   readonly isKept: boolean;
   readonly onError: ErrorPolicy | undefined;
+  /** The source whose topic is the changelog of the store as well. */
+  readonly restoredFrom?: string | undefined;
 }
+
+/** The topic may have lost an older value of a row to a newer one that is not processed yet. */
+const unknownChanges =
+  'cannot be restored from its source topic: a later step must know what rows were, which the topic may have forgotten';
 
 /** Declares it. Without `isKept` its rows are kept from the moment a later step asks for it; what they were is read as far as asked for. */
 export function declareTable(
   declaration: Declaration,
-  { name, what, parent, storeName, spec, historyRetentionMs, isKept, onError }: TableSource,
+  { name, what, parent, storeName, spec, historyRetentionMs, isKept, onError, restoredFrom }: TableSource,
 ): Pick<TableState<unknown, unknown>, 'node' | 'view' | 'keep' | 'compare'> {
   const rows = { areKept: isKept };
   const needs = new Set<TableNeed>();
@@ -38,15 +44,22 @@ export function declareTable(
     stores: isKept ? [spec()] : [],
     onError,
   });
+  const restoreFromSource = (): void => {
+    if (restoredFrom !== undefined) declaration.sourceChangelog({ store: storeName, source: restoredFrom, step: node });
+  };
+  if (isKept) restoreFromSource();
   const keep = (need: TableNeed): void => {
+    if (restoredFrom !== undefined && need !== 'rows') throw declaration.refuse(node, unknownChanges);
     needs.add(need);
     if (rows.areKept) return;
     declaration.attach(node, spec());
     rows.areKept = true;
+    restoreFromSource();
   };
   const compare = (): boolean => {
-    if (rows.areKept) needs.add('changes');
-    return rows.areKept;
+    const isTold = rows.areKept && restoredFrom === undefined;
+    if (isTold) needs.add('changes');
+    return isTold;
   };
   return { node, keep, compare, view: storeView(storeName, historyRetentionMs) };
 }

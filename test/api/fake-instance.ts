@@ -123,6 +123,7 @@ export class FakeInstance implements InstanceView {
         nodes: [],
         stores: [...cluster.specs.values()],
         globals: [],
+        sourceChangelogs: [],
         repartitions: [],
         copartitions: [],
         settings: { onError: 'fail', retired: [] },

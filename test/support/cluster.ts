@@ -127,3 +127,10 @@ export async function readAll<K, V>(
 export function latest<K, V>(records: readonly ReadRecord<K, V>[]): Map<K | null, V | null> {
   return new Map(records.map((record) => [record.key, record.value]));
 }
+
+/** The sum of the samples of that name. */
+export function metric(instance: StreamInstance, name: string): number {
+  let sum = 0;
+  for (const sample of instance.metrics()) if (sample.name === name) sum += sample.value;
+  return sum;
+}

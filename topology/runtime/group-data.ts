@@ -1,6 +1,7 @@
 /** The bytes an instance exchanges with its group, made from what it knows. */
 import type { JoinedMember } from '../../connectors/log.ts';
 import { StreamError } from '../../errors.ts';
+import type { TopicPartition } from '../../schemas/record.ts';
 import type { Plan } from '../plan.ts';
 import { encodeAssignment, encodeClaims } from './assignment.ts';
 import type { AssignmentData, MemberClaims } from './assignment.ts';
@@ -68,22 +69,28 @@ function tasksOf({ subTopologies }: Plan, ends: ReadonlyMap<string, number>): re
 }
 
 /** By task, summed up over its changelogs; empty when the log does not answer in time. */
-async function changelogEnds({ host }: ResolvedOptions, plan: Plan): Promise<ReadonlyMap<string, number>> {
+async function changelogEnds(options: ResolvedOptions, plan: Plan): Promise<ReadonlyMap<string, number>> {
+  const { host } = options;
   const asked = plan.subTopologies.flatMap(({ id, partitions, stores }) =>
-    stores.flatMap(({ changelogTopic: topic }) =>
+    stores.flatMap(({ changelogTopic: topic, source }) =>
       topic === undefined
         ? []
-        : Array.from({ length: partitions }, (_, partition) => ({ task: taskId(id, partition), topic, partition })),
+        : Array.from({ length: partitions }, (_, partition) => ({
+            task: taskId(id, partition),
+            topic,
+            partition,
+            isInput: source !== undefined,
+          })),
     ),
   );
   const ends = new Map<string, number>();
   const enough = new AbortController();
   const late = host.clock.sleep(endsWaitMs, enough.signal).then(() => []);
   try {
-    const offsets = await Promise.race([host.log.admin.offsets(asked), late]);
-    for (const [index, { stable }] of offsets.entries()) {
+    const found = await Promise.race([endsOf(options, asked), late]);
+    for (const [index, end] of found.entries()) {
       const task = asked[index]?.task ?? '';
-      ends.set(task, (ends.get(task) ?? 0) + stable);
+      ends.set(task, (ends.get(task) ?? 0) + end);
     }
   } catch (error) {
     host.logger.warn('assigning without the ends of changelogs', {
@@ -93,6 +100,30 @@ async function changelogEnds({ host }: ResolvedOptions, plan: Plan): Promise<Rea
     enough.abort();
   }
   return ends;
+}
+
+interface Changelog extends TopicPartition {
+  /** The topic of a table: nobody follows it further than it was processed. */
+  readonly isInput: boolean;
+}
+
+async function endsOf(
+  { host, applicationId }: ResolvedOptions,
+  changelogs: readonly Changelog[],
+): Promise<readonly number[]> {
+  const { admin } = host.log;
+  const [offsets, committed] = await Promise.all([
+    admin.offsets(changelogs),
+    admin.committed(
+      applicationId,
+      changelogs.filter(({ isInput }) => isInput),
+      { requireStable: false },
+    ),
+  ]);
+  const consumed = committed.values();
+  return changelogs.map(({ isInput }, index) =>
+    isInput ? (consumed.next().value?.offset ?? 0) : (offsets[index]?.stable ?? 0),
+  );
 }
 
 /** Why a member gets nothing on purpose. */

@@ -1,11 +1,12 @@
 /** The fetched but not yet processed records of one input partition; only the head is decoded. */
-import { StreamError, assert } from '../../errors.ts';
+import { asStreamError, assert, type StreamError } from '../../errors.ts';
 import type { FetchedBatch } from '../../connectors/log.ts';
 import type { RecordCursor } from '../../schemas/record-batch.ts';
 import { partitionId } from '../../schemas/record.ts';
 import type { Header, StreamRecord } from '../../schemas/record.ts';
 import type { SourceNode } from '../graph.ts';
 import type { Plan, SubTopology } from '../plan.ts';
+import { decodeRecord } from './decode-record.ts';
 import { physicalTopicName } from './plan-tasks.ts';
 
 export type HeadRecord = StreamRecord<unknown, unknown>;
@@ -105,45 +106,16 @@ export class PartitionQueue {
   /** False if the record has no time by which it could be processed, and is to be passed over. */
   #decode(cursor: RecordCursor): boolean {
     this.headOffset = cursor.offset;
-    const { source } = this;
     try {
-      const keyBytes = cursor.key();
-      const valueBytes = cursor.value();
-      const key = keyBytes === undefined ? null : source.key.deserialize(keyBytes);
-      const value = valueBytes === undefined ? null : source.value.deserialize(valueBytes);
-      const headers = cursor.headers();
-      const timestampMs = source.timestamp(
-        {
-          topic: this.topic,
-          partition: this.partition,
-          offset: cursor.offset,
-          timestampMs: cursor.timestampMs,
-          key,
-          value,
-          headers,
-        },
-        this.partitionTimeMs,
-        this.#scope.wallClockMs,
-      );
-      if (timestampMs < 0) return false;
-      if (!Number.isSafeInteger(timestampMs))
-        throw new StreamError('TIMESTAMP_INVALID', 'the timestamp extractor gave no valid timestamp', {
-          facts: { timestampMs },
-        });
-      this.headTimestampMs = timestampMs;
-      this.head = { key, value, timestampMs, headers };
+      const record = decodeRecord(this, cursor, this.#scope.wallClockMs);
+      if (record === undefined) return false;
+      this.headTimestampMs = record.timestampMs;
+      this.head = record;
     } catch (error) {
       this.headTimestampMs = this.partitionTimeMs;
-      this.refused = { error: this.#describe(error) };
+      this.refused = { error: asStreamError(error) };
     }
     return true;
-  }
-
-  #describe(cause: unknown): StreamError {
-    const facts = { topic: this.topic, partition: this.partition, offset: this.headOffset };
-    if (cause instanceof StreamError && cause.code === 'TIMESTAMP_INVALID')
-      return new StreamError('TIMESTAMP_INVALID', cause.message, { facts: { ...cause.facts, ...facts }, cause });
-    return new StreamError('DESERIALIZATION_FAILED', `record of ${this.topic} cannot be decoded`, { facts, cause });
   }
 }
 

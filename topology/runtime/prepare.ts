@@ -38,12 +38,16 @@ export async function prepare(options: ResolvedOptions, outputs: Outputs): Promi
   const changelogIds = new Map<string, string>();
   const globalTopics = plan.globals.flatMap(({ sourceTopics }) => sourceTopics);
   const globals = globalTopics.length === 0 ? [] : await admin.describeTopics(globalTopics);
-  for (const [name, topic] of [...described, ...globals])
+  const tables = await describeTables(admin, plan);
+  for (const [name, topic] of [...described, ...globals, ...tables])
     if (topic !== undefined)
       changelogIds.set(name, `${clusterId}/${topic.topicId ?? name}/${String(topic.partitions)}`);
   const topics = await describeKnown(admin, plan);
   const tombstonesMs = new Map(
-    [...described].map(([name, { configs }]) => [name, Number(configs.get('delete.retention.ms') ?? Infinity)]),
+    [...described, ...tables].map(([name, { configs }]) => [
+      name,
+      Number(configs.get('delete.retention.ms') ?? Infinity),
+    ]),
   );
   return { plan, fingerprint: fingerprintOf(plan), changelogIds, tombstonesMs, clusterId, topics };
 }
@@ -148,6 +152,26 @@ async function verify(admin: Admin, plan: Plan): Promise<ReadonlyMap<string, Ver
     const configs = await admin.topicConfigs(wanted.name);
     verifyPolicy(wanted, configs);
     verified.set(wanted.name, { ...topic, configs });
+  }
+  return verified;
+}
+
+/** Topics of tables that are the changelogs of their stores. What is deleted by time would be missing after a restore, and only then. */
+async function describeTables(admin: Admin, { subTopologies }: Plan): Promise<ReadonlyMap<string, VerifiedTopic>> {
+  const stores = subTopologies.flatMap((sub) => sub.stores).filter(({ source }) => source !== undefined);
+  const names = stores.flatMap(({ changelogTopic }) => changelogTopic ?? []);
+  const verified = new Map<string, VerifiedTopic>();
+  for (const [name, topic] of names.length === 0 ? [] : await admin.describeTopics(names)) {
+    if (topic === undefined) continue;
+    const configs = await admin.topicConfigs(name);
+    const found = configs.get('cleanup.policy');
+    if (found !== undefined && !samePolicy(found, 'compact'))
+      throw new StreamError(
+        'TOPIC_INVALID',
+        `topic ${name} is the changelog of a table, but not compacted alone: rows would be missing after a restore`,
+        { facts: { topic: name, expected: 'compact', found } },
+      );
+    verified.set(name, { ...topic, configs });
   }
   return verified;
 }

@@ -149,10 +149,10 @@ export class Restorer {
     const running = this.#running.get(partitionId(batch.topic, batch.partition));
     if (running === undefined) return;
     try {
-      const count = await running.target.store.restore(batch);
+      const count = await running.target.store.restore(batch, running.target.to);
       running.progress.restored += count;
       this.counts.records += count;
-      running.position = Math.max(running.position, batch.nextOffset);
+      running.position = Math.max(running.position, Math.min(batch.nextOffset, running.target.to));
       if (batch.nextOffset >= running.target.to) running.finish();
     } catch (error) {
       running.finish(error);

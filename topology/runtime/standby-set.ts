@@ -2,9 +2,9 @@
 import { StreamError, hasCode } from '../../errors.ts';
 import { backoffMs } from './options.ts';
 import { subTopologyOfTask } from './plan-tasks.ts';
-import type { Restorer } from './restorer.ts';
+import type { Restorer, RestoreTarget } from './restorer.ts';
 import type { StoredTasks } from './stored-tasks.ts';
-import { checkPosition, openStore } from './take-over.ts';
+import { checkPosition, consumedRange, openStore } from './take-over.ts';
 import type { OpenStoreScope, Opening } from './take-over.ts';
 import type { TaskStore } from './task-store.ts';
 
@@ -26,6 +26,8 @@ interface FollowingTask extends Standby {
   readonly opened: Promise<void>;
   markOpened(): void;
   done: Promise<void>;
+  /** Of topics that are only followed as far as they were processed: by how much they are behind that. */
+  readonly behind: Map<string, number>;
 }
 
 export class StandbySet {
@@ -71,6 +73,7 @@ export class StandbySet {
         markOpened();
       },
       done: Promise.resolve(),
+      behind: new Map(),
     };
     this.#standbys.set(taskId, standby);
     standby.done = this.#run(standby);
@@ -107,11 +110,14 @@ export class StandbySet {
   }
 
   /** Changelog records that a standby has not read yet; `undefined` while that is not known. */
-  lag({ subTopology, partition }: Standby): number | undefined {
+  lag({ taskId, subTopology, partition }: Standby): number | undefined {
     let sum = 0;
-    for (const { changelogTopic } of subTopology.stores) {
+    for (const { changelogTopic, source } of subTopology.stores) {
       if (changelogTopic === undefined) continue;
-      const lag = this.#scope.restorer.state(changelogTopic, partition)?.lag;
+      const lag =
+        source === undefined
+          ? this.#scope.restorer.state(changelogTopic, partition)?.lag
+          : this.#standbys.get(taskId)?.behind.get(changelogTopic);
       if (lag === undefined) return undefined;
       sum += lag;
     }
@@ -143,25 +149,56 @@ export class StandbySet {
     }
     standby.markOpened();
     try {
-      await Promise.all([...standby.stores.values()].map((store) => this.#tail(standby, store)));
+      await Promise.all(
+        [...standby.stores.values()].map((store) =>
+          store.planned.source === undefined ? this.#tail(standby, store) : this.#trail(standby, store),
+        ),
+      );
     } finally {
       await this.#stopTailing(standby);
     }
   }
 
   async #tail(standby: FollowingTask, store: TaskStore): Promise<void> {
-    const { options, restorer } = this.#scope;
-    const { partition, progress, signal } = standby;
+    const { options } = this.#scope;
+    const { partition, signal } = standby;
     const topic = store.planned.changelogTopic ?? '';
     const [range] = await options.host.log.admin.offsets([{ topic, partition }]);
     if (range === undefined || signal.aborted) return;
     const from = checkPosition(this.#scope, store, { ...range, topic });
+    await this.#restore(standby, { store, topic, partition, from, to: Infinity });
+  }
+
+  /** Follows the topic of a table, no further than the task that runs has committed. */
+  async #trail(standby: FollowingTask, store: TaskStore): Promise<void> {
+    const { options } = this.#scope;
+    const { applicationId, commitIntervalMs, host } = options;
+    const { partition, signal, behind } = standby;
+    const topic = store.planned.changelogTopic ?? '';
+    for (let from: number | undefined; !signal.aborted;) {
+      const [committed] = await host.log.admin.committed(applicationId, [{ topic, partition }], {
+        requireStable: false,
+      });
+      const range = await consumedRange(options, { topic, partition, consumedTo: committed?.offset ?? 0 });
+      from ??= checkPosition(this.#scope, store, { ...range, topic });
+      behind.set(topic, Math.max(0, range.end - from));
+      await this.#restore(standby, { store, topic, partition, from, to: range.end });
+      from = Math.max(from, range.end);
+      behind.set(topic, 0);
+      await host.clock.sleep(commitIntervalMs, signal);
+    }
+  }
+
+  async #restore({ progress, signal }: FollowingTask, target: RestoreTarget): Promise<void> {
+    const { restorer } = this.#scope;
+    const { topic, partition } = target;
+    if (signal.aborted) return;
     const cancel = (): void => {
       restorer.cancel(topic, partition);
     };
     signal.addEventListener('abort', cancel, { once: true });
     try {
-      await restorer.restore({ store, topic, partition, from, to: Infinity }, progress);
+      await restorer.restore(target, progress);
     } finally {
       signal.removeEventListener('abort', cancel);
     }

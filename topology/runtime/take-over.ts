@@ -64,7 +64,7 @@ export async function takeOver(scope: TakeOverScope, opening: Opening): Promise<
       const { name } = planned.spec;
       if (!stores.has(name)) stores.set(name, await openStore(scope, { opening, planned }));
     }
-    await restoreAll(scope, opening);
+    await restoreAll(scope, opening, start);
     for (const store of stores.values()) await store.load();
     return { stores: new Map(stores), start };
   } catch (error) {
@@ -227,7 +227,8 @@ export async function openStore(
         writeBufferBytes: writeBufferBytes(scope),
         nowMs: () => clock.nowMs(),
       });
-      const messageBytesMax = changelogTopic === undefined ? Infinity : scope.messageBytesMax(changelogTopic);
+      const isWritten = changelogTopic !== undefined && planned.source === undefined;
+      const messageBytesMax = isWritten ? scope.messageBytesMax(changelogTopic) : Infinity;
       return new TaskStore(planned, backing, { messageBytesMax, cacheBytesMax: cacheBytes(scope) });
     } catch (error) {
       if (hasCode(error, 'STORE_FOREIGN', 'STORE_CORRUPT') && attempt < 3) {
@@ -269,7 +270,8 @@ function checkAge(
   const { savedAtMs = 0 } = store;
   const tombstonesMs = prepared.tombstonesMs.get(topic) ?? Infinity;
   // The marker of its own last transaction is no news.
-  const isUpToDate = unread <= (guarantee === 'exactly_once' ? 1 : 0);
+  const markers = guarantee === 'exactly_once' && store.planned.source === undefined ? 1 : 0;
+  const isUpToDate = unread <= markers;
   if (isUpToDate || host.clock.nowMs() - savedAtMs <= tombstonesMs) return;
   const facts = { store: store.name, savedAtMs, tombstonesMs, unread };
   host.logger.warn('store was away for longer than its changelog keeps deletions: rebuilding', facts);
@@ -293,7 +295,7 @@ function writeBufferBytes(scope: OpenStoreScope): number {
 }
 
 /** If one cannot be restored the others stop before this rejects: the next attempt opens the same stores, and nobody may be left who writes into those of this one. */
-async function restoreAll(scope: TakeOverScope, opening: Opening): Promise<void> {
+async function restoreAll(scope: TakeOverScope, opening: Opening, start: Opened['start']): Promise<void> {
   const controller = new AbortController();
   const abort = (): void => {
     controller.abort();
@@ -301,7 +303,7 @@ async function restoreAll(scope: TakeOverScope, opening: Opening): Promise<void>
   opening.signal.addEventListener('abort', abort, { once: true });
   const attempt = { ...opening, signal: controller.signal };
   checkWanted(opening);
-  const restoring = [...opening.stores.values()].map((store) => restore(scope, attempt, store));
+  const restoring = [...opening.stores.values()].map((store) => restore(scope, attempt, { store, start }));
   try {
     await Promise.all(restoring);
   } finally {
@@ -311,11 +313,19 @@ async function restoreAll(scope: TakeOverScope, opening: Opening): Promise<void>
   }
 }
 
-async function restore(scope: TakeOverScope, opening: Opening, store: TaskStore): Promise<void> {
-  const topic = store.planned.changelogTopic;
+async function restore(
+  scope: TakeOverScope,
+  opening: Opening,
+  { store, start }: { readonly store: TaskStore; readonly start: Opened['start'] },
+): Promise<void> {
+  const { changelogTopic: topic, source } = store.planned;
   if (topic === undefined) return;
   const { partition } = opening;
-  const range = await stableEnd(scope, opening, topic);
+  const consumedTo = source === undefined ? undefined : start.get(topic)?.offset;
+  const range =
+    consumedTo === undefined
+      ? await stableEnd(scope, opening, topic)
+      : await consumedRange(scope.options, { topic, partition, consumedTo });
   const from = checkPosition(scope, store, { ...range, topic });
   const { counts } = scope.restorer;
   if (from > range.start) counts.tails += 1;
@@ -340,6 +350,17 @@ async function restore(scope: TakeOverScope, opening: Opening, store: TaskStore)
   } finally {
     opening.signal.removeEventListener('abort', cancel);
   }
+}
+
+/** Of the topic of a table: what of it was processed, whatever comes after it. */
+export async function consumedRange(
+  { host }: ResolvedOptions,
+  { topic, partition, consumedTo }: { topic: string; partition: number; consumedTo: number },
+): Promise<PartitionOffsets> {
+  const [range] = await host.log.admin.offsets([{ topic, partition }]);
+  if (range === undefined)
+    throw new StreamError('TOPIC_UNKNOWN', `topic ${topic} does not exist`, { facts: { topic } });
+  return { start: range.start, stable: consumedTo, end: consumedTo };
 }
 
 /** The changelog's end once nothing in it is undecided. */

@@ -1,14 +1,20 @@
 /** A store of one task: the opened bytes, its layers, the typed handle processors see, and its changelog. */
-import { assert } from '../../errors.ts';
 import type { RestoredEntry, StoreLayers } from '../../state-stores/store-layers.ts';
 import type { KeyValueStore, Position } from '../../state-stores/store.ts';
 import type { FetchedBatch } from '../../connectors/log.ts';
 import type { PlannedStore } from '../plan.ts';
 import type { Outputs } from './outputs.ts';
+import { inputEntry, loggedEntry } from './restored-entry.ts';
 
 /** Whose record is being processed: gives plain puts their timestamp. */
 export interface WriteContext {
   readonly writeTimestampMs: number;
+}
+
+/** Where a task stands as it commits. */
+interface SealScope {
+  readonly partition: number;
+  readonly queues: readonly { readonly topic: string; readonly nextOffset: number }[];
 }
 
 /** Entries per batch while restoring: large enough to amortise a write, small enough to stay resumable. */
@@ -33,6 +39,8 @@ export class TaskStore {
   readonly #bounds: TaskStoreBounds;
   #context: WriteContext | undefined;
   #pending: RestoredEntry[] = [];
+  /** What was sealed last reflects the topic of its table up to here. */
+  #consumedTo: number | undefined;
 
   constructor(planned: PlannedStore, backing: KeyValueStore, bounds: TaskStoreBounds) {
     this.name = planned.spec.name;
@@ -72,11 +80,15 @@ export class TaskStore {
     return this.#backing.savedAtMs;
   }
 
-  /** Moves what is uncommitted on its way: its changelog records go to `outputs`. */
-  seal(outputs: Outputs, partition: number): void {
+  /** Moves what is uncommitted on its way: its changelog records go to `outputs`, unless they are the records of an input already. */
+  seal(outputs: Outputs, { partition, queues }: SealScope): void {
     const writes = this.layered.seal();
-    const topic = this.planned.changelogTopic;
+    const { changelogTopic: topic, source } = this.planned;
     if (topic === undefined) return;
+    if (source !== undefined) {
+      this.#consumedTo = queues.find((queue) => queue.topic === topic)?.nextOffset;
+      return;
+    }
     const { format } = this.planned.spec;
     for (const write of writes) {
       const record =
@@ -94,27 +106,21 @@ export class TaskStore {
 
   /** Writes what was sealed, with the changelog position after the commit. */
   async apply(position: Position | undefined): Promise<void> {
-    await this.layered.apply(position ?? this.position ?? 0);
+    await this.layered.apply(this.#consumedTo ?? position ?? this.position ?? 0);
   }
 
-  /** Takes a batch of the changelog; returns how many records it held. */
-  async restore(batch: FetchedBatch): Promise<number> {
-    const { format } = this.planned.spec;
+  /** Takes what a batch of the changelog holds below offset `to`; returns how many records that were. */
+  async restore(batch: FetchedBatch, to: number): Promise<number> {
+    const { planned } = this;
     const cursor = batch.cursor();
     let count = 0;
-    while (cursor.next()) {
-      const key = cursor.key();
-      assert(key !== undefined, `changelog of ${this.name} holds a record without key`);
-      const value = cursor.value();
-      this.#pending.push({
-        key,
-        value: value === undefined ? undefined : format.fromChangelog(value, cursor.timestampMs),
-        timestampMs: cursor.timestampMs,
-      });
+    while (cursor.next() && cursor.offset < to) {
+      const entry = planned.source === undefined ? loggedEntry(planned, cursor) : inputEntry(planned, batch, cursor);
+      if (entry !== undefined) this.#pending.push(entry);
       count += 1;
       if (this.#pending.length >= restoreBatchMax) await this.#flushRestored(cursor.offset + 1);
     }
-    if (this.#pending.length > 0) await this.#flushRestored(batch.nextOffset);
+    if (this.#pending.length > 0) await this.#flushRestored(Math.min(batch.nextOffset, to));
     return count;
   }
 

@@ -218,7 +218,7 @@ export class Task implements TaskScope {
     this.#between(() => {
       for (const node of this.#nodes) if (node instanceof RuntimeProcessor) node.beforeCommit();
     });
-    for (const store of this.stores.values()) store.seal(this.outputs, this.partition);
+    for (const store of this.stores.values()) store.seal(this.outputs, this);
     for (const queue of this.queues) {
       this.#committed.set(queue.topic, queue.nextOffset);
       offsets.push({

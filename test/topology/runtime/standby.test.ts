@@ -11,7 +11,7 @@ import type { Log } from '../../../connectors/log.ts';
 import { levelStores } from '../../../state-stores/level.ts';
 import type { Stores } from '../../../state-stores/store.ts';
 import type { StreamInstance } from '../../../topology/runtime/stream-instance.ts';
-import { latest, produce, readAll, testInstance, until } from '../../support/cluster.ts';
+import { latest, metric, produce, readAll, testInstance, until } from '../../support/cluster.ts';
 import type { TestInstanceOptions } from '../../support/cluster.ts';
 import { counting } from '../../support/counting.ts';
 
@@ -52,12 +52,6 @@ async function produceDistinct(count: number, from = 0): Promise<void> {
 async function counted(): Promise<number> {
   let sum = 0;
   for (const count of latest(await readAll(log, counts)).values()) sum += count ?? 0;
-  return sum;
-}
-
-function metric(instance: StreamInstance, name: string): number {
-  let sum = 0;
-  for (const sample of instance.metrics()) if (sample.name === name) sum += sample.value;
   return sum;
 }
 
