@@ -4,6 +4,7 @@ import type { Topology } from '../../index.ts';
 import { ledgerStep } from '../../processors/app/billing/ledger-processor.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
 import { jsonFormat, type RecordFormat } from '../../schemas/app/record-format.ts';
+import { believedTimestamp as timestamp } from '../../schemas/app/record-time.ts';
 
 export const billingLedgerName = 'billing-ledger';
 
@@ -13,7 +14,7 @@ export function billingLedger(topicPrefix = '', format: RecordFormat = jsonForma
   return defineTopology(
     billingLedgerName,
     (t) => {
-      const settled = t.stream(topics.commands, { name: 'commands' }).process(ledgerStep);
+      const settled = t.stream(topics.commands, { name: 'commands', timestamp }).process(ledgerStep);
       settled
         .flatMapValues('events', (output) => (output.kind === 'event' ? [output.event] : []))
         .to(topics.accountEvents);

@@ -4,6 +4,7 @@ import type { Topology } from '../../index.ts';
 import { sagaStep, type SagaStepInput } from '../../processors/app/billing/saga-processor.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
 import { jsonFormat, type RecordFormat } from '../../schemas/app/record-format.ts';
+import { believedTimestamp as timestamp } from '../../schemas/app/record-time.ts';
 
 export const billingSagaName = 'billing-saga';
 
@@ -17,10 +18,10 @@ export function billingSaga(topicPrefix = '', format: RecordFormat = jsonFormat)
     billingSagaName,
     (t) => {
       const requests = t
-        .stream(topics.requests, { name: 'requests' })
+        .stream(topics.requests, { name: 'requests', timestamp })
         .mapValues('request-inputs', (request): SagaStepInput => ({ kind: 'request', request }));
       const results = t
-        .stream(topics.results, { name: 'results' })
+        .stream(topics.results, { name: 'results', timestamp })
         .mapValues('result-inputs', (result): SagaStepInput => ({ kind: 'result', result }));
       const settled = requests.merge(results, 'inputs').process(sagaStep);
       settled

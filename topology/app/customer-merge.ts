@@ -1,5 +1,5 @@
 /** T1: the change streams of two systems, joined into one compacted topic of customers. */
-import { defineTopology, stringSerde, timestampUpTo } from '../../index.ts';
+import { defineTopology, stringSerde } from '../../index.ts';
 import type { Topology } from '../../index.ts';
 import { decodeStep, identityStep, mergeStep, type MergeInput } from '../../processors/app/customer/processors.ts';
 import { stewardStep } from '../../processors/app/customer/steward.ts';
@@ -8,11 +8,9 @@ import { contributionChangeSerde } from '../../schemas/app/customer/contribution
 import { defaultPolicy } from '../../schemas/app/customer/policy.ts';
 import { customerTopics } from '../../schemas/app/customer/topics.ts';
 import { jsonFormat, type RecordFormat } from '../../schemas/app/record-format.ts';
+import { believedTimestamp as timestamp } from '../../schemas/app/record-time.ts';
 
 export const customerMergeName = 'customer-merge';
-
-/** 2200-01-01. A record that claims to be later is refused: one broken clock must not rule every comparison. */
-const timestamp = timestampUpTo(7_258_118_400_000);
 
 /** The topology over topics of this prefix. What cannot be decoded goes to `customer.dlq`, in the same transaction. */
 export function customerMerge(topicPrefix = '', format: RecordFormat = jsonFormat): Topology {
@@ -42,10 +40,10 @@ export function customerMerge(topicPrefix = '', format: RecordFormat = jsonForma
         })
         .mapValues('contribution-input', (change): MergeInput => ({ kind: 'contribution', change }));
 
-      t.stream(topics.decisions, { name: 'decisions' }).process(stewardStep).to(topics.overrides);
+      t.stream(topics.decisions, { name: 'decisions', timestamp }).process(stewardStep).to(topics.overrides);
 
       const overrides = t
-        .stream(topics.overrides, { name: 'overrides' })
+        .stream(topics.overrides, { name: 'overrides', timestamp })
         .mapValues('override-input', (list): MergeInput => ({ kind: 'overrides', overrides: list }));
 
       const merged = contributions.merge(overrides, 'merge-inputs').process(mergeStep(defaultPolicy));

@@ -10,6 +10,7 @@ import {
   type PairInput,
 } from '../../processors/app/sync/processors.ts';
 import { jsonFormat, type RecordFormat } from '../../schemas/app/record-format.ts';
+import { believedTimestamp as timestamp } from '../../schemas/app/record-time.ts';
 import { syncTopics } from '../../schemas/app/sync/topics.ts';
 import type { RowImage } from '../../schemas/app/sync/values.ts';
 
@@ -33,18 +34,21 @@ export function legacySync(
       t.globalStore(topics.mappings, learnMappings, { name: 'mappings' });
 
       const images = t
-        .stream(topics.legacyEvents, { name: 'legacy-events' })
+        .stream(topics.legacyEvents, { name: 'legacy-events', timestamp })
         .process(decodeStep('legacy'))
-        .merge(t.stream(topics.revampEvents, { name: 'revamp-events' }).process(decodeStep('revamp')), 'events')
+        .merge(
+          t.stream(topics.revampEvents, { name: 'revamp-events', timestamp }).process(decodeStep('revamp')),
+          'events',
+        )
         .repartition('by-row', rowSerdes)
         .process(identifyStep)
         .repartition('by-map', rowSerdes)
         .mapValues('image-inputs', (image): PairInput => ({ kind: 'image', image }));
       const signals = t
-        .stream(topics.signals, { name: 'signals' })
+        .stream(topics.signals, { name: 'signals', timestamp })
         .mapValues('signal-inputs', (signal): PairInput => signal);
       const results = t
-        .stream(topics.results, { name: 'results' })
+        .stream(topics.results, { name: 'results', timestamp })
         .mapValues('result-inputs', (result): PairInput => ({ kind: 'result', result }));
 
       const settled = images.merge(signals, 'told').merge(results, 'inputs').process(pairStep(counts));

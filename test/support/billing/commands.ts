@@ -74,7 +74,8 @@ export const commandSequences: fc.Arbitrary<readonly LedgerCommand[]> = fc
 
 /** What dead letters say is wrong with them. */
 export function reasonsOf(letters: readonly { readonly headers: readonly Header[] }[]): readonly string[] {
-  return letters.map(({ headers }) =>
-    Buffer.from(headers.find(({ key }) => key === 'rivulet.dlq.reason')?.value ?? []).toString(),
-  );
+  return letters.map(({ headers }) => {
+    const valueOf = (name: string): Uint8Array | undefined => headers.find(({ key }) => key === name)?.value;
+    return Buffer.from(valueOf('rivulet.dlq.reason') ?? valueOf('rivulet.dlq.code') ?? []).toString();
+  });
 }

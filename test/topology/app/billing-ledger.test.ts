@@ -169,12 +169,14 @@ describe('the ledger, run as a topology', () => {
     ]);
   });
 
-  it('dead-letters what is no command, and what comes under a foreign key', () => {
+  it('dead-letters what is no command, what comes under a foreign key, and what claims a time that nobody can count in microseconds', () => {
     const driver = open();
     driver.pipe(topics.commands, 'bob', opening);
     driver.pipeBytes(topics.commands.name, Buffer.from('ann'), Buffer.from('{"kind":"MINT"}'));
     driver.pipeBytes(topics.commands.name, Buffer.from('ann'), undefined);
-    expect(reasonsOf(driver.read(topics.deadLetter))).toEqual(['key_mismatch', 'field_invalid', 'value_missing']);
+    driver.pipe(topics.commands, 'ann', opening, { timestampMs: timestampMs * 1_000 });
+    const reasons = ['key_mismatch', 'field_invalid', 'value_missing', 'TIMESTAMP_INVALID'];
+    expect(reasonsOf(driver.read(topics.deadLetter))).toEqual(reasons);
     expect(driver.producedTopics()).toEqual([]);
   });
 

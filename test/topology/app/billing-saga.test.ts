@@ -206,6 +206,17 @@ describe('transactions, as saga and ledger run them together', () => {
     expect(reasonsOf(bench.saga.read(billingTopics().deadLetter))).toEqual(['key_mismatch']);
   });
 
+  it('dead-letters what claims a time that nobody could count in microseconds, and goes on', () => {
+    const bench = open();
+    bench.open('ann', '10');
+    const microsForMillis = bench.saga.wallClockMs * 1_000;
+    bench.ask('broken clock', { type: 'WITHDRAWAL', from: 'ann', to: 'external:bank', amount: '1' }, microsForMillis);
+    const next = bench.ask('next', { type: 'WITHDRAWAL', from: 'ann', to: 'external:bank', amount: '1' });
+    bench.settle();
+    expect(reasonsOf(bench.saga.read(billingTopics().deadLetter))).toEqual(['TIMESTAMP_INVALID']);
+    expect(bench.outcome(next)).toBe('WithdrawalCompleted');
+  });
+
   const asChange = (change: object) => ({ type: 'ACCOUNT', accountId: 'ann', change });
   const good = {
     ...{ type: 'TRANSFER', txId: 't', idempotencyKey: 'k', fingerprint: 'f', actorId: 'a', correlationId: 'c' },
