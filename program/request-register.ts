@@ -27,8 +27,10 @@ const pollMs = 1_000;
 const retryMs = 2_000;
 /** Read in one go, then others get a turn. */
 const sliceRecords = 200;
-/** For a request to come back from the log. */
-const firstMsMax = 5_000;
+/** For a request, or everything that is there, to come back from the log. */
+const readMsMax = 5_000;
+/** Between two looks whether it has. */
+const lookAgainMs = 5;
 /** Who waits for requests to come back: no more than records that wait to be written. */
 const waitersMax = 10_000;
 
@@ -43,6 +45,7 @@ export function openRequestRegister(options: RequestRegisterOptions): OpenRegist
   let following: Promise<void> | undefined;
   return {
     find: (txId) => register.find(txId),
+    current: (txId) => register.current(txId),
     first: (txId) => register.first(txId),
     connector: {
       name: 'request-register',
@@ -99,11 +102,26 @@ class Register {
           reject(error);
         },
       };
-      const timer = this.#options.clock.timer(firstMsMax, () => {
+      const timer = this.#options.clock.timer(readMsMax, () => {
         waiter.reject(new StreamError('LOG_UNAVAILABLE', 'the request is written, but was not read in time'));
       });
       waiters.add(waiter);
     });
+  }
+
+  async current(txId: string): Promise<RegisteredRequest | undefined> {
+    const found = this.find(txId);
+    const store = this.#store;
+    if (found !== undefined || store === undefined) return found;
+    const { log, clock } = this.#options;
+    const ends = await log.admin.offsets(store.positions);
+    const untilMs = clock.monotonicMs() + readMsMax;
+    while (store.positions.some(({ offset }, partition) => offset < (ends[partition]?.end ?? 0))) {
+      if (clock.monotonicMs() > untilMs || this.#store !== store)
+        throw new StreamError('LOG_UNAVAILABLE', 'requests are not read in time');
+      await clock.sleep(lookAgainMs);
+    }
+    return this.find(txId);
   }
 
   /** Records that are there and not read yet, as far as that is known. */

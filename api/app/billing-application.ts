@@ -54,9 +54,9 @@ function billingTopologies(clock: Clock): readonly Application[] {
       name: billingSagaName,
       topology: billingSaga,
       topics,
-      routes: ({ write, topicPrefix, format }) => {
+      routes: ({ write, register, topicPrefix, format }) => {
         const { requests } = billingTopics(topicPrefix, format);
-        const status = transactionStatusRoutes({ transactions, clock });
+        const status = transactionStatusRoutes({ transactions, register, clock });
         const admin = billingAdminRoutes({ timers: sagaTimers, transactions, requests, write, clock });
         return (scope) => {
           status(scope);

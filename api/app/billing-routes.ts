@@ -15,7 +15,7 @@ import {
 import { acceptAndAnswer, keyOf, txIdOf, type AcceptPorts, type CommandRequest } from './billing-accept.ts';
 import { bulkRoute } from './billing-bulk-route.ts';
 import { bodies, changeBody, readChange, readSubject, type BillingBody, type CommandName } from './billing-commands.ts';
-import { awaitOutcome, outcomeWait, shownTransaction } from './transaction-status.ts';
+import { awaitOutcome, outcomeWait, shownRequest, shownTransaction } from './transaction-status.ts';
 
 type StatusRequest = FastifyRequest<{
   Params: { readonly trackingId: string };
@@ -100,7 +100,11 @@ export function billingCommandRoutes(options: AcceptPorts): Routes {
   };
 }
 
-export function transactionStatusRoutes({ transactions, clock }: Pick<AcceptPorts, 'transactions' | 'clock'>): Routes {
+export function transactionStatusRoutes({
+  transactions,
+  register,
+  clock,
+}: Pick<AcceptPorts, 'transactions' | 'register' | 'clock'>): Routes {
   return ({ app, queries }) => {
     app.get('/transactions/status/:trackingId', {
       schema: {
@@ -114,7 +118,11 @@ export function transactionStatusRoutes({ transactions, clock }: Pick<AcceptPort
         description: {
           summary: 'What became of a request, by its idempotency key',
           success: 'processing, completed or failed',
-          problems: { ...queryProblems, 404: ['transaction_not_found'] },
+          problems: {
+            ...queryProblems,
+            404: ['transaction_not_found'],
+            503: ['store_not_ready', 'position_not_reached', 'peer_unavailable', 'log_unavailable'],
+          },
           isQuery: true,
         },
       },
@@ -124,9 +132,13 @@ export function transactionStatusRoutes({ transactions, clock }: Pick<AcceptPort
         const txId = txIdOf(request.params.trackingId);
         const answer = await awaitOutcome({ queries, transactions, clock }, { txId, waitMs, context });
         writeProvenance(reply, answer);
-        if (answer.value === undefined)
-          throw new Problem(404, 'transaction_not_found', 'no request with this key has been taken up yet');
-        return sendJson(reply, JSON.stringify(shownTransaction(answer.value)));
+        if (answer.value !== undefined) return sendJson(reply, JSON.stringify(shownTransaction(answer.value)));
+        // What was accepted is never unknown, also before the saga has read it.
+        const accepted = await register.current(txId);
+        if (accepted === undefined)
+          throw new Problem(404, 'transaction_not_found', 'there was no request with this key');
+        const { trackingId } = request.params;
+        return sendJson(reply, JSON.stringify(shownRequest(trackingId, { txId, ...accepted })));
       },
     });
   };

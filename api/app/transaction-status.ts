@@ -60,6 +60,14 @@ export function shownTransaction(transaction: Transaction): object {
   });
 }
 
+/** Of a request that lies in the log, and that the saga has not read yet. */
+export function shownRequest(
+  trackingId: string,
+  { txId, correlationId }: { readonly txId: string; readonly correlationId: string },
+): object {
+  return { trackingId, transactionId: txId, correlationId, status: 'processing', state: 'REQUESTED', steps: [] };
+}
+
 /** Those that were answered, in order of their names. */
 function stepsOf({ answers }: Transaction): readonly object[] {
   const names = Object.keys(answers).sort();

@@ -61,7 +61,7 @@ export function openBank(write?: () => Promise<void>): Bank {
     const request = written[offset];
     return request !== undefined && 'fingerprint' in request ? { ...request, offset } : undefined;
   };
-  const register = { find, first: async (txId: string) => find(txId)! };
+  const register = { find, current: async (txId: string) => find(txId), first: async (txId: string) => find(txId)! };
   const sources = { health: () => [], noteDegraded: () => undefined };
   const ports = { topicPrefix: '', format: jsonFormat, write: record, register, sources };
   const routes = routesOf(billingApplications(clock), ports).here;

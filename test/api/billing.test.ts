@@ -30,7 +30,9 @@ describe('commands of billing', () => {
       location: '/transactions/status/key%201',
       body: { status: 'processing', trackingId: 'key 1', message: 'Transaction accepted and processing' },
     });
-    expect((await bank.api.inject('/transactions/status/key%201')).statusCode).toBe(404);
+    const before = await bank.api.inject('/transactions/status/key%201');
+    expect([before.statusCode, before.json()]).toMatchObject([200, { status: 'processing', state: 'REQUESTED' }]);
+    expect((await bank.api.inject('/transactions/status/key%202')).statusCode).toBe(404);
     await bank.run();
     const status = await bank.api.inject('/transactions/status/key%201');
     expect(status.json()).toMatchObject({ status: 'completed', type: 'TRANSFER', state: 'COMPLETED' });

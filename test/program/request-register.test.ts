@@ -13,6 +13,7 @@ import { openRequestRegister, type OpenRegister } from '../../program/request-re
 import type { SagaRequest } from '../../schemas/app/billing/request.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
 import { noHeaders } from '../../schemas/record.ts';
+import { BatchBuilder } from '../../schemas/record-batch.ts';
 import { levelStores } from '../../state-stores/level.ts';
 import { apiOf, type Api } from '../api/fake-instance.ts';
 import { readAll, until } from '../support/cluster.ts';
@@ -165,6 +166,30 @@ test('what was read once is not read again after a start', async () => {
   await log.admin.deleteRecords(partitions.map((at, index) => ({ ...at, before: ends[index]?.end ?? 0 })));
   const second = await started('one');
   expect(await transfer(second, 'k', '2')).toEqual(refused);
+});
+
+/** What a saga writes between requests. */
+function wakeOf(key: string): BatchBuilder {
+  const txId = txIdOf(key);
+  const records = new BatchBuilder();
+  records.append(1, requests.key.serialize(txId), requests.value.serialize({ type: 'REDRIVE', txId }), noHeaders);
+  return records;
+}
+
+test('what one process has accepted is known to every other at once, and what nobody has asked for to none', async () => {
+  const both = await Promise.all([started('one'), started('two')]);
+  const producer = await log.producer({ transactionalId: 'saga' });
+  for (let round = 0; round < 20; round += 1) {
+    const key = `k${String(round)}`;
+    await transfer(both[round % 2]!, key);
+    expect(await both[(round + 1) % 2]!.register.current(txIdOf(key))).toBeDefined();
+    // Its end is a record that nobody sees.
+    producer.begin();
+    await producer.send([{ topic: requests.name, partition: round % 3, records: wakeOf(key) }]);
+    await producer.commit();
+    expect(await both[0].register.current(txIdOf(`never-${key}`))).toBeUndefined();
+  }
+  await producer.close();
 });
 
 test('nothing is accepted before everything is known that is there', async () => {
