@@ -135,8 +135,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: `${runtime}/task.ts`,
-        find: 'store.seal(this.outputs, this.partition);',
-        replace: 'store.seal(this.outputs, 0);',
+        find: 'store.seal(this.outputs, this);',
+        replace: 'store.seal(this.outputs, { partition: 0, queues: this.queues });',
       },
     ],
   },
