@@ -19,6 +19,8 @@ export interface OutboxOptions {
   readonly idColumn: string;
   /** The row as records; it may be one for the dead letters. */
   readonly toRecords: (row: OutboxRow, nowMs: number) => readonly OutgoingRecord[];
+  /** Rows that are told are deleted once they are so old. Absent: never. */
+  readonly pruning?: { readonly timeColumn: string; readonly afterMs: number } | undefined;
 }
 
 export type OutboxRow = Readonly<Record<string, unknown>>;
@@ -46,6 +48,8 @@ interface Found {
 const positionKey = 'position';
 /** Rows of one page. */
 const rowsMax = 500;
+/** Of one statement, so that it is short; and statements of one poll. */
+const pruned = { rowsMax: 1_000, statementsMax: 10 } as const;
 
 /** To be run by `createPoller`. Each poll goes on behind the last row that was told, up to the first that may still come. */
 export function outboxSource(options: OutboxOptions): PollSource {
@@ -55,7 +59,10 @@ export function outboxSource(options: OutboxOptions): PollSource {
     poll: async function* (state, context) {
       if (!isMigrated) await migrate(options.database, options.migrations);
       isMigrated = true;
+      // What the log has: it may not be as far yet as this poll comes.
+      const { id } = positionOf(state);
       yield* pages(options, state, context);
+      await prune(options, id);
     },
   };
 }
@@ -118,6 +125,19 @@ async function read({ database, table, idColumn }: OutboxOptions, { id }: Positi
     oldest: numberOf(first?.['oldest']),
     next: numberOf(first?.['next']),
   };
+}
+
+/** In order of ids, as they were noted: what is young keeps what lies behind it for a while, and nothing is searched for. */
+async function prune({ database, table, idColumn, pruning }: OutboxOptions, toldId: string): Promise<void> {
+  if (pruning === undefined) return;
+  const { timeColumn, afterMs } = pruning;
+  const text = `DELETE FROM ${table} WHERE ${idColumn} IN (
+    SELECT ${idColumn} FROM (SELECT ${idColumn}, ${timeColumn} FROM ${table} WHERE ${idColumn} <= $1 ORDER BY ${idColumn} LIMIT ${pruned.rowsMax}) first
+     WHERE ${timeColumn} < now() - $2 * interval '1 millisecond')`;
+  for (let statements = 0; statements < pruned.statementsMax; statements += 1) {
+    const { count } = await database.run({ text, values: [toldId, afterMs] });
+    if (count < pruned.rowsMax) return;
+  }
 }
 
 /** The driver gives numbers of 64 bits as text. */

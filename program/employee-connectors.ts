@@ -17,12 +17,14 @@ import type { ConnectorPorts } from './connector-ports.ts';
 import { pollerConnector } from './poller-connector.ts';
 
 const table = 'bf_employee_cdc';
+const dayMs = 86_400_000;
 
 /** A poller, if there is a database of employees. */
 export function employeeConnectors(ports: ConnectorPorts): readonly Connector[] {
   const { settings, format, employees: database } = ports;
   if (database === undefined || settings.employees === undefined) return [];
   const topics = employeeTopics(settings.topicPrefix, format);
+  const { notesKeptDays, pollIntervalMs: intervalMs } = settings.employees;
   const applicationId = ports.applicationIdOf(table);
   const source = outboxSource({
     name: employeeSource,
@@ -31,8 +33,9 @@ export function employeeConnectors(ports: ConnectorPorts): readonly Connector[] 
     table: `public.${table}`,
     idColumn: 'action_id',
     toRecords: (row, nowMs) => [recordOf(row, { topics, applicationId, nowMs })],
+    pruning: notesKeptDays === 0 ? undefined : { timeColumn: 'noted_at', afterMs: notesKeptDays * dayMs },
   });
-  return [pollerConnector({ source, applicationId, intervalMs: settings.employees.pollIntervalMs }, ports)];
+  return [pollerConnector({ source, applicationId, intervalMs }, ports)];
 }
 
 interface RecordParts {

@@ -69,7 +69,14 @@ export interface Settings {
   /** Absent: system B is not polled from here. */
   readonly systemB: PolledSystem | undefined;
   /** A database whose triggers note changes of employees. Absent: nobody reads them from here. */
-  readonly employees: { readonly url: Secret; readonly pollIntervalMs: number } | undefined;
+  readonly employees:
+    | {
+        readonly url: Secret;
+        readonly pollIntervalMs: number;
+        /** Of notes that are published; 0: for ever. */
+        readonly notesKeptDays: number;
+      }
+    | undefined;
   /** URL of system A's database for who may change its customers. Absent: nothing is written back to it from here. */
   readonly writeBackA: Secret | undefined;
   /** System B's API. Absent: nothing is written back to it from here. */
@@ -153,6 +160,7 @@ export const variables: readonly Variable[] = [
   { name: 'SCAN_INTERVAL_MS_B', initial: '3600000' },
   { name: 'EMPLOYEES_DATABASE_URL', initial: '', isSecret: true },
   { name: 'POLL_INTERVAL_MS_EMPLOYEES', initial: '5000' },
+  { name: 'EMPLOYEES_NOTES_KEPT_DAYS', initial: '0' },
   { name: 'POSTGRES_URL', initial: '', isSecret: true },
   { name: 'LEGACY_CUSTOMERS_URL', initial: '' },
   { name: 'LEGACY_CUSTOMERS_TOKEN', initial: '', isSecret: true },
@@ -323,7 +331,8 @@ function readSystemB(reader: SettingsReader): PolledSystem | undefined {
 function readEmployees(reader: SettingsReader): Settings['employees'] {
   const url = reader.databaseUrl('EMPLOYEES_DATABASE_URL');
   const pollIntervalMs = reader.integer('POLL_INTERVAL_MS_EMPLOYEES', { min: 100, max: 86_400_000 });
-  return url === undefined ? undefined : { url, pollIntervalMs };
+  const notesKeptDays = reader.integer('EMPLOYEES_NOTES_KEPT_DAYS', { min: 0, max: 3_650 });
+  return url === undefined ? undefined : { url, pollIntervalMs, notesKeptDays };
 }
 
 /** An API that is asked with a token, if it wants one. */

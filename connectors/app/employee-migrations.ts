@@ -47,4 +47,8 @@ export const employeeMigrations: readonly Migration[] = [
          FOR EACH STATEMENT EXECUTE FUNCTION public.bf_note_no_employees()`,
     ],
   },
+  {
+    name: 'bf_employee_cdc-002',
+    statements: ['ALTER TABLE public.bf_employee_cdc ADD COLUMN noted_at timestamptz NOT NULL DEFAULT now()'],
+  },
 ];

@@ -22,7 +22,7 @@ const migrations = [
     name: 'employees-1',
     statements: [
       'CREATE TABLE employees (emp_id bigint PRIMARY KEY, name text)',
-      `CREATE TABLE ${table} (action_id bigserial PRIMARY KEY, emp_id bigint, action text)`,
+      `CREATE TABLE ${table} (action_id bigserial PRIMARY KEY, emp_id bigint, action text, noted_at timestamptz DEFAULT now())`,
       `CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
          INSERT INTO ${table} (emp_id, action) VALUES (COALESCE(NEW.emp_id, OLD.emp_id), TG_OP);
          RETURN NULL;
@@ -75,9 +75,10 @@ async function connected(): Promise<pg.Client> {
   return client;
 }
 
-function start(): Poller {
+function start(pruneAfterMs?: number): Poller {
+  const pruning = pruneAfterMs === undefined ? undefined : { timeColumn: 'noted_at', afterMs: pruneAfterMs };
   const poller = createPoller({
-    source: outboxSource({ name: 'employees', database, migrations, table, idColumn: 'action_id', toRecords }),
+    source: outboxSource({ name: 'employees', database, migrations, table, idColumn: 'action_id', toRecords, pruning }),
     log,
     clock: systemClock,
     random: systemRandom,
@@ -164,4 +165,33 @@ test('a gap is still waited for after a restart', async () => {
   await late.query('COMMIT');
   await until('both are told', async () => (await told()).length === 2, waitMs);
   expect(await told()).toEqual(['1 INSERT 1', '2 INSERT 2']);
+});
+
+test('what was told is deleted once it is old, and nothing else', async () => {
+  const poller = start(3_600_000);
+  await polled(poller);
+  const [client, slow] = [await connected(), await connected()];
+  await client.query('BEGIN');
+  await client.query('INSERT INTO employees SELECT i, $1 FROM generate_series(1, 2500) AS i', ['x']);
+  const age = `UPDATE ${table} SET noted_at = now() - interval '2 hours'`;
+  await client.query(`${age} WHERE action_id <= 2300`);
+  await client.query('COMMIT');
+  const left = async (): Promise<readonly number[]> => {
+    const { rows } = await client.query<{ id: string }>(`SELECT action_id AS id FROM ${table} ORDER BY action_id`);
+    return rows.map(({ id }) => Number(id));
+  };
+  await until('the old ones are deleted', async () => (await left())[0] === 2_301, waitMs);
+  expect(await left()).toHaveLength(200);
+
+  await slow.query('BEGIN');
+  await slow.query(insert(3_001));
+  await client.query(insert(3_002));
+  await client.query(age);
+  await until('what is told and old is deleted', async () => (await left())[0] === 2_502, waitMs);
+  await polled(poller);
+  expect(await left()).toEqual([2_502]);
+  await slow.query('COMMIT');
+  await until('what waited is told', async () => (await told()).length === 2_502, waitMs);
+  await until('and deleted', async () => (await left()).toString() === '2501', waitMs);
+  expect((await told()).slice(-2)).toEqual(['2501 INSERT 3001', '2502 INSERT 3002']);
 });

@@ -33,12 +33,14 @@ afterAll(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-/** As a role, over a connection of its own. */
-async function query(role: string, ...statements: readonly string[]): Promise<void> {
+/** As a role, over a connection of its own; resolves with how many rows the last statement was about. */
+async function query(role: string, ...statements: readonly string[]): Promise<number> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    for (const statement of [`SET ROLE ${role}`, ...statements]) await client.query(statement);
+    let count = 0;
+    for (const statement of [`SET ROLE ${role}`, ...statements]) count = (await client.query(statement)).rowCount ?? 0;
+    return count;
   } finally {
     await client.end();
   }
@@ -51,6 +53,7 @@ async function start(): Promise<string> {
     SCHEMA_FORMAT: 'json',
     EMPLOYEES_DATABASE_URL: url,
     POLL_INTERVAL_MS_EMPLOYEES: '100',
+    EMPLOYEES_NOTES_KEPT_DAYS: '1',
     RATE_LIMIT_PER_SECOND: '0',
   });
   return await running.url;
@@ -124,6 +127,9 @@ test('changes of employees are published in order, once, whoever makes them; wha
   );
   await query('postgres', `INSERT INTO bf_employee_cdc (emp_id, action) VALUES (NULL, 'LOST')`);
   await until('all is published', async () => (await published(base)) === 10, waitMs);
+  await query('postgres', `UPDATE bf_employee_cdc SET noted_at = now() - interval '25 hours' WHERE action_id < 9`);
+  const isForgotten = async (): Promise<boolean> => (await query('postgres', 'SELECT 1 FROM bf_employee_cdc')) === 2;
+  await until('old notes are deleted', isForgotten, waitMs);
 
   postgres.kill('SIGKILL');
   await untilDown(base, 'DEPENDENCY_UNAVAILABLE');
