@@ -64,6 +64,7 @@ export class Generations {
       await this.#options.clock.sleep(missingEveryMs, this.#controller.signal);
     if (this.#controller.signal.aborted) return;
     await this.#follow();
+    await this.#removeFiles();
     await this.#served?.start();
     this.#loop = this.#run();
   }
@@ -134,7 +135,8 @@ export class Generations {
   async #follow(): Promise<void> {
     const { serving, building = serving } = this.#state;
     for (const generation of new Set([serving, building]))
-      if (!this.#instances.has(generation)) this.#begin(generation, this.#served !== undefined);
+      if (!this.#instances.has(generation))
+        this.#begin(generation, generation !== serving || this.#served !== undefined);
     const now = this.#instances.get(serving);
     if (now !== undefined && now !== this.#served) {
       this.#options.serve(now, this.#served);
@@ -154,12 +156,21 @@ export class Generations {
   }
 
   async #retire(generation: number, instance: StreamInstance): Promise<void> {
-    const { stores, logger } = this.#options;
     this.#instances.delete(generation);
     await instance.close({ timeoutMs: retireMs, leaveGroup: true });
-    const applicationId = this.#applicationId(generation);
-    for (const { path } of await stores.list()) if (path[0] === applicationId) await stores.destroy(path);
-    logger.info('a generation was retired', { applicationId });
+    await this.#removeFiles();
+    this.#options.logger.info('a generation was retired', { applicationId: this.#applicationId(generation) });
+  }
+
+  /** Of all generations that do not run here: a process may end before it has removed what it retires. */
+  async #removeFiles(): Promise<void> {
+    const { stores, name } = this.#options;
+    const kept = new Set([...this.#instances.keys()].map(String));
+    for (const { path } of await stores.list()) {
+      const [application = ''] = path;
+      const generation = application.startsWith(`${name}-g`) ? application.slice(`${name}-g`.length) : '';
+      if (/^\d+$/.test(generation) && !kept.has(generation)) await stores.destroy(path);
+    }
   }
 
   // ---- what is known of the log --------------------------------------------------------------------------------------

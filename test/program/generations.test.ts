@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { verifyBalances } from '../../api/app/balance-verification.ts';
 import { verifyAccountTransactions, verifyDailyTotals } from '../../api/app/transaction-verification.ts';
@@ -13,6 +16,7 @@ import {
 import type { TransactionEvent } from '../../schemas/app/billing/transaction.ts';
 import type { AccountEvent } from '../../schemas/app/billing/account-event.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
+import { levelStores } from '../../state-stores/level.ts';
 import { memoryStores } from '../../state-stores/memory.ts';
 import { billingBalances, billingBalancesName } from '../../topology/app/billing-balances.ts';
 import { billingTransactions } from '../../topology/app/billing-transactions.ts';
@@ -43,13 +47,19 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  for (const process of processes.splice(0)) await process.generations.close();
+  await closeAll();
   await log.close();
 });
 
-async function start(instanceId: string, topology = billingBalances()): Promise<Process> {
+async function closeAll(): Promise<void> {
+  for (const process of processes.splice(0)) await process.generations.close();
+}
+
+async function start(
+  instanceId: string,
+  { topology = billingBalances(), stores = memoryStores() } = {},
+): Promise<Process> {
   const serving: StreamInstance[] = [];
-  const stores = memoryStores();
   const client = log.client();
   const made = new Generations({
     name: 'balances',
@@ -182,6 +192,28 @@ describe('generations of a projection', () => {
     expect(two.serving[0]?.applicationId).toBe('balances-g2');
   }, 180_000);
 
+  test('a process that starts again goes on with what it had begun, and keeps no files of what was retired meanwhile', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'generations-'));
+    try {
+      const stores = levelStores({ directory, logger: silentLogger });
+      await append(events(3));
+      const begun = await start('one', { stores });
+      await begun.generations.rebuild();
+      await closeAll();
+      await start('one', { stores });
+      await isRebuilt(2);
+      await closeAll();
+      const other = await start('two');
+      await other.generations.rebuild();
+      await isRebuilt(3);
+      await start('one', { stores });
+      expect((await stores.list()).filter(({ path }) => path[0] !== 'balances-g3')).toEqual([]);
+      await closeAll();
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
+  }, 240_000);
+
   test('verification finds what is missing, and what no event says', async () => {
     const list = events(3);
     const one = await start('one');
@@ -256,7 +288,7 @@ describe('transactions of accounts, and totals of days', () => {
   test('are what the events say, also made anew; what events say otherwise is found', async () => {
     const list = happened(9).events;
     await publish(list);
-    const one = await start('one', billingTransactions());
+    const one = await start('one', { topology: billingTransactions() });
     const days = new Set(
       list.filter(({ amount, type }) => amount !== undefined && /Completed$/.test(type)).map(({ txId }) => txId),
     );
