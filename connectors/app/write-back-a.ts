@@ -1,8 +1,7 @@
 /** Tells system A's table of customers what was merged, unless the row says by now what the merge does not know. */
 import { hasCode, refusesValues, type Database } from '../../index.ts';
 import {
-  compareWithRow,
-  isStillSaid,
+  changesOf,
   type FindRow,
   type WriteBack,
   type WriteBackOutcome,
@@ -26,10 +25,9 @@ export async function writeBackToA(database: Database, writeBack: WriteBack, fin
       });
       const row = found.rows[0]?.['row'];
       if (!isObject(row)) return 'missing';
-      const compared = compareWithRow(writeBack, row);
-      if (compared.kind !== 'differs') return compared.kind === 'same' ? 'same' : 'skipped';
-      if (!(await isStillSaid(writeBack, find))) return 'skipped';
-      const columns = Object.entries(compared.columns);
+      const wanted = await changesOf(writeBack, row, find);
+      if (typeof wanted === 'string') return wanted;
+      const columns = Object.entries(wanted);
       // Of a closed list of names, none of which needs to be escaped.
       const changes = columns.map(([name], index) => `"${name}" = $${String(index + 2)}`).join(', ');
       const changed = await sql.run({

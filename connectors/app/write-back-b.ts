@@ -1,8 +1,7 @@
 /** Tells system B's API what was merged, unless the customer there says by now what the merge does not know. */
 import { StreamError, hasCode, type HttpSource } from '../../index.ts';
 import {
-  compareWithRow,
-  isStillSaid,
+  changesOf,
   type FindRow,
   type WriteBack,
   type WriteBackOutcome,
@@ -32,12 +31,11 @@ export async function writeBackToB(
   try {
     const { body, etag } = await http.get(url, { signal });
     if (!isObject(body)) throw new StreamError('DEPENDENCY_REFUSED', 'the answer is no customer');
-    const compared = compareWithRow(writeBack, body);
-    if (compared.kind !== 'differs') return compared.kind === 'same' ? 'same' : 'skipped';
+    const wanted = await changesOf(writeBack, body, find);
+    if (typeof wanted === 'string') return wanted;
     if (etag?.startsWith('"') !== true)
       throw new StreamError('DEPENDENCY_REFUSED', 'the system names no version of a customer by a strong entity tag');
-    if (!(await isStillSaid(writeBack, find))) return 'skipped';
-    await http.patch(url, { signal, etag, body: compared.columns });
+    await http.patch(url, { signal, etag, body: wanted });
     return 'written';
   } catch (error) {
     const outcome = outcomes[statusOf(error) ?? 0];

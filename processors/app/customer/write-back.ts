@@ -45,10 +45,8 @@ export interface WriteBack {
   readonly fields: readonly WrittenField[];
 }
 
-/** `same`: the record says so already; `changed`: it was updated, or says something, that the merged values do not know of. */
-export type Comparison =
-  | { readonly kind: 'same' | 'changed' }
-  | { readonly kind: 'differs'; readonly columns: Readonly<Record<string, string>> };
+/** Finds a record of the system that values come from, as it is now; `undefined` if that cannot be asked for. */
+export type FindRow = (id: string) => Promise<object | undefined>;
 
 /**
  * `undefined` if there is nothing to tell. A system that knows the customer by several records is told nothing: which of them is meant, people decide.
@@ -86,15 +84,19 @@ function isEquivalent(field: CustomerField, held: string | null | undefined, val
   return typeof held === 'string' && form(held) === form(value);
 }
 
-/** Compares with a row as the system has it now. */
-export function compareWithRow(writeBack: WriteBack, row: object): Comparison {
+/** What is to be changed in a row as the system has it now, by column; or why nothing is. */
+export async function changesOf(
+  writeBack: WriteBack,
+  row: object,
+  find: FindRow,
+): Promise<Readonly<Record<string, string>> | 'same' | 'skipped'> {
   const { email, system, fields } = writeBack;
   const read = readRow(row, system, new Map());
-  if (isRejection(read) || canonicalEmail(read.emailRaw) !== email) return { kind: 'changed' };
+  if (isRejection(read) || canonicalEmail(read.emailRaw) !== email) return 'skipped';
   const other = fields.filter(({ field, value }) => !isEquivalent(field, read.image[field], value));
-  if (other.length === 0) return { kind: 'same' };
+  if (other.length === 0) return 'same';
   const columns = isUpdatedSince(writeBack, read) ? {} : columnsOf(other, system, { row, image: read.image });
-  return Object.keys(columns).length > 0 ? { kind: 'differs', columns } : { kind: 'changed' };
+  return Object.keys(columns).length > 0 && (await isStillSaid(writeBack, find)) ? columns : 'skipped';
 }
 
 /** Equal values prove nothing: they may have been put back after an edit. */
@@ -117,14 +119,11 @@ function columnsOf(
   return columns;
 }
 
-/** Finds a record of the system that values come from, as it is now; `undefined` if that cannot be asked for. */
-export type FindRow = (id: string) => Promise<object | undefined>;
-
 /**
  * Whether the records that the values come from still say so. An edit that is not merged yet is older than what would be written now, and would lose
  * against the value that it took the place of. What cannot be found is taken to be as it was.
  */
-export async function isStillSaid({ fields }: WriteBack, find: FindRow): Promise<boolean> {
+async function isStillSaid({ fields }: WriteBack, find: FindRow): Promise<boolean> {
   const origins = new Map(fields.flatMap(({ from }) => (from === undefined ? [] : [[from.sourceId, from] as const])));
   for (const { source, sourceId } of origins.values()) {
     const row = await find(sourceId);

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import type { SourceSystem } from '../../../../schemas/app/customer/fields.ts';
 import type { CustomerMerged } from '../../../../schemas/app/customer/merged.ts';
 import { defaultPolicy, withFieldPolicy, type CustomerPolicy } from '../../../../schemas/app/customer/policy.ts';
-import { compareWithRow, isStillSaid, writeBackOf } from '../../../../processors/app/customer/write-back.ts';
+import { changesOf, writeBackOf } from '../../../../processors/app/customer/write-back.ts';
 import { IdentityFold, MergeFold } from '../../../support/customer/fold.ts';
 import { polled } from '../../../support/customer/records.ts';
 
@@ -78,10 +78,11 @@ class World {
     if (customer === undefined) return false;
     this.#seen[system] += 1;
     const writeBack = customer === null ? undefined : writeBackOf(customer, system);
-    const compared = writeBack === undefined ? undefined : compareWithRow(writeBack, this.rows[system]);
-    if (writeBack === undefined || compared?.kind !== 'differs') return true;
-    if (!(await isStillSaid(writeBack, () => Promise.resolve(this.rows[other[system]])))) return true;
-    this.change(system, compared.columns);
+    if (writeBack === undefined) return true;
+    const find = (): Promise<object> => Promise.resolve(this.rows[other[system]]);
+    const wanted = await changesOf(writeBack, this.rows[system], find);
+    if (typeof wanted === 'string') return true;
+    this.change(system, wanted);
     this.writes += 1;
     return true;
   }
