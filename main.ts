@@ -184,7 +184,7 @@ type ConnectorParts = Pick<ConnectorPorts, 'log' | 'stores' | 'format' | 'rollou
 function openConnectors(
   settings: Settings,
   { writer, shutdown, ...parts }: Omit<Surroundings, 'terminal'> & ConnectorParts & Pick<ApiParts, 'writer'>,
-): Pick<Required<ApiParts>, 'connectors' | 'sources'> & Pick<ApiParts, 'view' | 'shadow' | 'register'> {
+): Pick<Required<ApiParts>, 'connectors' | 'sources'> & Pick<ApiParts, 'view' | 'shadow' | 'register' | 'backlog'> {
   const open = (url: Secret | undefined): Database | undefined => {
     if (url === undefined) return undefined;
     const opened = postgresDatabase({ url: url.reveal(), logger: parts.logger });

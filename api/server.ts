@@ -113,7 +113,8 @@ function watchClients(app: FastifyInstance): void {
   app.addHook('onRequest', async (request, reply) => {
     if (request.method === 'GET' || request.method === 'HEAD') return;
     const answered = new AbortController();
-    reply.raw.once('close', () => answered.abort());
+    // With a reason, or each time an error is made, stack and all.
+    reply.raw.once('close', () => answered.abort('answered'));
     request.answered = answered.signal;
   });
 }

@@ -36,6 +36,7 @@ const { values } = parseArgs({
     kafka: { type: 'string' },
     prefix: { type: 'string', default: '' },
     'commit-interval': { type: 'string', default: '100' },
+    'backlog-max': { type: 'string', default: '0' },
     'allow-remote': { type: 'boolean', default: false },
     profile: { type: 'string' },
   },
@@ -57,7 +58,7 @@ async function openTarget(): Promise<Target> {
     log: values.log === 'embedded' ? 'embedded' : 'kafka',
     processes: Number(values.processes),
     answering: values.answering?.split(','),
-    environment: { COMMIT_INTERVAL_MS: values['commit-interval'] },
+    environment: { COMMIT_INTERVAL_MS: values['commit-interval'], BACKLOG_MAX: values['backlog-max'] },
     nodeArgs: [
       // As `npm start` has it.
       '--max-semi-space-size=64',

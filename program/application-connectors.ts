@@ -1,4 +1,5 @@
 /** What runs beside the topologies: who captures system A, who polls system B, and what every process knows of the systems. */
+import type { Backlog } from '../api/app/backlog.ts';
 import type { CustomerShadow } from '../api/app/customer-shadow.ts';
 import type { RequestRegister } from '../api/app/request-register.ts';
 import type { SourceWatch } from '../api/app/source-routes.ts';
@@ -18,6 +19,7 @@ import { followSources, statusRecord, type SourceOutcome, type SourceStatuses } 
 import { connectorTopics } from '../schemas/app/connector-topics.ts';
 import { billingTopics } from '../schemas/app/billing/topics.ts';
 import { customerTopics } from '../schemas/app/customer/topics.ts';
+import { openBacklog } from './backlog.ts';
 import { customerBackfills } from './backfills.ts';
 import type { ConnectorPorts } from './connector-ports.ts';
 import { customerShadow } from './customer-shadow.ts';
@@ -28,6 +30,8 @@ import { sqliteFile } from './sqlite-file.ts';
 import { syncConnectors } from './sync-connectors.ts';
 import { tableConnectors } from './table-connectors.ts';
 import { writeBackConnectors } from './write-back-connectors.ts';
+import { billingLedgerName } from '../topology/app/billing-ledger.ts';
+import { billingSagaName } from '../topology/app/billing-saga.ts';
 import { customerMergeName } from '../topology/app/customer-merge.ts';
 
 export interface ApplicationConnectors {
@@ -35,6 +39,7 @@ export interface ApplicationConnectors {
   readonly sources: SourceWatch;
   /** Absent where nothing is asked of billing. */
   readonly register?: RequestRegister;
+  readonly backlog?: Backlog;
   /** Absent where no customers are merged. */
   readonly shadow?: CustomerShadow;
 }
@@ -46,10 +51,9 @@ export const noSources: SourceWatch = { health: () => [], noteDegraded: () => un
 export function applicationConnectors(ports: ConnectorPorts): ApplicationConnectors {
   const { settings, database } = ports;
   const tables = database === undefined ? [] : tableConnectors(ports, database);
-  const register = registerOf(ports);
-  const others = [...tables, ...syncConnectors(ports), ...employeeConnectors(ports), ...connectorsOf(register)];
-  const found = register === undefined ? {} : { register };
-  if (!settings.topologies.includes(customerMergeName)) return { ...found, connectors: others, sources: noSources };
+  const intake = billingIntake(ports);
+  const others = [...tables, ...syncConnectors(ports), ...employeeConnectors(ports), ...connectorsOf(intake)];
+  if (!settings.topologies.includes(customerMergeName)) return { ...intake, connectors: others, sources: noSources };
   const statuses = followSources({ ...ports, topic: connectorTopics(settings.topicPrefix).status.name });
   const degraded = { answers: 0 };
   const captured = captureOf(ports, statuses);
@@ -66,7 +70,7 @@ export function applicationConnectors(ports: ConnectorPorts): ApplicationConnect
   };
   const { shadow, connector: comparing } = customerShadow(ports);
   return {
-    ...found,
+    ...intake,
     sources: watch,
     shadow,
     connectors: [
@@ -81,15 +85,28 @@ export function applicationConnectors(ports: ConnectorPorts): ApplicationConnect
   };
 }
 
-function registerOf({ settings, format, applicationIdOf, ...ports }: ConnectorPorts): OpenRegister | undefined {
-  const { topologies, topicPrefix } = settings;
+/** What a process that takes requests of billing in knows of them. */
+function billingIntake({ settings, format, applicationIdOf, ...ports }: ConnectorPorts): BillingIntake | undefined {
+  const { topologies, topicPrefix, backlogMax } = settings;
   if (!topologies.some((name) => name.startsWith('billing-'))) return undefined;
-  const { requests } = billingTopics(topicPrefix, format);
-  return openRequestRegister({ ...ports, topic: requests, name: applicationIdOf('billing-requests') });
+  const { requests, results, commands } = billingTopics(topicPrefix, format);
+  const inputs = new Map([
+    [applicationIdOf(billingSagaName), [requests.name, results.name]],
+    [applicationIdOf(billingLedgerName), [commands.name]],
+  ]);
+  return {
+    register: openRequestRegister({ ...ports, topic: requests, name: applicationIdOf('billing-requests') }),
+    backlog: openBacklog({ ...ports, inputs, max: backlogMax }),
+  };
 }
 
-function connectorsOf(register: OpenRegister | undefined): readonly Connector[] {
-  return register === undefined ? [] : [register.connector];
+function connectorsOf(intake: BillingIntake | undefined): readonly Connector[] {
+  return intake === undefined ? [] : [intake.register.connector, intake.backlog.connector];
+}
+
+interface BillingIntake {
+  readonly register: OpenRegister;
+  readonly backlog: Backlog & { readonly connector: Connector };
 }
 
 /** The same publication and the same slot as the shipped configuration of Debezium: one of both can be in use. */

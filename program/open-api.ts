@@ -1,6 +1,7 @@
 /** The API of this program: the engine's routes, and those of the applications that run. */
 import type { FastifyInstance } from 'fastify';
 import type { Application } from '../api/app/application.ts';
+import { noBacklog, type Backlog } from '../api/app/backlog.ts';
 import type { CustomerShadow } from '../api/app/customer-shadow.ts';
 import { fixedRollout, type RolloutPort } from '../api/app/rollout-port.ts';
 import { noRegister, type RequestRegister } from '../api/app/request-register.ts';
@@ -43,6 +44,7 @@ export interface ApiParts {
   readonly shadow?: CustomerShadow | undefined;
   readonly rollout?: RolloutPort;
   readonly register?: RequestRegister;
+  readonly backlog?: Backlog;
   /** The instances that run a topology here. */
   readonly instancesOf?: (topology: string) => readonly StreamInstance[];
 }
@@ -63,12 +65,13 @@ export function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
     shadow,
     rollout = fixedRollout,
     register = noRegister,
+    backlog = noBacklog,
     instancesOf = () => [],
   } = parts;
   const { host, advertisedUrl, otherTopologiesUrl, allowInsecure, rateLimitPerSecond, topicPrefix } = settings;
   const write = (record: OutgoingRecord): Promise<WrittenRecord> => writer.write(record);
   const { format } = schemas;
-  const ports = { write, register, topicPrefix, format, sources, log, view, shadow, rollout };
+  const ports = { write, register, backlog, topicPrefix, format, sources, log, view, shadow, rollout };
   const answered = routesOf(chosen, ports);
   const projections = chosen.flatMap(({ name, projections: declared }) =>
     (declared?.(ports) ?? []).map((one) => ({ ...one, rebuilding: generations?.get(name) })),

@@ -61,6 +61,8 @@ export interface Settings {
   readonly allowInsecure: boolean;
   readonly peerHosts: readonly string[];
   readonly rateLimitPerSecond: number;
+  /** Records of billing that may wait to be worked off; 0: any number. */
+  readonly backlogMax: number;
   /** URL of system A's database. Absent: its changes are not captured from here. */
   readonly systemA: Secret | undefined;
   /** System A's file while it is one of SQLite. Absent: it is not polled from here. */
@@ -150,6 +152,7 @@ export const variables: readonly Variable[] = [
   { name: 'ADMIN_TOKEN', initial: '', isSecret: true },
   { name: 'ALLOW_INSECURE', initial: 'false' },
   { name: 'RATE_LIMIT_PER_SECOND', initial: '500' },
+  { name: 'BACKLOG_MAX', initial: '10000' },
   { name: 'SYSTEM_A_DATABASE_URL', initial: '', isSecret: true },
   { name: 'SYSTEM_A_SQLITE_FILE', initial: '' },
   { name: 'POLL_INTERVAL_MS_A', initial: '5000' },
@@ -216,6 +219,7 @@ export function readSettings(sources: SettingsSources): Settings {
     adminToken: reader.token('ADMIN_TOKEN'),
     allowInsecure: reader.boolean('ALLOW_INSECURE'),
     rateLimitPerSecond: reader.integer('RATE_LIMIT_PER_SECOND', { min: 0, max: 1_000_000 }),
+    backlogMax: reader.integer('BACKLOG_MAX', { min: 0, max: 100_000_000 }),
     systemA: reader.databaseUrl('SYSTEM_A_DATABASE_URL'),
     systemAFile: readSystemAFile(reader),
     systemB: readSystemB(reader),

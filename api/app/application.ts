@@ -3,6 +3,7 @@ import type { Log, NewTopic, OutgoingRecord, Sql, Topic, Topology, WrittenRecord
 import type { RecordFormat } from '../../schemas/app/record-format.ts';
 import type { Routes } from '../routes.ts';
 import type { TwoWays } from './customer-answers.ts';
+import type { Backlog } from './backlog.ts';
 import type { Projection } from './projection.ts';
 import type { RequestRegister } from './request-register.ts';
 import type { SourceWatch } from './source-routes.ts';
@@ -19,6 +20,8 @@ export interface RoutePorts extends TopicScope, TwoWays {
   readonly write: (record: OutgoingRecord) => Promise<WrittenRecord>;
   /** Of what billing was asked for. */
   readonly register: RequestRegister;
+  /** Of billing. */
+  readonly backlog: Backlog;
   /** Of the systems that customers come from. */
   readonly sources: SourceWatch;
   /** For what is found in topics rather than in stores. */

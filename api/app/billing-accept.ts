@@ -8,10 +8,11 @@ import { uuid5 } from '../../schemas/app/billing/names.ts';
 import type { SagaRequest, TransactionRequest } from '../../schemas/app/billing/request.ts';
 import type { Transaction } from '../../schemas/app/billing/transaction.ts';
 import type { RoutePorts } from './application.ts';
+import type { Backlog } from './backlog.ts';
 import { limits } from '../limits.ts';
 import type { QueryContext } from '../placement.ts';
 import { formatPosition } from '../position.ts';
-import { Problem } from '../problem.ts';
+import { Problem, unavailable } from '../problem.ts';
 import { boundedInteger, contextOf, headerOf, sendJson } from '../routes.ts';
 import type { RegisteredRequest, RequestRegister } from './request-register.ts';
 import type { StoreQueries, TypedStore } from '../store-queries.ts';
@@ -21,6 +22,7 @@ import { awaitOutcome, outcomeOf, shownTransaction } from './transaction-status.
 export interface AcceptPorts {
   readonly transactions: TypedStore<string, Transaction>;
   readonly register: RequestRegister;
+  readonly backlog: Backlog;
   readonly requests: Topic<string, SagaRequest>;
   readonly write: RoutePorts['write'];
   readonly clock: Clock;
@@ -56,13 +58,15 @@ export interface Asked {
  * is looked up once more after it was written. Rejects with a `Problem` if the key belongs to another request.
  */
 export async function accept(
-  { requests, register, write, clock }: AcceptPorts,
+  { requests, register, backlog, write, clock }: AcceptPorts,
   { subject, idempotencyKey, correlationId }: Asked,
 ): Promise<Accepted> {
   const txId = txIdOf(idempotencyKey);
   const fingerprint = fingerprintOf(subject);
   const known = register.find(txId);
   if (known !== undefined) return replayed(known, { txId, fingerprint });
+  if (backlog.isTooLong)
+    throw unavailable('backlog_too_long', 'so much waits to be worked off that nothing more is accepted');
   const timestampMs = clock.nowMs();
   const about = { txId, idempotencyKey, fingerprint, actorId: actorScope, correlationId };
   const value: TransactionRequest = { ...about, requestedAt: timestampMs * 1_000, ...subject };

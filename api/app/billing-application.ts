@@ -33,9 +33,9 @@ const topics = (topicPrefix: string): readonly NewTopic[] => newTopics(billingTo
 export function billingApplications(clock: Clock): readonly Application[] {
   const shared: SharedRoutes = {
     awaited: billingSagaName,
-    routes: ({ write, register, topicPrefix, format }) => {
+    routes: ({ write, register, backlog, topicPrefix, format }) => {
       const { requests } = billingTopics(topicPrefix, format);
-      return billingCommandRoutes({ transactions, requests, register, write, clock });
+      return billingCommandRoutes({ transactions, requests, register, backlog, write, clock });
     },
   };
   return billingTopologies(clock).map((one) => ({ ...one, shared }));

@@ -52,7 +52,7 @@ const commandProblems: Problems = {
     'same_account',
     'unbounded_accounts',
   ],
-  503: ['store_not_ready', 'position_not_reached', 'peer_unavailable', 'log_unavailable'],
+  503: ['store_not_ready', 'position_not_reached', 'peer_unavailable', 'log_unavailable', 'backlog_too_long'],
 };
 
 const changeProblems: Problems = {

@@ -27,6 +27,8 @@ const shownBySaga = [transactions, sagaTimers];
 const shownByBalances = [accountBalances, balanceHistory, effectiveHistory];
 const shownByTransactions = [dailyParts, accountTransactions];
 export interface Bank {
+  /** So much that nothing more is accepted. */
+  readonly backlog: { isTooLong: boolean };
   /** Lets time pass. */
   pass(ms: number): void;
   readonly api: Api;
@@ -61,13 +63,15 @@ export function openBank(write?: () => Promise<void>): Bank {
     const request = written[offset];
     return request !== undefined && 'fingerprint' in request ? { ...request, offset } : undefined;
   };
+  const backlog = { isTooLong: false };
   const register = { find, current: async (txId: string) => find(txId), first: async (txId: string) => find(txId)! };
   const sources = { health: () => [], noteDegraded: () => undefined };
-  const ports = { topicPrefix: '', format: jsonFormat, write: record, register, sources };
+  const ports = { topicPrefix: '', format: jsonFormat, write: record, register, backlog, sources };
   const routes = routesOf(billingApplications(clock), ports).here;
   const api = apiOf([new FakeInstance(cluster, 'one')], { routes, clock: hurriedClock, rateLimitPerSecond: 0 });
   return {
     api,
+    backlog,
     bench,
     close: async () => {
       bench.close();

@@ -134,6 +134,19 @@ describe('commands of billing', () => {
     expect(bank.written).toEqual([]);
   });
 
+  test('503 while too much waits to be worked off; what was accepted before is answered', async () => {
+    const bank = open();
+    const ask = (key: string, amount = '3') =>
+      post(bank, '/transactions/transfer', { ...transfer, amount, idempotencyKey: key });
+    await ask('before');
+    bank.backlog.isTooLong = true;
+    expect(await ask('k')).toMatchObject({ status: 503, code: 'backlog_too_long' });
+    expect(await ask('before')).toMatchObject({ status: 202, replayed: 'true' });
+    expect(await ask('before', '4')).toMatchObject({ status: 422, code: 'idempotency_key_reused' });
+    bank.backlog.isTooLong = false;
+    expect((await ask('k')).status).toBe(202);
+  });
+
   test('503 while the log does not answer', async () => {
     const bank = open(async () => {
       throw new StreamError('LOG_UNAVAILABLE', 'away');

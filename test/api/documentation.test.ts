@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { fixedRollout } from '../../api/app/rollout-port.ts';
+import { noBacklog } from '../../api/app/backlog.ts';
 import { noRegister } from '../../api/app/request-register.ts';
 import { rolloutRoutes } from '../../api/app/rollout-routes.ts';
 import { rebuildRoutes } from '../../api/app/rebuild-routes.ts';
@@ -49,6 +50,7 @@ const api = apiOf([], {
       format: jsonFormat,
       write,
       register: noRegister,
+      backlog: noBacklog,
       sources,
     }).here,
   ],

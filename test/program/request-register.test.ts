@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { noBacklog } from '../../api/app/backlog.ts';
 import { txIdOf } from '../../api/app/billing-accept.ts';
 import { billingCommandRoutes } from '../../api/app/billing-routes.ts';
 import { silentLogger, systemClock, systemRandom } from '../../clock.ts';
@@ -59,7 +60,7 @@ function open(name: string): Entrance {
   const writer = createRecordWriter(own);
   const write = (record: OutgoingRecord) => writer.write(record);
   const api = apiOf([], {
-    routes: [billingCommandRoutes({ transactions, requests, register, write, clock: systemClock })],
+    routes: [billingCommandRoutes({ transactions, requests, register, backlog: noBacklog, write, clock: systemClock })],
   });
   const close = async (): Promise<void> => {
     await api.close();

@@ -1,4 +1,5 @@
 import { expect, test } from '@jest/globals';
+import { noBacklog } from '../../api/app/backlog.ts';
 import { noRegister } from '../../api/app/request-register.ts';
 import { applications } from '../../program/applications.ts';
 import { noSources } from '../../program/application-connectors.ts';
@@ -7,7 +8,7 @@ import { jsonFormat } from '../../schemas/app/record-format.ts';
 import { apiOf, type Api } from '../api/fake-instance.ts';
 
 const ports = {
-  ...{ topicPrefix: '', format: jsonFormat, register: noRegister, sources: noSources },
+  ...{ topicPrefix: '', format: jsonFormat, register: noRegister, backlog: noBacklog, sources: noSources },
   write: () => Promise.reject(new Error('nothing is written')),
 };
 

@@ -65,6 +65,7 @@ describe('settings', () => {
       adminToken: undefined,
       allowInsecure: false,
       rateLimitPerSecond: 500,
+      backlogMax: 10_000,
       sync: undefined,
       legacyCustomers: undefined,
       rollout: {
