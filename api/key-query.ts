@@ -17,6 +17,14 @@ export interface QueryDependencies {
   readonly clock: Clock;
 }
 
+export interface KeyQuery {
+  readonly store: string;
+  /** Serialised. */
+  readonly key: Uint8Array;
+  /** Epoch ms: the version that was valid then; for stores that keep versions. */
+  readonly asOfMs?: number | undefined;
+}
+
 export interface KeyAnswer {
   /** As stored; `undefined`: the owner runs and does not have the key. */
   readonly value: Uint8Array | undefined;
@@ -30,20 +38,20 @@ export interface KeyAnswer {
 /** Looks a serialised key up. Waits a little for a store that is not ready, then rejects with `STORE_NOT_READY`: an absent value is never a guess. */
 export async function queryKey(
   dependencies: QueryDependencies,
-  store: string,
-  key: Uint8Array,
+  query: KeyQuery,
   context: QueryContext,
 ): Promise<KeyAnswer> {
+  const { store, key } = query;
   const views = viewsOf(dependencies.instances, store);
   const unreachable = new Set<string>();
   return untilReady(dependencies.clock, context, async () => {
     const location = ask(views, (view) => view.locate(store, key));
     const place = placeOf(views, location, context, unreachable);
-    if (place.kind === 'standby') return readStandby(place.view, { store, partition: location.partition }, key);
+    if (place.kind === 'standby') return readStandby(place.view, location.partition, query);
     if (place.kind === 'local')
-      return readLocal(dependencies, { view: place.view, store, partition: location.partition }, key, context);
+      return readLocal(dependencies, { view: place.view, partition: location.partition, query }, context);
     try {
-      return await readPeer(dependencies, place, { store, key }, context);
+      return await readPeer(dependencies, place, query, context);
     } catch (error) {
       if (hasCode(error, 'PEER_UNAVAILABLE')) unreachable.add(place.instanceId);
       throw error;
@@ -51,36 +59,33 @@ export async function queryKey(
   });
 }
 
-function readStandby(
-  view: InstanceView,
-  { store, partition }: { readonly store: string; readonly partition: number },
-  key: Uint8Array,
-): KeyAnswer {
+function readStandby(view: InstanceView, partition: number, { store, key, asOfMs }: KeyQuery): KeyAnswer {
   const copy = view.standbyStore(store, partition);
-  return { value: copy.get(key), position: '', servedBy: view.instanceId, staleness: { lag: copy.lag() } };
+  return { value: copy.get(key, asOfMs), position: '', servedBy: view.instanceId, staleness: { lag: copy.lag() } };
 }
 
 async function readLocal(
   { clock }: QueryDependencies,
-  local: { readonly view: InstanceView; readonly store: string; readonly partition: number },
-  key: Uint8Array,
+  { view, partition, query }: { readonly view: InstanceView; readonly partition: number; readonly query: KeyQuery },
   context: QueryContext,
 ): Promise<KeyAnswer> {
-  const storeView = local.view.localStore(local.store, local.partition);
-  await awaitPosition(clock, context, { ...local, storeView });
+  const { store, key, asOfMs } = query;
+  const storeView = view.localStore(store, partition);
+  await awaitPosition(clock, context, { view, store, storeView });
   // Both in one turn: the position is the value's.
-  const value = storeView.get(key);
-  return { value, position: formatPosition(storeView.position()), servedBy: local.view.instanceId };
+  const value = storeView.get(key, asOfMs);
+  return { value, position: formatPosition(storeView.position()), servedBy: view.instanceId };
 }
 
 async function readPeer(
   { peers }: QueryDependencies,
   place: Extract<Place, { kind: 'peer' }>,
-  query: { readonly store: string; readonly key: Uint8Array },
+  { store, key, asOfMs }: KeyQuery,
   context: QueryContext,
 ): Promise<KeyAnswer> {
+  const asOf = asOfMs === undefined ? '' : `&asOf=${String(asOfMs)}`;
   const answer = await peers.get(place.url, {
-    path: `/stores/${query.store}/0x${hex(query.key)}?keyFormat=hex&valueFormat=base64&wait=${context.waitMs}${staleParameter(context)}`,
+    path: `/stores/${store}/0x${hex(key)}?keyFormat=hex&valueFormat=base64&wait=${context.waitMs}${staleParameter(context)}${asOf}`,
     correlationId: context.correlationId,
     minPosition: context.minPosition === undefined ? undefined : formatPosition(context.minPosition),
     deadlineMs: limits.peerDeadlineMs + (context.minPosition === undefined ? 0 : context.waitMs),

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts';
 import { StreamError, hasCode } from '../errors.ts';
 import { partitionId } from '../schemas/record.ts';
 import type { InstanceView, Peer, StoreLocation, StoreView } from '../topology/runtime/view.ts';
+import type { SubTopology } from '../topology/plan.ts';
 import { limits } from './limits.ts';
 import { isReached, type PositionVector } from './position.ts';
 import { misdirected, unavailable } from './problem.ts';
@@ -143,11 +144,14 @@ export async function awaitPosition(
 function inputsOf(view: InstanceView, store: string, partition: number, wanted: PositionVector): ReadonlySet<string> {
   const { plan } = view;
   if (plan === undefined) throw new StreamError('STORE_NOT_READY', 'the plan is not known yet');
-  const topics = plan.subTopologies
-    .filter((part) => part.stores.some(({ spec }) => spec.name === store))
-    .flatMap((part) => part.sourceTopics);
+  const keeps = (part: SubTopology): boolean => part.stores.some(({ spec }) => spec.name === store);
+  const topics = plan.subTopologies.filter(keeps).flatMap((part) => part.sourceTopics);
+  const globals = plan.globals.filter(keeps);
+  topics.push(...globals.flatMap((part) => part.sourceTopics));
   for (const id of wanted.keys())
     if (!topics.includes(id.slice(0, id.lastIndexOf('/'))))
       throw new StreamError('QUERY_INVALID', 'X-Min-Position names a topic that the store does not read');
-  return new Set(topics.map((topic) => partitionId(topic, partition)));
+  const partitionsOf = (topic: string): readonly number[] =>
+    globals.length === 0 ? [partition] : [...Array(plan.partitions.get(topic) ?? 0).keys()];
+  return new Set(topics.flatMap((topic) => partitionsOf(topic).map((each) => partitionId(topic, each))));
 }

@@ -3,7 +3,7 @@ import { StreamError } from '../errors.ts';
 import type { Serde } from '../schemas/serde.ts';
 import type { Windowed } from '../schemas/windowed.ts';
 import type { AnyStoreSpec } from '../state-stores/spec.ts';
-import { queryKey, type KeyAnswer, type QueryDependencies } from './key-query.ts';
+import { queryKey, type KeyAnswer, type KeyQuery, type QueryDependencies } from './key-query.ts';
 import type { Staleness } from './staleness.ts';
 import { ask, viewsOf, type QueryContext } from './placement.ts';
 import { createRangeQueries, type Page, type RangeQuery } from './range-query.ts';
@@ -83,7 +83,7 @@ export interface StoreQueries {
     context: QueryContext,
   ): Promise<TypedPage<Windowed<K>, V>>;
   /** By bytes. */
-  getBytes(store: string, key: Uint8Array, context: QueryContext): Promise<KeyAnswer>;
+  getBytes(query: KeyQuery, context: QueryContext): Promise<KeyAnswer>;
   pageBytes(query: RangeQuery, context: QueryContext): Promise<Page>;
   /** Windows or sessions of one key, by bytes. */
   windowsBytes(query: WindowQuery, context: QueryContext): Promise<Page>;
@@ -99,9 +99,13 @@ export function createStoreQueries(dependencies: QueryDependencies): StoreQuerie
     spec,
     pageBytes,
     windowsBytes: (query, context) => queryWindows(dependencies, query, context),
-    getBytes: (store, key, context) => queryKey(dependencies, store, key, context),
+    getBytes: (query, context) => queryKey(dependencies, query, context),
     get: async (store, key, context) => {
-      const { value, ...provenance } = await queryKey(dependencies, store.name, store.key.serialize(key), context);
+      const { value, ...provenance } = await queryKey(
+        dependencies,
+        { store: store.name, key: store.key.serialize(key) },
+        context,
+      );
       return { ...provenance, value: value === undefined ? undefined : typedValue(store, spec(store.name), value) };
     },
     page: async (store, { prefix, from = prefix, to, reverse = false, limit, cursor }, context) => {

@@ -19,7 +19,7 @@ import {
   writeProvenance,
   type RouteScope,
 } from './routes.ts';
-import { timeBounds } from './window-query.ts';
+import { timeBounds, timeOf } from './window-query.ts';
 import { decodeKey, decodeValue, encodeKeyText, endOfPrefix, keyFormats, type KeyFormat } from './store-codec.ts';
 
 type ValueFormat = 'json' | 'base64';
@@ -52,7 +52,11 @@ interface StoreParams {
   readonly store: string;
 }
 
-type KeyRequest = FastifyRequest<{ Params: StoreParams & { readonly key: string }; Querystring: FormatQuery }>;
+interface KeyParameters extends FormatQuery {
+  readonly asOf?: string;
+}
+
+type KeyRequest = FastifyRequest<{ Params: StoreParams & { readonly key: string }; Querystring: KeyParameters }>;
 type RangeRequest = FastifyRequest<{ Params: StoreParams; Querystring: RangeParameters }>;
 type WindowsRequest = FastifyRequest<{
   Params: StoreParams & { readonly key: string };
@@ -105,6 +109,8 @@ const metadataProblems = {
 
 const time = { type: 'string', pattern: '^\\d{1,16}$' };
 
+const asOf = { ...time, description: 'ms: the version that was valid then; of stores that keep versions' };
+
 const windowParameters = {
   wait: waitParameter.wait,
   keyFormat,
@@ -145,7 +151,7 @@ export function storeRoutes(scope: RouteScope, instances: readonly InstanceView[
   });
 
   app.get('/stores/:store/:key', {
-    schema: { params: keyParams, querystring: queryString({ ...waitParameter, keyFormat, valueFormat }) },
+    schema: { params: keyParams, querystring: queryString({ ...waitParameter, keyFormat, valueFormat, asOf }) },
     config: {
       description: {
         summary: 'The value of a key, from whichever instance has it',
@@ -158,7 +164,8 @@ export function storeRoutes(scope: RouteScope, instances: readonly InstanceView[
       const { store, key: keyText } = request.params;
       const spec = queries.spec(store);
       const key = encodeKeyText(spec, keyText, request.query.keyFormat);
-      const answer = await queries.getBytes(store, key, contextOf(request));
+      const asked = { store, key, asOfMs: timeOf('asOf', request.query.asOf) };
+      const answer = await queries.getBytes(asked, contextOf(request));
       writeProvenance(reply, answer);
       if (answer.value === undefined) throw new Problem(404, 'key_not_found', 'the store does not have this key');
       return sendTagged(

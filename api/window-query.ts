@@ -128,8 +128,11 @@ function pageOf(
 
 /** Bounds of time in a query, epoch ms. Throws `QUERY_INVALID`. */
 export function timeBounds(from: string | undefined, to: string | undefined): Pick<WindowQuery, 'fromMs' | 'toMs'> {
-  const fromMs = from === undefined ? 0 : Number(from);
-  const toMs = to === undefined ? Number.MAX_SAFE_INTEGER : Number(to);
-  if (Number.isSafeInteger(fromMs) && Number.isSafeInteger(toMs)) return { fromMs, toMs };
-  throw new StreamError('QUERY_INVALID', 'from and to are times in milliseconds');
+  return { fromMs: timeOf('from', from) ?? 0, toMs: timeOf('to', to) ?? Number.MAX_SAFE_INTEGER };
+}
+
+/** A time in a query, epoch ms. Throws `QUERY_INVALID` naming the parameter. */
+export function timeOf(parameter: string, text: string | undefined): number | undefined {
+  if (text === undefined || Number.isSafeInteger(Number(text))) return text === undefined ? undefined : Number(text);
+  throw new StreamError('QUERY_INVALID', `${parameter} is a time in milliseconds`);
 }

@@ -53,6 +53,8 @@ export interface StoreLayers extends Undoable {
   load(): Promise<void>;
   /** For queries: what is applied or, being committed, about to be. */
   committedGet(key: Uint8Array): Uint8Array | undefined;
+  /** For queries, of stores that keep versions: as `committedGet`, of the version that was valid at a time. */
+  committedAsOf?(key: Uint8Array, timeMs: number): Uint8Array | undefined;
   /** For queries: what is applied, as of the call, in the order of the keys of queries. */
   committedScan(range: Range): AsyncIterable<Entry>;
   /**

@@ -26,6 +26,13 @@ const segmentsPerRetention = 8;
 /** Rows of history that one commit removes at most. */
 const expiredRowsMax = 2_000;
 
+/** Of the store as processors have it, or as it is committed. */
+interface Rows {
+  /** Latest timestamp put. */
+  readonly nowMs: number;
+  read(row: Uint8Array): Uint8Array | undefined;
+}
+
 /** What became of a put: it is the latest version of its key, an older one, or beyond retention and not kept. */
 export type PutOutcome = 'latest' | 'older' | 'expired';
 
@@ -72,10 +79,15 @@ export class VersionedStore implements StoreLayers {
 
   /** The version of that time; `undefined` also where it is beyond retention and not the latest. */
   asOf(key: Uint8Array, timeMs: number): Version | undefined {
-    const latest = this.get(key);
+    return this.#versionAt(key, timeMs, { nowMs: this.#timeMs, read: (row) => this.#rows.get(row) });
+  }
+
+  #versionAt(key: Uint8Array, timeMs: number, { nowMs, read }: Rows): Version | undefined {
+    const row = read(latestKey(key));
+    const latest = row === undefined ? undefined : decodeLatest(row);
     if (latest === undefined || latest.from <= timeMs) return latest;
-    if (timeMs < this.#timeMs - this.#retentionMs) return undefined;
-    const past = this.#ending(key, timeMs, latest);
+    if (timeMs < nowMs - this.#retentionMs) return undefined;
+    const past = this.#ending(key, timeMs, { latest, read });
     return past !== undefined && past.from <= timeMs ? past : undefined;
   }
 
@@ -165,6 +177,14 @@ export class VersionedStore implements StoreLayers {
     return row === undefined ? undefined : asStored(row);
   }
 
+  committedAsOf(key: Uint8Array, timeMs: number): Uint8Array | undefined {
+    const read = (row: Uint8Array): Uint8Array | undefined => this.#rows.committedGet(row);
+    const time = read(timeKey);
+    const nowMs = time === undefined ? -1 : readInt64(time);
+    const version = this.#versionAt(key, timeMs, { nowMs, read });
+    return version?.value === undefined ? undefined : withTimestamp(version.value, version.from);
+  }
+
   async *committedScan(range: Range): AsyncIterable<Entry> {
     const from = latestKey(range.from ?? new Uint8Array());
     const to = range.to === undefined ? Buffer.of(1) : latestKey(range.to);
@@ -192,9 +212,13 @@ export class VersionedStore implements StoreLayers {
   }
 
   /** The past version that ends next after a time. Versions lie in the segments of their ends. */
-  #ending(key: Uint8Array, timeMs: number, latest: Version): PastVersion | undefined {
+  #ending(
+    key: Uint8Array,
+    timeMs: number,
+    { latest, read }: Pick<Rows, 'read'> & { readonly latest: Version },
+  ): PastVersion | undefined {
     for (let segment = this.#segmentOf(timeMs); segment <= this.#segmentOf(latest.from); segment += 1) {
-      const found = this.#history(key, segment).find(({ to }) => to > timeMs);
+      const found = historyIn(read(historyKey(segment, key))).find(({ to }) => to > timeMs);
       if (found !== undefined) return found;
     }
     return undefined;
@@ -214,7 +238,7 @@ export class VersionedStore implements StoreLayers {
   }
 
   #putPast(key: Uint8Array, { from, value }: Version, latest: Version): void {
-    const next = this.#ending(key, from, latest);
+    const next = this.#ending(key, from, { latest, read: (row) => this.#rows.get(row) });
     if (next === undefined) this.#addPast(key, { from, to: latest.from, value });
     else if (next.from > from) this.#addPast(key, { from, to: next.from, value });
     else {
@@ -254,8 +278,7 @@ export class VersionedStore implements StoreLayers {
 
   /** By their ends. */
   #history(key: Uint8Array, segment: number): readonly PastVersion[] {
-    const row = this.#rows.get(historyKey(segment, key));
-    return row === undefined ? [] : decodeHistory(row);
+    return historyIn(this.#rows.get(historyKey(segment, key)));
   }
 
   #writeHistory(key: Uint8Array, endMs: number, versions: readonly PastVersion[]): void {
@@ -278,6 +301,10 @@ export class VersionedStore implements StoreLayers {
     }
     if (left > 0) this.#clearedSegment = firstLive;
   }
+}
+
+function historyIn(row: Uint8Array | undefined): readonly PastVersion[] {
+  return row === undefined ? [] : decodeHistory(row);
 }
 
 /** The latest row as tables have it; `undefined` if it says that the key is deleted. */

@@ -12,7 +12,9 @@ import { GlobalTasks } from './global-tasks.ts';
 import { backoffMs } from './options.ts';
 import type { ResolvedOptions } from './options.ts';
 import type { Prepared } from './prepare.ts';
+import { committedAt, committedRows } from './committed-rows.ts';
 import { TaskStore } from './task-store.ts';
+import type { StoreView } from './view.ts';
 
 /** How long one poll waits. */
 const pollWaitMs = 500;
@@ -38,6 +40,9 @@ export class GlobalStores {
   readonly #open = new Map<string, OpenStore>();
   #tasks: GlobalTasks | undefined;
   #reader: Reader | undefined;
+  #isFilled = false;
+  /** What the rows of all stores reflect. */
+  #applied: GlobalTasks['positions'] = [];
 
   constructor(scope: GlobalStoresOptions) {
     this.#scope = scope;
@@ -46,6 +51,25 @@ export class GlobalStores {
   /** By name; filled once `start` has resolved. */
   get stores(): ReadonlyMap<string, TaskStore> {
     return this.#tasks?.stores ?? new Map<string, TaskStore>();
+  }
+
+  /** What queries see of one; `undefined` until `start` has resolved. */
+  view(store: string): StoreView | undefined {
+    const open = this.#open.get(store);
+    if (open === undefined || !this.#isFilled) return undefined;
+    const { layered } = open.store;
+    return {
+      partition: 0,
+      get: (key, asOfMs) => committedAt(layered, key, asOfMs),
+      scan: (range) => layered.committedScan(range),
+      rowsOf: (group, bounds) => committedRows(layered, group, bounds),
+      position: () =>
+        new Map(
+          this.#applied
+            .filter(({ topic }) => this.#isReadBy(open.store, topic))
+            .map(({ topic, partition, offset }) => [partitionId(topic, partition), offset]),
+        ),
+    };
   }
 
   /** Opens the stores and reads what their topics hold now. May be called again after a failure; nothing to do without global stores. */
@@ -67,11 +91,13 @@ export class GlobalStores {
     });
     this.#tasks = tasks;
     const reader = options.host.log.reader({ isolation: 'read_committed' });
+    this.#applied = tasks.positions;
     this.#reader = reader;
     for (const position of tasks.positions) reader.seek(position, position.offset);
     const ends = await options.host.log.admin.offsets(tasks.positions);
     const isBehind = (): boolean => tasks.positions.some(({ offset }, index) => offset < (ends[index]?.stable ?? 0));
     while (isBehind() && !this.#scope.isClosing()) await this.#poll(tasks, reader);
+    this.#isFilled = true;
   }
 
   /** Goes on reading until the instance closes. Rejects for what reading again cannot mend. */
@@ -89,6 +115,7 @@ export class GlobalStores {
   }
 
   async close(): Promise<void> {
+    this.#isFilled = false;
     this.#tasks?.close();
     this.#tasks = undefined;
     await this.#reader?.close();
@@ -125,6 +152,7 @@ export class GlobalStores {
         if (this.#isReadBy(store, topic)) batch.put(Buffer.from(partitionId(topic, partition)), int64(offset));
       await batch.write((positions.position ?? 0) + 1);
     }
+    this.#applied = tasks.positions;
   }
 
   #isReadBy(store: TaskStore, topic: string): boolean {

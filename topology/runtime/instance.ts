@@ -50,7 +50,7 @@ export class Runtime {
   #failure: StreamError | undefined;
   #intake: Intake | undefined;
   #watch: TopicWatch | undefined;
-  #globals: GlobalStores | undefined;
+  globals: GlobalStores | undefined;
   #error: StreamError | undefined;
   #loops: Promise<void>[] = [];
   #isClosing = false;
@@ -88,7 +88,7 @@ export class Runtime {
     const reader = host.log.reader({ isolation: 'read_committed' });
     this.reader = reader;
     const globals = new GlobalStores({ options: this.options, prepared, isClosing: () => this.#isClosing });
-    this.#globals = globals;
+    this.globals = globals;
     await this.#patiently('reading global tables', () => globals.start());
     const holdings = this.#makeHoldings(prepared, reader);
     this.holdings = holdings;
@@ -144,7 +144,7 @@ export class Runtime {
     });
     await this.membership.leave(isForGood);
     await this.holdings?.close();
-    await this.#globals?.close();
+    await this.globals?.close();
     await this.reader?.close();
     await this.#committer.discard();
     if (!isFailed) this.state = 'closed';
@@ -155,7 +155,7 @@ export class Runtime {
     this.#signal.notify();
     this.#watch?.stop();
     this.reader?.wakeup();
-    this.#globals?.wakeup();
+    this.globals?.wakeup();
     this.holdings?.stop();
   }
 
@@ -212,7 +212,7 @@ export class Runtime {
       prepared,
       reader,
       outputs: this.outputs,
-      globals: () => this.#globals?.stores ?? new Map<string, TaskStore>(),
+      globals: () => this.globals?.stores ?? new Map<string, TaskStore>(),
       messageBytesMax: (topic) => this.outputs.messageBytesMax(topic),
       wake: () => this.#signal.notify(),
       warmedUp: () => {

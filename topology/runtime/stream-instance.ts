@@ -7,8 +7,9 @@ import type { AnyStoreSpec } from '../../state-stores/spec.ts';
 import type { Hold } from './failed-records.ts';
 import { Runtime } from './instance.ts';
 import { collectMetrics } from './metrics.ts';
+import { committedAt, committedRows } from './committed-rows.ts';
 import type { InstanceOptions } from './options.ts';
-import { taskId } from './plan-tasks.ts';
+import { globalDirectory, taskId } from './plan-tasks.ts';
 import type { Standby } from './standby-set.ts';
 import type { Opening } from './take-over.ts';
 import type { Task } from './task.ts';
@@ -113,27 +114,34 @@ class Instance implements StreamInstance {
   }
 
   storeNames(): readonly string[] {
-    return this.#runtime.options.topology.stores.filter((spec) => !isParkedStore(spec)).map((spec) => spec.name);
+    const { stores, globals } = this.#runtime.options.topology;
+    return [...stores.filter((spec) => !isParkedStore(spec)), ...globals.map(({ spec }) => spec)].map(
+      ({ name }) => name,
+    );
   }
 
   storeSpec(store: string): AnyStoreSpec {
-    const spec = this.#runtime.options.topology.stores.find((candidate) => candidate.name === store);
+    const { stores } = this.#runtime.options.topology;
+    const spec = stores.find((candidate) => candidate.name === store) ?? this.#globalSpec(store);
     if (spec === undefined) throw new StreamError('STORE_UNKNOWN', 'no store of that name', { facts: { store } });
     return spec;
   }
 
   locate(store: string, key: Uint8Array): StoreLocation {
+    if (this.#globalSpec(store) !== undefined) return this.#globalLocation();
     const sub = this.#subTopologyOf(store);
     const { key: serde } = this.storeSpec(store);
     return this.#location(sub, partitionForKey(serde.partitionKey?.(key) ?? key, sub.partitions));
   }
 
   locateAll(store: string): readonly StoreLocation[] {
+    if (this.#globalSpec(store) !== undefined) return [this.#globalLocation()];
     const sub = this.#subTopologyOf(store);
     return Array.from({ length: sub.partitions }, (_, partition) => this.#location(sub, partition));
   }
 
   localStore(store: string, partition: number): StoreView {
+    if (this.#globalSpec(store) !== undefined) return this.#globalView(store);
     const id = taskId(this.#subTopologyOf(store).id, partition);
     const find = () => {
       const task = this.#runtime.tasks?.running.get(id);
@@ -144,14 +152,9 @@ class Instance implements StreamInstance {
     find();
     return {
       partition,
-      get: (key) => find().layered.committedGet(key),
+      get: (key, asOfMs) => committedAt(find().layered, key, asOfMs),
       scan: (range) => find().layered.committedScan(range),
-      rowsOf: (group, bounds) => {
-        const rows = find().layered.committedRows?.(group, bounds);
-        if (rows === undefined)
-          throw new StreamError('QUERY_INVALID', 'the store has no windows', { facts: { store } });
-        return rows;
-      },
+      rowsOf: (group, bounds) => committedRows(find().layered, group, bounds),
       position: () => {
         const position = new Map<string, number>();
         for (const queue of find().task.queues) {
@@ -175,7 +178,7 @@ class Instance implements StreamInstance {
     find();
     return {
       partition,
-      get: (key) => find().layered.committedGet(key),
+      get: (key, asOfMs) => committedAt(find().layered, key, asOfMs),
       scan: (range) => find().layered.committedScan(range),
       lag: () => find().lag,
     };
@@ -191,6 +194,34 @@ class Instance implements StreamInstance {
     if (sub === undefined)
       throw new StreamError('STORE_NOT_READY', 'the instance has not started yet', { facts: { store } });
     return sub;
+  }
+
+  #globalSpec(store: string): AnyStoreSpec | undefined {
+    return this.#runtime.options.topology.globals.find(({ spec }) => spec.name === store)?.spec;
+  }
+
+  #globalView(store: string): StoreView {
+    const find = (): StoreView => {
+      const view = this.#runtime.globals?.view(store);
+      if (view === undefined) throw notReady(store, 0);
+      return view;
+    };
+    find();
+    return {
+      partition: 0,
+      get: (key, asOfMs) => find().get(key, asOfMs),
+      scan: (range) => find().scan(range),
+      rowsOf: (group, bounds) => find().rowsOf(group, bounds),
+      position: () => find().position(),
+    };
+  }
+
+  /** Nobody else has to be asked. */
+  #globalLocation(): StoreLocation {
+    const { instanceId } = this;
+    const url = this.#runtime.options.advertisedUrl;
+    const owner = { instanceId, url, activeTasks: [], standbyTasks: [], isSelf: true };
+    return { partition: 0, taskId: globalDirectory, owner, standbys: [] };
   }
 
   #location(sub: SubTopology, partition: number): StoreLocation {

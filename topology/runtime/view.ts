@@ -60,7 +60,7 @@ export interface StoreLocation {
 /** Committed values of a copy that follows, which may be behind. Reads throw `STORE_NOT_READY` once it is none any more. */
 export interface StandbyStoreView {
   readonly partition: number;
-  get(key: Uint8Array): Uint8Array | undefined;
+  get(key: Uint8Array, asOfMs?: number): Uint8Array | undefined;
   scan(range: Range): AsyncIterable<Entry>;
   /** Changelog records of its task that are not read yet; `undefined` while that is not known. */
   lag(): number | undefined;
@@ -69,7 +69,8 @@ export interface StandbyStoreView {
 /** Committed values of one store partition on this instance, by stored bytes. Reads throw `STORE_NOT_READY` once the task moves away. */
 export interface StoreView {
   readonly partition: number;
-  get(key: Uint8Array): Uint8Array | undefined;
+  /** With `asOfMs` (epoch ms) the version that was valid then; throws `QUERY_INVALID` for a store that keeps no versions. */
+  get(key: Uint8Array, asOfMs?: number): Uint8Array | undefined;
   scan(range: Range): AsyncIterable<Entry>;
   /** The windows or sessions of a key (as the author serialised it), in order of time. Throws `QUERY_INVALID` for a store without them. */
   rowsOf(group: Uint8Array, bounds: TimeBounds): Iterable<Entry>;
@@ -92,9 +93,9 @@ export interface InstanceView {
   peers(): readonly Peer[];
   /** Throws `STORE_UNKNOWN`. */
   storeSpec(store: string): AnyStoreSpec;
-  /** Names of all queryable stores of the topology. */
+  /** Names of all queryable stores of the topology, global ones among them. */
   storeNames(): readonly string[];
-  /** Where a key (already serialised) of a store lives. Throws `STORE_UNKNOWN`, `STORE_NOT_READY` while the plan is not known. */
+  /** Where a key (already serialised) of a store lives; a global store lives whole in every instance, and is found here. Throws `STORE_UNKNOWN`, `STORE_NOT_READY` while the plan is not known. */
   locate(store: string, key: Uint8Array): StoreLocation;
   /** All partitions of a store. */
   locateAll(store: string): readonly StoreLocation[];
