@@ -30,7 +30,7 @@ const expiredRowsMax = 2_000;
 interface Rows {
   /** Latest timestamp put. */
   readonly nowMs: number;
-  read(row: Uint8Array): Uint8Array | undefined;
+  readonly read: (row: Uint8Array) => Uint8Array | undefined;
 }
 
 /** What became of a put: it is the latest version of its key, an older one, or beyond retention and not kept. */

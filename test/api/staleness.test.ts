@@ -49,8 +49,9 @@ describe('answers of copies', () => {
     const three = new FakeInstance(group, 'three');
     // Nobody listens there.
     one.url = 'http://127.0.0.1:1';
-    await servers.listen(two, { clock: hurriedClock });
-    const url = await servers.listen(three, { clock: hurriedClock });
+    await servers.listen(two);
+    // Unhurried: it has to find out that the owner does not answer.
+    const url = await servers.listen(three);
     for (const path of ['/stores/words/a', '/stores/words']) {
       const stale = await fetch(`${url}${path}?stale=ok`);
       expect([stale.status, stale.headers.get('x-served-by'), stale.headers.get('x-stale-lag')]).toEqual([
