@@ -43,7 +43,11 @@ describeKafka('the topics of all applications on Kafka', (brokers) => {
     const fixed = await run('--fix');
     expect(fixed.lines).toContain(`${name}: retention.ms: 1000, declared 604800000, mended`);
     expect(JSON.parse(fixed.lines.at(-1) ?? '')).toMatchObject({ mended: 1, drifted: 1 });
-    await until('it is mended', async () => (await log.admin.topicConfigs(name)).get('retention.ms') === '604800000');
+    await until(
+      'it is mended',
+      async () => (await log.admin.topicConfigs(name)).get('retention.ms') === '604800000',
+      60_000,
+    );
 
     await log.admin.deleteTopics([name]);
     expect(await run()).toMatchObject({ code: 0 });
