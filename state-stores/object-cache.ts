@@ -1,4 +1,9 @@
-/** What is known of one key: its bytes, and its value encoded or decoded. */
+/** The bytes in memory of their own. What a serde makes is often a slice of a pool of many KiB, all of which lives as long as any of its slices. */
+export function ownBytes<B extends Uint8Array | undefined>(bytes: B): B | Uint8Array {
+  return bytes !== undefined && bytes.buffer.byteLength > bytes.byteLength ? new Uint8Array(bytes) : bytes;
+}
+
+/** What is known of one key: its bytes, and its value encoded or decoded. Bytes are as `ownBytes` gives them. */
 export interface CachedRow<T> {
   readonly key: Uint8Array;
   /** The key as the layers below know it. */

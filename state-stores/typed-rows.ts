@@ -4,7 +4,7 @@ import { noHeaders } from '../schemas/record.ts';
 import { bigint64Serde, int16Serde, int32Serde, int64Serde, stringSerde, type Serde } from '../schemas/serde.ts';
 import { toBinaryKey } from './binary-key.ts';
 import type { LayeredStore } from './layered-store.ts';
-import { ObjectCache, freezePlain, type CacheBounds, type CachedRow } from './object-cache.ts';
+import { ObjectCache, freezePlain, ownBytes, type CacheBounds, type CachedRow } from './object-cache.ts';
 
 type SerdeFailure = 'SERIALIZATION_FAILED' | 'DESERIALIZATION_FAILED';
 
@@ -105,12 +105,8 @@ export class TypedRows<K, T> {
     this.#store.putNamed(row.name, { key: row.key, value: stored, timestampMs, headers: noHeaders });
     const grownBytes = (stored?.length ?? 0) - row.valueBytes;
     row.valueBytes += grownBytes;
-    row.bytes = stored;
-    row.value = undefined;
-    if (this.#keepsPutValues && value !== undefined && freezePlain(value)) {
-      row.value = value;
-      row.bytes = undefined;
-    }
+    row.value = this.#keepsPutValues && value !== undefined && freezePlain(value) ? value : undefined;
+    row.bytes = row.value === undefined ? ownBytes(stored) : undefined;
     if (known === undefined) this.#cache.set(this.#cacheKey(key, row), row);
     else if (grownBytes !== 0) this.#cache.resized(grownBytes);
   }
@@ -125,7 +121,7 @@ export class TypedRows<K, T> {
 
   #load(key: K): CachedRow<T> {
     const row = this.#row(key);
-    row.bytes = this.#store.getNamed(row.name, row.key);
+    row.bytes = ownBytes(this.#store.getNamed(row.name, row.key));
     row.valueBytes = row.bytes?.length ?? 0;
     this.#cache.set(this.#cacheKey(key, row), row);
     return row;
@@ -133,7 +129,7 @@ export class TypedRows<K, T> {
 
   #row(key: K): CachedRow<T> {
     const bytes = encodeKey(this.#store.name, this.#key, key);
-    return { key: bytes, name: toBinaryKey(bytes), bytes: undefined, value: undefined, valueBytes: 0 };
+    return { key: ownBytes(bytes), name: toBinaryKey(bytes), bytes: undefined, value: undefined, valueBytes: 0 };
   }
 
   #cacheKey(key: K, row: CachedRow<T>): K | string {

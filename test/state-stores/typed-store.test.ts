@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
@@ -67,6 +69,23 @@ interface Person {
 }
 
 describe('a key-value state', () => {
+  test('keeps the bytes of what is cached, not the pool that they were made in', async () => {
+    const pools: WeakRef<ArrayBufferLike>[] = [];
+    const serialize = (key: string): Uint8Array => {
+      const pool = Buffer.alloc(1_000_000);
+      pools.push(new WeakRef(pool.buffer));
+      return pool.subarray(0, pool.write(key));
+    };
+    const { state } = await open(defineStore('pooled', { key: { ...stringSerde, serialize }, value: stringSerde }));
+    for (let index = 0; index < 10; index += 1) state.get(String(index));
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    await new Promise(setImmediate);
+    collect();
+    expect(pools.filter((pool) => pool.deref() !== undefined).length).toBeLessThan(pools.length / 4);
+    expect(state.get('1')).toBeUndefined();
+  });
+
   test('gives back what was put, and nothing after a delete', async () => {
     const { state } = await open(defineStore('people', { key: stringSerde, value: jsonSerde<Person>() }));
     expect(state.get('ann')).toBeUndefined();
