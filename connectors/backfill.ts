@@ -282,9 +282,10 @@ class Turn {
     return Array.from({ length: description?.partitions ?? 0 }, (_, partition) => ({ topic, partition }));
   }
 
+  /** What was committed is at once below the high watermark, and only a moment later below the last stable offset. */
   async #ends(topic: string): Promise<readonly { readonly at: TopicPartition; readonly end: number }[]> {
     const all = await this.#partitions(topic);
     const offsets = await this.#options.log.admin.offsets(all);
-    return all.map((at, index) => ({ at, end: offsets[index]?.stable ?? 0 }));
+    return all.map((at, index) => ({ at, end: offsets[index]?.end ?? 0 }));
   }
 }

@@ -51,10 +51,10 @@ async function unmergedOf(
   const description = (await log.admin.describeTopics([sources.name])).get(sources.name);
   for (let partition = 0; partition < (description?.partitions ?? 0); partition += 1) {
     const at = { topic: sources.name, partition };
-    const [{ start, stable } = { start: 0, stable: 0 }] = await log.admin.offsets([at]);
+    const [{ start, end } = { start: 0, end: 0 }] = await log.admin.offsets([at]);
     await scanPartition(log, at, {
       from: start,
-      to: stable,
+      to: end,
       onBatch: async (batch) => {
         const found: (readonly [ref: string, value: Uint8Array | undefined])[] = [];
         const cursor = batch.cursor();
