@@ -42,7 +42,13 @@ type DecisionRequest = FastifyRequest<{
 }>;
 
 const unknown = { 404: ['application_unknown', 'dead_letter_unknown'], 503: ['log_unavailable'] };
-const deciding = { ...unknown, 409: ['dead_letter_decided'] };
+const deciding = {
+  ...unknown,
+  400: ['request_invalid', 'body_invalid'],
+  409: ['dead_letter_decided'],
+  413: ['body_too_large'],
+  415: ['media_type_unsupported'],
+};
 
 function described(summary: string, success: string, problems: RouteDescription['problems']) {
   return {
