@@ -2,7 +2,7 @@
 import type { RegisteredRequest } from '../api/app/request-register.ts';
 import type { Clock } from '../clock.ts';
 import type { FetchedBatch, Log } from '../connectors/log.ts';
-import { StreamError, hasCode } from '../errors.ts';
+import { StreamError, asStreamError, hasCode } from '../errors.ts';
 import type { TopicPartition } from '../schemas/record.ts';
 import type { KeyValueStore, StoreOpenOptions, Stores } from '../state-stores/store.ts';
 
@@ -71,6 +71,8 @@ export class RegisterStore {
   #fresh: Requests = new Map();
   #beingWritten: Requests = new Map();
   #writing: Promise<void> | undefined;
+  /** Of what could not be written: nothing may be written after it. */
+  #failure: StreamError | undefined;
   #flushedMs: number;
   #isDirty = false;
 
@@ -101,13 +103,21 @@ export class RegisterStore {
     this.#isDirty = true;
   }
 
-  /** Between batches. Goes on while it is written, unless there is too much. */
+  /** Between batches. Goes on while it is written, unless the one before is not yet. Rejects once something could not be written: then it is to be opened anew. */
   async flushIfDue(): Promise<void> {
+    this.#checkWritten();
     const isFull = this.#fresh.size >= flush.requestsMax;
     const sinceMs = this.#opened.clock.monotonicMs() - this.#flushedMs;
     if (!this.#isDirty || (!isFull && sinceMs < flush.everyMs)) return;
     await this.#writing;
-    this.#writing = this.#write();
+    this.#checkWritten();
+    this.#writing = this.#write().catch((error: unknown) => {
+      this.#failure = asStreamError(error);
+    });
+  }
+
+  #checkWritten(): void {
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   async #write(): Promise<void> {
@@ -124,10 +134,14 @@ export class RegisterStore {
     this.#beingWritten = new Map();
   }
 
+  /** With all that can be written. */
   async close(): Promise<void> {
     await this.#writing;
-    if (this.#isDirty) await this.#write();
-    await this.#opened.store.close();
+    try {
+      if (this.#isDirty && this.#failure === undefined) await this.#write();
+    } finally {
+      await this.#opened.store.close();
+    }
   }
 
   /** Closed, and to be read from the start when it is opened again. */

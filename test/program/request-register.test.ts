@@ -8,6 +8,7 @@ import { billingCommandRoutes } from '../../api/app/billing-routes.ts';
 import { silentLogger, systemClock, systemRandom } from '../../clock.ts';
 import { memoryLog, type EmbeddedLog } from '../../connectors/embedded/embedded-log.ts';
 import type { OutgoingRecord } from '../../connectors/outgoing-record.ts';
+import { StreamError } from '../../errors.ts';
 import { transactions } from '../../processors/app/billing/saga-processor.ts';
 import { createRecordWriter, type RecordWriter } from '../../program/record-writer.ts';
 import { openRequestRegister, type OpenRegister } from '../../program/request-register.ts';
@@ -16,6 +17,7 @@ import { billingTopics } from '../../schemas/app/billing/topics.ts';
 import { noHeaders } from '../../schemas/record.ts';
 import { BatchBuilder } from '../../schemas/record-batch.ts';
 import { levelStores } from '../../state-stores/level.ts';
+import type { StoreBatch, Stores } from '../../state-stores/store.ts';
 import { apiOf, type Api } from '../api/fake-instance.ts';
 import { readAll, until } from '../support/cluster.ts';
 import { partitionsOf } from '../support/progress.ts';
@@ -51,10 +53,11 @@ async function makeTopic(): Promise<void> {
   await log.admin.createTopics([{ name: requests.name, partitions: 3 }]);
 }
 
+const onDisk = (name: string): Stores => levelStores({ directory: join(directory, name), logger: silentLogger });
+
 /** `name`: of its data directory. */
-function open(name: string): Entrance {
+function open(name: string, stores = onDisk(name)): Entrance {
   const own = log.client();
-  const stores = levelStores({ directory: join(directory, name), logger: silentLogger });
   const parts = { log: own, stores, clock: systemClock, logger: silentLogger };
   const register = openRequestRegister({ ...parts, topic: requests, name: 'billing-requests' });
   const writer = createRecordWriter(own);
@@ -73,8 +76,8 @@ function open(name: string): Entrance {
   return entrance;
 }
 
-async function started(name: string): Promise<Entrance> {
-  const entrance = open(name);
+async function started(name: string, stores?: Stores): Promise<Entrance> {
+  const entrance = open(name, stores);
   entrance.register.connector.start();
   await until('the requests before are known', () => hasCaughtUp(entrance), waitMs);
   return entrance;
@@ -209,6 +212,43 @@ test('what sagas tell themselves, and what is no request, stands for no key', as
     await entrance.writer.write(record);
   expect(await transfer(entrance, 'k')).toEqual(accepted('k'));
   expect(await transfer(entrance, 'other')).toEqual(accepted('other'));
+});
+
+/** Stores whose first write fails. */
+function failingOnce(stores: Stores): { readonly stores: Stores; readonly hasFailed: () => boolean } {
+  let hasFailed = false;
+  const open: Stores['open'] = async (path, options) => {
+    const store = await stores.open(path, options);
+    const batch = (): StoreBatch => {
+      const made = store.batch();
+      const write: StoreBatch['write'] = async (position) => {
+        if (hasFailed) return made.write(position);
+        hasFailed = true;
+        throw new StreamError('STORE_IO', 'the disk is full');
+      };
+      return { put: (key, value) => made.put(key, value), delete: (key) => made.delete(key), count: made.count, write };
+    };
+    return new Proxy(store, {
+      get: (target, name) => {
+        const value: unknown = name === 'batch' ? batch : Reflect.get(target, name, target);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+  };
+  return { stores: { ...stores, open }, hasFailed: () => hasFailed };
+}
+
+test('what could not be written to the disk is read once more', async () => {
+  const { stores, hasFailed } = failingOnce(onDisk('one'));
+  const entrance = await started('one', stores);
+  await transfer(entrance, 'k');
+  await until('the first write has failed', hasFailed, waitMs);
+  await until('it begins anew', () => !hasCaughtUp(entrance), waitMs);
+  await until('everything is known again', () => hasCaughtUp(entrance), waitMs);
+  expect(await transfer(entrance, 'k', '2')).toEqual(refused);
+  await entrance.close();
+  entrances.splice(0);
+  expect(await transfer(await started('one'), 'k', '2')).toEqual(refused);
 });
 
 test('a topic that was made anew is read from its start', async () => {
