@@ -31,7 +31,8 @@ export function legacySync(
   return defineTopology(
     legacySyncName,
     (t) => {
-      t.globalStore(topics.mappings, learnMappings, { name: 'mappings' });
+      // Only this topology writes there: what it cannot read is not its own, and must not keep it from starting.
+      t.globalStore(topics.mappings, learnMappings, { name: 'mappings', onError: 'skip' });
 
       const images = t
         .stream(topics.legacyEvents, { name: 'legacy-events', timestamp })

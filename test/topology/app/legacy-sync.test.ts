@@ -64,6 +64,13 @@ describe.each(Object.entries(formats))('the two-way sync in %s', (_, format) => 
         Buffer.from(headers.find(({ key }) => key === '__streams.errors.message')?.value ?? []).toString(),
       );
 
+  test('what is no mapping is passed over, whatever time it claims', () => {
+    for (const timestampMs of [5, -1])
+      driver.pipeBytes(topics.mappings.name, Buffer.from('?'), Buffer.from([0xff]), { timestampMs });
+    synced();
+    expect(driver.read(topics.mappings).map(({ value }) => value?.revampId)).toEqual(['101']);
+  });
+
   test('a row of one side becomes a row of the other, and our own write ends there', () => {
     expect(synced()).toMatchObject({
       mapId: 'user:legacy:1',
