@@ -54,10 +54,11 @@ describe('a canonical e-mail', () => {
 describe('instants and dates', () => {
   test('text becomes microseconds and back, agreeing with the calendar of the platform', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 9_007_199_254_740 }), fc.integer({ min: 0, max: 999 }), (ms, rest) => {
-        const iso = isoFromMicros(ms * 1000 + rest);
-        expect(iso).toBe(`${new Date(ms).toISOString().slice(0, 23)}${String(rest).padStart(3, '0')}Z`);
-        expect(microsFrom(iso)).toBe(ms * 1000 + rest);
+      fc.property(fc.maxSafeNat(), (micros) => {
+        const iso = isoFromMicros(micros);
+        const millis = new Date(Math.floor(micros / 1000)).toISOString().slice(0, 23);
+        expect(iso).toBe(`${millis}${String(micros % 1000).padStart(3, '0')}Z`);
+        expect(microsFrom(iso)).toBe(micros);
       }),
     );
   });
