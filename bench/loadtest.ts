@@ -1,11 +1,12 @@
 /**
  * `npm run loadtest -- [--phases http:100+900,records:max] [--seconds 10] [--accounts 1000] [--processes 1] [--commit-interval 100] [--log kafka|embedded]`
  *
- * How many transfers billing accepts and settles, and how long that takes: in phases of a way to hand them in (`http`: one a request, at a fixed rate; `bulk`;
- * `records`: straight into the log; `none`) and a rate per second (`max`: as many as are settled), with so many balance queries a second beside them (50
- * unless said with `+`). Starts a broker (or takes `KAFKA_BROKERS`) and the application; or, with `--url` (several joined
- * by commas; `API_TOKEN` is sent along), loads one that runs, whose log `--kafka host:port --prefix P` name. Ends by itself, with an audit of all topics where the log
- * was started for it; exits with 1 if that finds anything. `--profile DIR` writes CPU profiles of the application there.
+ * How many transfers billing accepts and settles, and how long that takes: in phases of a way to hand them in (`http`: one a request, at a fixed rate;
+ * `held`: likewise, while whoever works them off stands still, as if it had other cores; `bulk`; `records`: straight into the log; `none`) and a rate per
+ * second (`max`: as many as are settled), with so many balance queries a second beside them (50 unless said with `+`). Starts a broker (or takes
+ * `KAFKA_BROKERS`) and the application; or, with `--url` (several joined by commas; `API_TOKEN` is sent along), loads one that runs, whose log
+ * `--kafka host:port --prefix P` name. Ends by itself, with an audit of all topics where the log was started for it; exits with 1 if that finds anything.
+ * `--profile DIR` writes CPU profiles of the application there.
  */
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';

@@ -7,7 +7,7 @@ import type { Settlements } from './settlements.ts';
 import type { Target } from './target.ts';
 import type { Command } from './transfers.ts';
 
-const intakes = ['http', 'bulk', 'records', 'none'] as const;
+const intakes = ['http', 'held', 'bulk', 'records', 'none'] as const;
 
 export interface Phase {
   readonly text: string;
@@ -45,9 +45,16 @@ export function parsePhase(text: string): Phase {
   const [, name = '', rate = '', queries = String(queriesPerSecondDefault)] =
     /^([a-z]+):(max|\d+)(?:\+(\d+))?$/.exec(text) ?? [];
   const intake = intakes.find((one) => one === name);
-  if (intake === undefined || (intake === 'http' && rate === 'max'))
-    throw new Error(`${text} is no phase: http:RATE, bulk:RATE|max, records:RATE|max or none:0, perhaps +QUERIES`);
+  if (intake === undefined || (isOneByOne(intake) && rate === 'max'))
+    throw new Error(
+      `${text} is no phase: http:RATE, held:RATE, bulk:RATE|max, records:RATE|max or none:0, perhaps +QUERIES`,
+    );
   return { text, intake, rate: rate === 'max' ? rate : Number(rate), queriesPerSecond: Number(queries) };
+}
+
+/** Each command is a request of its own. */
+function isOneByOne(intake: Phase['intake']): boolean {
+  return intake === 'http' || intake === 'held';
 }
 
 export async function runPhase(
@@ -58,12 +65,20 @@ export async function runPhase(
   const { intake, rate, queriesPerSecond } = phase;
   const requests = scene.accounts.map((id) => ({ method: 'GET', path: `/accounts/${id}/balance` }) as const);
   const asking = { perSecond: queriesPerSecond, count: Math.floor(queriesPerSecond * seconds), requests };
-  if (intake !== 'http' && intake !== 'none') return await beside(asking, scene, { phase, seconds, countMax });
+  if (!isOneByOne(intake) && intake !== 'none') return await beside(asking, scene, { phase, seconds, countMax });
   const count = rate === 'max' || intake === 'none' ? 0 : Math.min(countMax, Math.floor(rate * seconds));
-  return await inOpenLoop(asking, scene, { rate: Number(rate), commands: take(scene.drawn, count) });
+  const commands = take(scene.drawn, count);
+  if (intake !== 'held') return await inOpenLoop(asking, scene, { rate: Number(rate), commands });
+  const { hold } = scene.target;
+  if (hold === undefined) throw new Error('nobody but a process that answers has others beside it: take --answering');
+  hold(true);
+  try {
+    return await inOpenLoop(asking, scene, { rate: Number(rate), commands });
+  } finally {
+    hold(false);
+  }
 }
 
-/** Each command is a request of its own. */
 async function inOpenLoop(
   asking: OpenLoopLane,
   { settlements, target: { urls } }: Scene,

@@ -19,6 +19,8 @@ export interface Target {
   readonly topics: BillingTopics;
   /** Absent: nobody but the application can read it. */
   readonly log: Log | undefined;
+  /** Stops the processes that only work off what another one accepts, where they are, or lets them go on. Absent: there are none. */
+  readonly hold?: (isHeld: boolean) => void;
   /** By name of the process. */
   cpuSeconds(): Promise<ReadonlyMap<string, number>>;
   /** Ends the application and hands over its log, at rest; `undefined` where that is not ours to do. */
@@ -110,7 +112,8 @@ async function onKafka(deployment: BillingDeployment, given: Started): Promise<T
   const started = Array.from({ length: processes }, (_, index) =>
     run({ ...on(String(index)), TOPOLOGIES: rest }, answering === undefined ? 0 : workerNiceness),
   );
-  const workers = await urlsOf(started);
+  const working = [...started];
+  const workers = await urlsOf(working);
   const asked =
     answering === undefined
       ? []
@@ -127,6 +130,13 @@ async function onKafka(deployment: BillingDeployment, given: Started): Promise<T
     urls: asked.length === 0 ? workers : await urlsOf(asked),
     log,
     topics: deployment.topics,
+    ...(asked.length === 0
+      ? {}
+      : {
+          hold: (isHeld) => {
+            for (const { signal } of working) signal(isHeld ? 'SIGSTOP' : 'SIGCONT');
+          },
+        }),
     cpuSeconds: () => cpuOf([...named(started), ['broker', broker.pid]]),
     settle: async () => {
       await until('everything is at rest', () => deployment.isAtRest(log), patienceMs);
