@@ -1,4 +1,4 @@
-/** Byte keys as strings of char codes 0 to 255: they hash, and compare, as the bytes do. */
+/** Byte strings, keys above all, as strings of char codes 0 to 255: they hash, and compare, as the bytes do. */
 
 // Part of Node since its beginning and absent from its types; a third faster than `toString('latin1')`, and any Uint8Array will do.
 const { latin1Slice } = Buffer.prototype as {

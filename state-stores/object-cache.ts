@@ -1,15 +1,12 @@
-/** The bytes in memory of their own. What a serde makes is often a slice of a pool of many KiB, all of which lives as long as any of its slices. */
-export function ownBytes<B extends Uint8Array | undefined>(bytes: B): B | Uint8Array {
-  return bytes !== undefined && bytes.buffer.byteLength > bytes.byteLength ? new Uint8Array(bytes) : bytes;
-}
-
-/** What is known of one key: its bytes, and its value encoded or decoded. Bytes are as `ownBytes` gives them. */
+/**
+ * What is known of one key: its value encoded or decoded. What is encoded stands here as binary strings, which are cheap to make and hold nothing else:
+ * bytes are often a slice of a pool of many KiB, all of which lives as long as any of its slices.
+ */
 export interface CachedRow<T> {
-  readonly key: Uint8Array;
   /** The key as the layers below know it. */
   readonly name: string;
-  /** As stored; `undefined` for an absent row, and once `value` is there. */
-  bytes: Uint8Array | undefined;
+  /** `undefined` for an absent row, and once `value` is there. */
+  stored: string | undefined;
   /** The decoded value if it may be shared. */
   value: T | undefined;
   /** Length of the value as stored. */
@@ -23,7 +20,7 @@ export interface CacheBounds {
   readonly bytesMax: number;
 }
 
-/** What a row costs besides its value: the row, its key three times over and its place in the map. */
+/** What a row costs besides its value: the row, its key twice over and its place in the map. */
 const rowBytes = 256;
 /** A decoded value takes about this many times what it takes as stored. */
 const decodedFactor = 2;

@@ -2,9 +2,9 @@
 import { StreamError, assert } from '../errors.ts';
 import { noHeaders } from '../schemas/record.ts';
 import { bigint64Serde, int16Serde, int32Serde, int64Serde, stringSerde, type Serde } from '../schemas/serde.ts';
-import { toBinaryKey } from './binary-key.ts';
+import { fromBinaryKey, toBinaryKey } from './binary-key.ts';
 import type { LayeredStore } from './layered-store.ts';
-import { ObjectCache, freezePlain, ownBytes, type CacheBounds, type CachedRow } from './object-cache.ts';
+import { ObjectCache, freezePlain, type CacheBounds, type CachedRow } from './object-cache.ts';
 
 type SerdeFailure = 'SERIALIZATION_FAILED' | 'DESERIALIZATION_FAILED';
 
@@ -89,24 +89,21 @@ export class TypedRows<K, T> {
   }
 
   get(key: K): T | undefined {
-    const row = this.#cached(key) ?? this.#load(key);
-    if (row.value !== undefined || row.bytes === undefined) return row.value;
-    const value = this.#decode(row.bytes);
-    if (value !== undefined && freezePlain(value)) {
-      row.value = value;
-      row.bytes = undefined;
-    }
-    return value;
+    const row = this.#cached(key);
+    if (row === undefined) return this.#load(key);
+    if (row.value !== undefined || row.stored === undefined) return row.value;
+    return this.#decoded(row, fromBinaryKey(row.stored));
   }
 
   put(key: K, { stored, timestampMs, value }: TypedWrite<T>): void {
     const known = this.#cached(key);
-    const row = known ?? this.#row(key);
-    this.#store.putNamed(row.name, { key: row.key, value: stored, timestampMs, headers: noHeaders });
+    const keyBytes = known === undefined ? this.#encodeKey(key) : fromBinaryKey(known.name);
+    const row = known ?? newRow(toBinaryKey(keyBytes));
+    this.#store.putNamed(row.name, { key: keyBytes, value: stored, timestampMs, headers: noHeaders });
     const grownBytes = (stored?.length ?? 0) - row.valueBytes;
     row.valueBytes += grownBytes;
-    row.value = this.#keepsPutValues && value !== undefined && freezePlain(value) ? value : undefined;
-    row.bytes = row.value === undefined ? ownBytes(stored) : undefined;
+    row.value = this.#keepsPutValues ? shareable(value) : undefined;
+    row.stored = row.value === undefined && stored !== undefined ? toBinaryKey(stored) : undefined;
     if (known === undefined) this.#cache.set(this.#cacheKey(key, row), row);
     else if (grownBytes !== 0) this.#cache.resized(grownBytes);
   }
@@ -116,20 +113,28 @@ export class TypedRows<K, T> {
       this.#cache.clear();
       this.#generation = this.#store.generation;
     }
-    return this.#namesItself(key) ? this.#cache.get(key) : this.#cache.get(this.#row(key).name);
+    return this.#cache.get(this.#namesItself(key) ? key : toBinaryKey(this.#encodeKey(key)));
   }
 
-  #load(key: K): CachedRow<T> {
-    const row = this.#row(key);
-    row.bytes = ownBytes(this.#store.getNamed(row.name, row.key));
-    row.valueBytes = row.bytes?.length ?? 0;
+  #load(key: K): T | undefined {
+    const keyBytes = this.#encodeKey(key);
+    const row = newRow<T>(toBinaryKey(keyBytes));
+    const bytes = this.#store.getNamed(row.name, keyBytes);
+    row.valueBytes = bytes?.length ?? 0;
+    const value = bytes === undefined ? undefined : this.#decoded(row, bytes);
     this.#cache.set(this.#cacheKey(key, row), row);
-    return row;
+    return value;
   }
 
-  #row(key: K): CachedRow<T> {
-    const bytes = encodeKey(this.#store.name, this.#key, key);
-    return { key: ownBytes(bytes), name: toBinaryKey(bytes), bytes: undefined, value: undefined, valueBytes: 0 };
+  #decoded(row: CachedRow<T>, bytes: Uint8Array): T {
+    const value = this.#decode(bytes);
+    row.value = shareable(value);
+    row.stored = row.value === undefined ? (row.stored ?? toBinaryKey(bytes)) : undefined;
+    return value;
+  }
+
+  #encodeKey(key: K): Uint8Array {
+    return encodeKey(this.#store.name, this.#key, key);
   }
 
   #cacheKey(key: K, row: CachedRow<T>): K | string {
@@ -140,4 +145,13 @@ export class TypedRows<K, T> {
   #namesItself(key: K): boolean {
     return this.#isInjective && key !== 0;
   }
+}
+
+/** The value, frozen, if it can be; `undefined` if each reader needs one of its own. */
+function shareable<T>(value: T | undefined): T | undefined {
+  return value !== undefined && freezePlain(value) ? value : undefined;
+}
+
+function newRow<T>(name: string): CachedRow<T> {
+  return { name, stored: undefined, value: undefined, valueBytes: 0 };
 }
