@@ -89,7 +89,7 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
   const schemas = await openSchemas(settings, { log, clock, ...surroundings });
   const instances: StreamInstance[] = [];
   shutdown.add('instances', () => closeAll(instances));
-  const writer = createRecordWriter(log);
+  const writer = createRecordWriter(log, clock);
   shutdown.add('record writer', () => writer.close());
   const deadLetters = desksOf(chosen, settings, { log, ...schemas });
   const stores = levelStores({ directory: join(directory.path, 'state'), logger, random });
@@ -258,7 +258,7 @@ async function dlq(args: readonly string[]): Promise<number> {
     return await dlqCommand(parsed, { ...screen, request: requestTo(url, headers) });
   const log = kafkaAs('dlq', kafka, silentLogger);
   const chosen = chosenBy(settings);
-  const writer = createRecordWriter(log);
+  const writer = createRecordWriter(log, clock);
   // Dead letters are bytes: nobody writes values here.
   const schemas = { format: jsonFormat, routes: [] };
   const deadLetters = desksOf(chosen, settings, { log, format: jsonFormat });

@@ -1,4 +1,5 @@
 /** Writes single records to topics, as many at once as there are: for those who cannot go on before their record is in the log. */
+import type { Clock } from '../clock.ts';
 import type { Log, Producer } from '../connectors/log.ts';
 import { StreamError } from '../errors.ts';
 import { batchesOf, partitionOf, type OutgoingRecord, type WrittenRecord } from '../connectors/outgoing-record.ts';
@@ -21,6 +22,8 @@ interface Waiting {
 const waitingMax = 10_000;
 /** In one request to the log. */
 const recordsMax = 1_000;
+/** From one request to the next, if that one had several records: where many ask at once, what comes in meanwhile goes together. */
+const gapMs = 3;
 
 /** Records of one partition lie in the log in the order in which they were given; `next` has the place of the next one. */
 function takePlace(
@@ -35,7 +38,12 @@ function takePlace(
   return { topic, partition, offset };
 }
 
-export function createRecordWriter(log: Pick<Log, 'producer' | 'admin'>): RecordWriter {
+async function sleepUntil(monotonicMs: number, clock: Clock): Promise<void> {
+  const leftMs = monotonicMs - clock.monotonicMs();
+  if (leftMs > 0) await clock.sleep(leftMs);
+}
+
+export function createRecordWriter(log: Pick<Log, 'producer' | 'admin'>, clock: Clock): RecordWriter {
   const waiting: Waiting[] = [];
   const partitions = new Map<string, number>();
   let producer: Producer | undefined;
@@ -71,12 +79,14 @@ export function createRecordWriter(log: Pick<Log, 'producer' | 'admin'>): Record
   const writeAll = async (): Promise<void> => {
     while (waiting.length > 0) {
       const slice = waiting.splice(0, recordsMax);
+      const nextMs = clock.monotonicMs() + (slice.length > 1 ? gapMs : 0);
       try {
         const written = await send(slice);
         for (const [index, { resolve }] of slice.entries()) if (written[index] !== undefined) resolve(written[index]);
       } catch (error) {
         await giveUp(slice, error);
       }
+      if (!isClosed) await sleepUntil(nextMs, clock);
     }
     writing = undefined;
   };

@@ -1,7 +1,7 @@
 /** What the register of requests keeps: the first request of each transaction, and how far each partition was read, together on disk. */
 import type { RegisteredRequest } from '../api/app/request-register.ts';
 import type { Clock } from '../clock.ts';
-import type { FetchedBatch, Log } from '../connectors/log.ts';
+import type { Log } from '../connectors/log.ts';
 import { StreamError, asStreamError, hasCode } from '../errors.ts';
 import type { TopicPartition } from '../schemas/record.ts';
 import type { KeyValueStore, StoreOpenOptions, Stores } from '../state-stores/store.ts';
@@ -93,13 +93,21 @@ export class RegisterStore {
     return kept === undefined ? undefined : decode(kept);
   }
 
-  put(txId: string, request: RegisteredRequest): void {
-    this.#fresh.set(txId, request);
+  /** Whether it is the first of its transaction; any other changes nothing. */
+  put(txId: string, request: RegisteredRequest): boolean {
+    const isFirst = this.get(txId) === undefined;
+    if (isFirst) this.#fresh.set(txId, request);
+    return isFirst;
   }
 
-  /** Everything of the batch was put. */
-  advance({ partition, nextOffset }: FetchedBatch): void {
-    this.#opened.positions[partition] = nextOffset;
+  /** Everything of the partition below it was put. */
+  positionOf(partition: number): number {
+    return this.#opened.positions[partition] ?? 0;
+  }
+
+  /** Everything below `offset` was put; may say less than is known. */
+  advance(partition: number, offset: number): void {
+    this.#opened.positions[partition] = Math.max(this.positionOf(partition), offset);
     this.#isDirty = true;
   }
 

@@ -1,5 +1,5 @@
 /** Reads all requests of billing, and remembers which was the first under each transaction id: on disk, so that a start reads only what is new. */
-import type { RegisteredRequest, RequestRegister } from '../api/app/request-register.ts';
+import type { RegisteredRequest, RequestRegister, WrittenRequest } from '../api/app/request-register.ts';
 import type { Clock, Logger } from '../clock.ts';
 import { measuresWith, type Connector } from '../connectors/connector.ts';
 import type { FetchedBatch, Log, Reader } from '../connectors/log.ts';
@@ -46,7 +46,7 @@ export function openRequestRegister(options: RequestRegisterOptions): OpenRegist
   return {
     find: (txId) => register.find(txId),
     current: (txId) => register.current(txId),
-    first: (txId) => register.first(txId),
+    first: (written) => register.first(written),
     connector: {
       name: 'request-register',
       start: () => {
@@ -75,13 +75,22 @@ class Register {
   }
 
   find(txId: string): RegisteredRequest | undefined {
-    if (!this.#hasCaughtUp || this.#store === undefined)
-      throw new StreamError('STORE_NOT_READY', 'the requests that were accepted before are being read');
-    return this.#store.get(txId);
+    return this.#ready().get(txId);
   }
 
-  async first(txId: string): Promise<RegisteredRequest> {
-    const found = this.find(txId);
+  #ready(): RegisterStore {
+    if (!this.#hasCaughtUp || this.#store === undefined)
+      throw new StreamError('STORE_NOT_READY', 'the requests that were accepted before are being read');
+    return this.#store;
+  }
+
+  async first({ txId, partition, offset, fingerprint, correlationId }: WrittenRequest): Promise<RegisteredRequest> {
+    const store = this.#ready();
+    if (store.positionOf(partition) === offset) {
+      store.put(txId, { offset, fingerprint, correlationId });
+      store.advance(partition, offset + 1);
+    }
+    const found = store.get(txId);
     if (found !== undefined) return found;
     if (this.#waiters.size >= waitersMax) throw new StreamError('LOG_UNAVAILABLE', 'too many requests wait');
     return await new Promise((resolve, reject) => {
@@ -193,19 +202,21 @@ class Register {
   }
 
   async #take(batch: FetchedBatch, store: RegisterStore): Promise<void> {
+    const { partition } = batch;
     let count = 0;
     for (const cursor = batch.cursor(); cursor.next();) {
+      if (cursor.offset < store.positionOf(partition)) continue;
       const request = this.#requestOf(cursor);
-      if (request !== undefined && store.get(request.txId) === undefined) {
-        const { txId, fingerprint, correlationId } = request;
-        const registered = { fingerprint, correlationId, offset: cursor.offset };
-        store.put(txId, registered);
-        for (const { resolve } of [...(this.#waiters.get(txId) ?? [])]) resolve(registered);
-      }
+      if (request !== undefined) this.#register(request, cursor.offset, store);
       count += 1;
       if (count % sliceRecords === 0) await this.#options.clock.yield();
     }
-    store.advance(batch);
+    store.advance(partition, batch.nextOffset);
+  }
+
+  #register({ txId, fingerprint, correlationId }: TransactionRequest, offset: number, store: RegisterStore): void {
+    if (!store.put(txId, { fingerprint, correlationId, offset })) return;
+    for (const { resolve } of [...(this.#waiters.get(txId) ?? [])]) resolve({ fingerprint, correlationId, offset });
   }
 
   /** `undefined` for what sagas tell each other, and for what the saga takes for no request either. */

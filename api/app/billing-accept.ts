@@ -73,8 +73,9 @@ export async function accept(
   const headers = requestHeaders({ correlationId, eventType: subject.type, eventId: txId });
   const record = { topic: requests.name, key: requests.key.serialize(txId), headers, timestampMs };
   const written = await write({ ...record, value: requests.value.serialize(value) });
-  const first = await register.first(txId);
-  if (first.offset !== written.offset) return replayed(first, { txId, fingerprint });
+  const { partition, offset } = written;
+  const first = await register.first({ txId, fingerprint, correlationId, partition, offset });
+  if (first.offset !== offset) return replayed(first, { txId, fingerprint });
   return { txId, correlationId, isReplayed: false, written };
 }
 

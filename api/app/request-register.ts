@@ -9,13 +9,21 @@ export interface RegisteredRequest {
   readonly offset: number;
 }
 
+export interface WrittenRequest extends RegisteredRequest {
+  readonly txId: string;
+  readonly partition: number;
+}
+
 export interface RequestRegister {
   /** `undefined`: there is none among what was read so far. Throws `STORE_NOT_READY` until everything was read that was there at the start. */
   find(txId: string): RegisteredRequest | undefined;
   /** As of now: everything has been read that is in the log when it is asked. Rejects with `STORE_NOT_READY`, or `LOG_UNAVAILABLE` when that cannot be read in time. */
   current(txId: string): Promise<RegisteredRequest | undefined>;
-  /** Waits for the first one of a transaction, of which one has been written. Rejects with `LOG_UNAVAILABLE` when it is not read in time. */
-  first(txId: string): Promise<RegisteredRequest>;
+  /**
+   * The first one of the transaction of a request that has just been written. Known at once if everything before that one is; else it is waited for. Rejects
+   * with `STORE_NOT_READY`, or `LOG_UNAVAILABLE` when it is not read in time.
+   */
+  first(written: WrittenRequest): Promise<RegisteredRequest>;
 }
 
 const nothingRead = () => new StreamError('STORE_NOT_READY', 'no requests are read here');

@@ -64,7 +64,11 @@ export function openBank(write?: () => Promise<void>): Bank {
     return request !== undefined && 'fingerprint' in request ? { ...request, offset } : undefined;
   };
   const backlog = { isTooLong: false };
-  const register = { find, current: async (txId: string) => find(txId), first: async (txId: string) => find(txId)! };
+  const register: RequestRegister = {
+    find,
+    current: async (txId) => find(txId),
+    first: async ({ txId }) => find(txId)!,
+  };
   const sources = { health: () => [], noteDegraded: () => undefined };
   const ports = { topicPrefix: '', format: jsonFormat, write: record, register, backlog, sources };
   const routes = routesOf(billingApplications(clock), ports).here;

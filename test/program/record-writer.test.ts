@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { systemClock } from '../../clock.ts';
 import { memoryLog } from '../../connectors/embedded/embedded-log.ts';
 import { createRecordWriter } from '../../program/record-writer.ts';
 import type { OutgoingRecord } from '../../connectors/outgoing-record.ts';
@@ -15,7 +16,7 @@ describe('the record writer', () => {
   test('has every record in the log when it says so, by key, however many come at once', async () => {
     const log = memoryLog();
     await log.admin.createTopics([{ name: 't', partitions: 3 }]);
-    const writer = createRecordWriter(log);
+    const writer = createRecordWriter(log, systemClock);
     await Promise.all(Array.from({ length: 2_500 }, (_item, index) => writer.write(record('t', `k${index}`))));
     const offsets = await log.admin.offsets([0, 1, 2].map((partition) => ({ topic: 't', partition })));
     expect(offsets.reduce((sum, { end }) => sum + end, 0)).toBe(2_500);
@@ -26,7 +27,7 @@ describe('the record writer', () => {
 
   test('rejects while the topic is not there, and goes on once it is', async () => {
     const log = memoryLog();
-    const writer = createRecordWriter(log);
+    const writer = createRecordWriter(log, systemClock);
     await expect(writer.write(record('t', 'k'))).rejects.toMatchObject({ code: 'LOG_UNAVAILABLE' });
     await log.admin.createTopics([{ name: 't', partitions: 1 }]);
     expect(await writer.write(record('t', 'k'))).toEqual({ topic: 't', partition: 0, offset: 0 });
@@ -40,7 +41,7 @@ describe('the record writer', () => {
   test('more than can wait are turned away, the others are written', async () => {
     const log = memoryLog();
     await log.admin.createTopics([{ name: 't', partitions: 1 }]);
-    const writer = createRecordWriter(log);
+    const writer = createRecordWriter(log, systemClock);
     const writes = Array.from({ length: 12_000 }, () => writer.write(record('t', 'k')));
     const outcomes = await Promise.allSettled(writes);
     const written = outcomes.filter(({ status }) => status === 'fulfilled').length;

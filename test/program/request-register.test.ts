@@ -7,6 +7,7 @@ import { txIdOf } from '../../api/app/billing-accept.ts';
 import { billingCommandRoutes } from '../../api/app/billing-routes.ts';
 import { silentLogger, systemClock, systemRandom } from '../../clock.ts';
 import { memoryLog, type EmbeddedLog } from '../../connectors/embedded/embedded-log.ts';
+import type { Log, Reader } from '../../connectors/log.ts';
 import type { OutgoingRecord } from '../../connectors/outgoing-record.ts';
 import { StreamError } from '../../errors.ts';
 import { transactions } from '../../processors/app/billing/saga-processor.ts';
@@ -56,11 +57,10 @@ async function makeTopic(): Promise<void> {
 const onDisk = (name: string): Stores => levelStores({ directory: join(directory, name), logger: silentLogger });
 
 /** `name`: of its data directory. */
-function open(name: string, stores = onDisk(name)): Entrance {
-  const own = log.client();
+function open(name: string, stores = onDisk(name), own: Log = log.client()): Entrance {
   const parts = { log: own, stores, clock: systemClock, logger: silentLogger };
   const register = openRequestRegister({ ...parts, topic: requests, name: 'billing-requests' });
-  const writer = createRecordWriter(own);
+  const writer = createRecordWriter(own, systemClock);
   const write = (record: OutgoingRecord) => writer.write(record);
   const api = apiOf([], {
     routes: [billingCommandRoutes({ transactions, requests, register, backlog: noBacklog, write, clock: systemClock })],
@@ -76,8 +76,8 @@ function open(name: string, stores = onDisk(name)): Entrance {
   return entrance;
 }
 
-async function started(name: string, stores?: Stores): Promise<Entrance> {
-  const entrance = open(name, stores);
+async function started(name: string, stores?: Stores, client?: Log): Promise<Entrance> {
+  const entrance = open(name, stores, client);
   entrance.register.connector.start();
   await until('the requests before are known', () => hasCaughtUp(entrance), waitMs);
   return entrance;
@@ -194,6 +194,70 @@ test('what one process has accepted is known to every other at once, and what no
     expect(await both[0].register.current(txIdOf(`never-${key}`))).toBeUndefined();
   }
   await producer.close();
+});
+
+/** A client that reads nothing more from a moment on until it is let. */
+function stallable(client: Log): { readonly client: Log; readonly stall: () => void; readonly goOn: () => void } {
+  let goOn: () => void = () => undefined;
+  let stalled: Promise<void> | undefined;
+  const reader = (options: Parameters<Log['reader']>[0]): Reader => {
+    const made = client.reader(options);
+    return {
+      seek: (at, offset) => made.seek(at, offset),
+      remove: (at) => made.remove(at),
+      pause: (at) => made.pause(at),
+      resume: (at) => made.resume(at),
+      position: (at) => made.position(at),
+      wakeup: () => made.wakeup(),
+      close: () => made.close(),
+      poll: async (waitMs) => {
+        const result = await made.poll(waitMs);
+        await stalled;
+        return result;
+      },
+    };
+  };
+  return {
+    client: {
+      admin: client.admin,
+      reader,
+      producer: (options) => client.producer(options),
+      member: (options, listener) => client.member(options, listener),
+      close: () => client.close(),
+    },
+    stall: () => {
+      stalled = new Promise((resolve) => {
+        goOn = resolve;
+      });
+    },
+    goOn: () => {
+      stalled = undefined;
+      goOn();
+    },
+  };
+}
+
+test('a request is known without being read back where nothing of others lies before it, and waits to be read where something does', async () => {
+  const { client, stall, goOn } = stallable(log.client());
+  const entrance = await started('one', undefined, client);
+  stall();
+  const keys = Array.from({ length: 30 }, (_, index) => `k${String(index)}`);
+  expect(await Promise.all(keys.map((key) => transfer(entrance, key)))).toEqual(keys.map(accepted));
+  expect(await transfer(entrance, 'k0')).toEqual({ ...accepted('k0'), replayed: 'true' });
+  const other = log.client();
+  const writer = createRecordWriter(other, systemClock);
+  await writer.write(await transferRecord('l'));
+  let isAnswered = false;
+  const late = transfer(entrance, 'l', '2').finally(() => {
+    isAnswered = true;
+  });
+  await until('it is written', async () => (await written()).length === keys.length + 2, waitMs);
+  expect(isAnswered).toBe(false);
+  goOn();
+  expect(await late).toEqual(refused);
+  expect(await transfer(entrance, 'k1', '2')).toEqual(refused);
+  await writer.close();
+  await other.close();
 });
 
 test('nothing is accepted before everything is known that is there', async () => {

@@ -45,7 +45,7 @@ afterEach(async () => {
 
 /** The rollout as one process has it, behind its API, once it knows what was changed before. */
 async function begin(instanceId: string, holdMs = 0): Promise<Process> {
-  const writer = createRecordWriter(log);
+  const writer = createRecordWriter(log, systemClock);
   const initial = {
     'use-materialized-view': 100,
     'shadow-customers': 0,

@@ -18,7 +18,7 @@ export interface TestSinkOptions {
 
 export function testSink(options: TestSinkOptions): TableSink {
   const { log, name = 'view' } = options;
-  const writer = createRecordWriter(log);
+  const writer = createRecordWriter(log, systemClock);
   return createTableSink({
     ...options,
     name,

@@ -31,7 +31,7 @@ export function startWriteBack(
   },
 ): RunningWriteBack {
   const own = log.client();
-  const writer = createRecordWriter(own);
+  const writer = createRecordWriter(own, systemClock);
   const systemA = urlOfA === undefined ? undefined : postgresDatabase({ url: urlOfA, logger: silentLogger });
   const env = { SESSION_TIMEOUT_MS: '1500', WRITE_BACK_A_DATABASE_URL: urlOfA, WRITE_BACK_B_URL: urlOfB };
   const connectors = writeBackConnectors({

@@ -85,7 +85,7 @@ export async function startSync(
     legacy: postgresDatabase({ url: urls.legacy, logger: silentLogger }),
     revamp: postgresDatabase({ url: urls.revamp, logger: silentLogger }),
   };
-  const writer = createRecordWriter(own);
+  const writer = createRecordWriter(own, systemClock);
   const ports: ConnectorPorts = {
     log: own,
     stores: memoryStores(),
