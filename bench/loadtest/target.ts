@@ -8,7 +8,7 @@ import { embeddedLog } from '../../connectors/embedded/file-log.ts';
 import { kafkaLog } from '../../connectors/kafka/kafka-log.ts';
 import type { Log } from '../../connectors/log.ts';
 import { billingTopics, type BillingTopics } from '../../schemas/app/billing/topics.ts';
-import { startApplication, type RunningApplication } from '../../test/support/application.ts';
+import { startApplication, type RunningApplication, type StartOptions } from '../../test/support/application.ts';
 import { billingDeployment, type BillingDeployment } from '../../test/support/billing/deployment.ts';
 import { until } from '../../test/support/cluster.ts';
 import { startKafka } from '../../test/support/kafka-broker.ts';
@@ -79,10 +79,10 @@ export async function startTarget(options: {
   const directory = await mkdtemp(join(tmpdir(), 'rivulet-loadtest-'));
   const deployment = billingDeployment('loadtest');
   const { nodeArgs, processes, answering } = options;
-  const run: Started['run'] = (own, niceness = 0) =>
+  const run: Started['run'] = (own, how = {}) =>
     startApplication(
       { ...deployment.environment, LOG_LEVEL: 'warn', ...options.environment, ...own },
-      { nodeArgs, niceness },
+      { ...how, nodeArgs: [...nodeArgs, ...(how.nodeArgs ?? [])] },
     );
   const started = { directory, processes, answering, run };
   return options.log === 'kafka' ? await onKafka(deployment, started) : await onEmbeddedLog(deployment, started);
@@ -92,17 +92,19 @@ interface Started {
   readonly directory: string;
   readonly processes: number;
   readonly answering: readonly string[] | undefined;
-  readonly run: (environment: Readonly<Record<string, string>>, niceness?: number) => RunningApplication;
+  readonly run: (environment: Readonly<Record<string, string>>, how?: StartOptions) => RunningApplication;
 }
 
 /** Of the process that answers: projections skip what they have, so that once is enough. */
 const answeringEnvironment = { PROCESSING_GUARANTEE: 'at_least_once' };
-/** Of processes that work off what another one accepts, where they share its cores. */
-const workerNiceness = 10;
+/** Of Node, for that process: its garbage is collected more often, and less long each time. */
+const answeringNodeArgs = ['--max-semi-space-size=16'];
+/** Of the broker, as where nothing is saved: collecting the garbage of the 768 MB of tests takes 20 ms, several times a second. */
+const brokerJava = ['-Xms2g', '-Xmx2g', '-Xmn1200m', '-XX:G1HeapRegionSize=8m', '-XX:+AlwaysPreTouch'];
 
 async function onKafka(deployment: BillingDeployment, given: Started): Promise<Target> {
   const { directory, processes, answering, run } = given;
-  const broker = await startKafka();
+  const broker = await startKafka({ java: brokerJava });
   if ('skipped' in broker) throw new Error(broker.skipped);
   const log = openKafka(broker.brokers);
   await until('topics are made', () => log.admin.createTopics(deployment.newTopics).then(() => true), patienceMs);
@@ -110,7 +112,7 @@ async function onKafka(deployment: BillingDeployment, given: Started): Promise<T
   const all = (deployment.environment['TOPOLOGIES'] ?? '').split(',');
   const rest = all.filter((name) => answering?.includes(name) !== true).join();
   const started = Array.from({ length: processes }, (_, index) =>
-    run({ ...on(String(index)), TOPOLOGIES: rest }, answering === undefined ? 0 : workerNiceness),
+    run({ ...on(String(index)), TOPOLOGIES: rest }, { isBackground: answering !== undefined }),
   );
   const working = [...started];
   const workers = await urlsOf(working);
@@ -118,12 +120,15 @@ async function onKafka(deployment: BillingDeployment, given: Started): Promise<T
     answering === undefined
       ? []
       : [
-          run({
-            ...on('api'),
-            ...answeringEnvironment,
-            TOPOLOGIES: answering.join(),
-            OTHER_TOPOLOGIES_URL: workers[0] ?? '',
-          }),
+          run(
+            {
+              ...on('api'),
+              ...answeringEnvironment,
+              TOPOLOGIES: answering.join(),
+              OTHER_TOPOLOGIES_URL: workers[0] ?? '',
+            },
+            { nodeArgs: answeringNodeArgs },
+          ),
         ];
   started.push(...asked);
   return {

@@ -37,6 +37,8 @@ export interface KafkaOptions {
   readonly version?: string;
   /** Lines of `server.properties` on top of the test defaults. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Options of Java on top of those of tests. */
+  readonly java?: readonly string[];
 }
 
 export interface RunningKafka {
@@ -73,7 +75,7 @@ export async function startKafka(options: KafkaOptions = {}): Promise<RunningKaf
   if (given !== undefined && given !== '') return foreignKafka(given);
   const found = await findKafka(options);
   if ('skipped' in found) return found;
-  const [broker] = await startBrokers(found.lib, 1, options.settings ?? {});
+  const [broker] = await startBrokers(found.lib, 1, options);
   if (broker === undefined) throw new Error('no broker was started');
   return broker;
 }
@@ -85,7 +87,7 @@ export async function startKafkaCluster(
 ): Promise<RunningCluster | { readonly skipped: string }> {
   const found = await findKafka(options);
   if ('skipped' in found) return found;
-  const nodes = await startBrokers(found.lib, nodeCount, options.settings ?? {});
+  const nodes = await startBrokers(found.lib, nodeCount, options);
   return {
     brokers: nodes.map(({ brokers }) => brokers).join(','),
     nodes,
@@ -105,7 +107,7 @@ async function findKafka(options: KafkaOptions): Promise<{ readonly lib: string 
 async function startBrokers(
   lib: string,
   count: number,
-  settings: Readonly<Record<string, string>>,
+  { settings = {}, java = [] }: KafkaOptions,
 ): Promise<readonly Broker[]> {
   for (let startCount = 1; ; startCount++) {
     const ports = await freePorts(2 * count);
@@ -115,7 +117,9 @@ async function startBrokers(
       controllerPort: ports[2 * index + 1] ?? 0,
     }));
     const brokers = await Promise.all(
-      quorum.map(async (node) => new Broker(lib, await mkdtemp(join(tmpdir(), 'rivulet-kafka-')), { node, quorum })),
+      quorum.map(
+        async (node) => new Broker(lib, await mkdtemp(join(tmpdir(), 'rivulet-kafka-')), { node, quorum, java }),
+      ),
     );
     const results = await Promise.allSettled(
       brokers.map(async (broker) => {
@@ -141,6 +145,7 @@ interface KafkaNode {
 interface Placement {
   readonly node: KafkaNode;
   readonly quorum: readonly KafkaNode[];
+  readonly java: readonly string[];
 }
 
 class Broker implements RunningKafka {
@@ -177,7 +182,8 @@ class Broker implements RunningKafka {
   async start(): Promise<void> {
     const log = openSync(this.#logFile, 'a');
     const heap = this.#placement.quorum.length > 1 ? heapMb.clustered : heapMb.single;
-    const args = [`-Xmx${String(heap)}m`, ...this.#javaArguments, 'kafka.Kafka', this.#configFile];
+    const { java } = this.#placement;
+    const args = [`-Xmx${String(heap)}m`, ...java, ...this.#javaArguments, 'kafka.Kafka', this.#configFile];
     const broker = spawn('java', args, { cwd: this.#folder, stdio: ['ignore', log, log] });
     closeSync(log);
     await once(broker, 'spawn');
