@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../clock.ts';
 import { memoryLog } from '../../connectors/embedded/embedded-log.ts';
+import type { Log, Producer } from '../../connectors/log.ts';
 import { createRecordWriter } from '../../program/record-writer.ts';
 import type { OutgoingRecord } from '../../connectors/outgoing-record.ts';
 
@@ -51,4 +52,49 @@ describe('the record writer', () => {
     await writer.close();
     await log.close();
   });
+
+  test('after several at once, what comes in goes together; one alone never waits', async () => {
+    const log = memoryLog();
+    await log.admin.createTopics([{ name: 't', partitions: 1 }]);
+    const sent: number[] = [];
+    const producer: Log['producer'] = async (options) => {
+      const made = await log.producer(options);
+      const send: Producer['send'] = (batches) => {
+        sent.push(batches.reduce((sum, { records }) => sum + records.count, 0));
+        return made.send(batches);
+      };
+      return new Proxy(made, { get: (target, name) => (name === 'send' ? send : bound(target, name)) });
+    };
+    const pauses: number[] = [];
+    let goOn: () => void = () => undefined;
+    const sleep = async (ms: number): Promise<void> => {
+      pauses.push(ms);
+      await new Promise<void>((resolve) => {
+        goOn = resolve;
+      });
+    };
+    const clock = { ...systemClock, monotonicMs: () => 0, sleep };
+    const writer = createRecordWriter({ admin: log.admin, producer }, clock);
+    const write = () => writer.write(record('t', 'k'));
+    await write();
+    await write();
+    expect([sent, pauses]).toEqual([[1, 1], []]);
+    await Promise.all([write(), write(), write()]);
+    expect([sent, pauses]).toEqual([[1, 1, 3], [3]]);
+    const late = [write()];
+    await new Promise(setImmediate);
+    late.push(write());
+    goOn();
+    expect((await Promise.all(late)).map(({ offset }) => offset)).toEqual([5, 6]);
+    expect(sent).toEqual([1, 1, 3, 2]);
+    const closed = writer.close();
+    goOn();
+    await closed;
+    await log.close();
+  });
 });
+
+function bound(target: object, name: string | symbol): unknown {
+  const value: unknown = Reflect.get(target, name, target);
+  return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+}
