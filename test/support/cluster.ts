@@ -74,14 +74,24 @@ export interface ProducedRecord<K, V> {
   readonly timestampMs?: number;
 }
 
+/** Once the broker that is asked knows the topic, which may be a moment after another one has made it. */
+async function partitionsOfTopic(log: Log, topic: string): Promise<number> {
+  let partitions = 0;
+  const isKnown = async (): Promise<boolean> => {
+    partitions = (await log.admin.describeTopics([topic])).get(topic)?.partitions ?? 0;
+    return partitions > 0;
+  };
+  await until(`${topic} is known`, isKnown);
+  return partitions;
+}
+
 /** Appends records to a topic, by key as any producer would. */
 export async function produce<K, V>(
   log: Log,
   topic: Topic<K, V>,
   records: readonly ProducedRecord<K, V>[],
 ): Promise<void> {
-  const described = await log.admin.describeTopics([topic.name]);
-  const partitions = described.get(topic.name)?.partitions ?? 1;
+  const partitions = await partitionsOfTopic(log, topic.name);
   const producer = await log.producer({});
   const builders = new Map<number, BatchBuilder>();
   for (const { key, value, timestampMs = 1_700_000_000_000 } of records) {
