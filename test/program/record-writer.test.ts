@@ -1,9 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../clock.ts';
 import { memoryLog } from '../../connectors/embedded/embedded-log.ts';
-import type { Log, Producer } from '../../connectors/log.ts';
 import { createRecordWriter } from '../../program/record-writer.ts';
 import type { OutgoingRecord } from '../../connectors/outgoing-record.ts';
+import { faultyLog } from '../support/faulty-log.ts';
 
 const record = (topic: string, key: string): OutgoingRecord => ({
   topic,
@@ -57,14 +57,9 @@ describe('the record writer', () => {
     const log = memoryLog();
     await log.admin.createTopics([{ name: 't', partitions: 1 }]);
     const sent: number[] = [];
-    const producer: Log['producer'] = async (options) => {
-      const made = await log.producer(options);
-      const send: Producer['send'] = (batches) => {
-        sent.push(batches.reduce((sum, { records }) => sum + records.count, 0));
-        return made.send(batches);
-      };
-      return new Proxy(made, { get: (target, name) => (name === 'send' ? send : bound(target, name)) });
-    };
+    const counted = faultyLog(log, {
+      beforeSend: (batches) => sent.push(batches.reduce((sum, { records }) => sum + records.count, 0)),
+    });
     const pauses: number[] = [];
     let goOn: () => void = () => undefined;
     const sleep = async (ms: number): Promise<void> => {
@@ -74,7 +69,7 @@ describe('the record writer', () => {
       });
     };
     const clock = { ...systemClock, monotonicMs: () => 0, sleep };
-    const writer = createRecordWriter({ admin: log.admin, producer }, clock);
+    const writer = createRecordWriter(counted, clock);
     const write = () => writer.write(record('t', 'k'));
     await write();
     await write();
@@ -93,8 +88,3 @@ describe('the record writer', () => {
     await log.close();
   });
 });
-
-function bound(target: object, name: string | symbol): unknown {
-  const value: unknown = Reflect.get(target, name, target);
-  return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-}

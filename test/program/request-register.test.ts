@@ -7,7 +7,7 @@ import { txIdOf } from '../../api/app/billing-accept.ts';
 import { billingCommandRoutes } from '../../api/app/billing-routes.ts';
 import { silentLogger, systemClock, systemRandom } from '../../clock.ts';
 import { memoryLog, type EmbeddedLog } from '../../connectors/embedded/embedded-log.ts';
-import type { Log, Reader } from '../../connectors/log.ts';
+import type { Log } from '../../connectors/log.ts';
 import type { OutgoingRecord } from '../../connectors/outgoing-record.ts';
 import { StreamError } from '../../errors.ts';
 import { transactions } from '../../processors/app/billing/saga-processor.ts';
@@ -21,6 +21,7 @@ import { levelStores } from '../../state-stores/level.ts';
 import type { StoreBatch, Stores } from '../../state-stores/store.ts';
 import { apiOf, type Api } from '../api/fake-instance.ts';
 import { readAll, until } from '../support/cluster.ts';
+import { faultyLog, type LogFaults } from '../support/faulty-log.ts';
 import { partitionsOf } from '../support/progress.ts';
 
 const { requests } = billingTopics();
@@ -196,51 +197,15 @@ test('what one process has accepted is known to every other at once, and what no
   await producer.close();
 });
 
-/** A client that reads nothing more from a moment on until it is let. */
-function stallable(client: Log): { readonly client: Log; readonly stall: () => void; readonly goOn: () => void } {
-  let goOn: () => void = () => undefined;
-  let stalled: Promise<void> | undefined;
-  const reader = (options: Parameters<Log['reader']>[0]): Reader => {
-    const made = client.reader(options);
-    return {
-      seek: (at, offset) => made.seek(at, offset),
-      remove: (at) => made.remove(at),
-      pause: (at) => made.pause(at),
-      resume: (at) => made.resume(at),
-      position: (at) => made.position(at),
-      wakeup: () => made.wakeup(),
-      close: () => made.close(),
-      poll: async (waitMs) => {
-        const result = await made.poll(waitMs);
-        await stalled;
-        return result;
-      },
-    };
-  };
-  return {
-    client: {
-      admin: client.admin,
-      reader,
-      producer: (options) => client.producer(options),
-      member: (options, listener) => client.member(options, listener),
-      close: () => client.close(),
-    },
-    stall: () => {
-      stalled = new Promise((resolve) => {
-        goOn = resolve;
-      });
-    },
-    goOn: () => {
-      stalled = undefined;
-      goOn();
-    },
-  };
-}
-
 test('a request is known without being read back where nothing of others lies before it, and waits to be read where something does', async () => {
-  const { client, stall, goOn } = stallable(log.client());
-  const entrance = await started('one', undefined, client);
-  stall();
+  const faults: LogFaults = {};
+  const entrance = await started('one', undefined, faultyLog(log.client(), faults));
+  let isStalled = false;
+  faults.unreadable = () => {
+    isStalled = true;
+    return [];
+  };
+  await until('nothing more is read', () => isStalled, waitMs);
   const keys = Array.from({ length: 30 }, (_, index) => `k${String(index)}`);
   expect(await Promise.all(keys.map((key) => transfer(entrance, key)))).toEqual(keys.map(accepted));
   expect(await transfer(entrance, 'k0')).toEqual({ ...accepted('k0'), replayed: 'true' });
@@ -253,7 +218,7 @@ test('a request is known without being read back where nothing of others lies be
   });
   await until('it is written', async () => (await written()).length === keys.length + 2, waitMs);
   expect(isAnswered).toBe(false);
-  goOn();
+  delete faults.unreadable;
   expect(await late).toEqual(refused);
   expect(await transfer(entrance, 'k1', '2')).toEqual(refused);
   await writer.close();

@@ -12,6 +12,7 @@ import type { Host } from '../../topology/runtime/host.ts';
 import type { InstanceOptions } from '../../topology/runtime/options.ts';
 import { createInstance } from '../../topology/runtime/stream-instance.ts';
 import type { StreamInstance } from '../../topology/runtime/stream-instance.ts';
+import { partitionsOf } from './progress.ts';
 import { rawBytesOf } from './raw-read.ts';
 
 export function testHost(log: Log, stores: Stores = memoryStores(), more: Partial<Host> = {}): Host {
@@ -74,24 +75,19 @@ export interface ProducedRecord<K, V> {
   readonly timestampMs?: number;
 }
 
-/** Once the broker that is asked knows the topic, which may be a moment after another one has made it. */
-async function partitionsOfTopic(log: Log, topic: string): Promise<number> {
-  let partitions = 0;
-  const isKnown = async (): Promise<boolean> => {
-    partitions = (await log.admin.describeTopics([topic])).get(topic)?.partitions ?? 0;
-    return partitions > 0;
-  };
-  await until(`${topic} is known`, isKnown);
-  return partitions;
-}
-
 /** Appends records to a topic, by key as any producer would. */
 export async function produce<K, V>(
   log: Log,
   topic: Topic<K, V>,
   records: readonly ProducedRecord<K, V>[],
 ): Promise<void> {
-  const partitions = await partitionsOfTopic(log, topic.name);
+  let partitions = 0;
+  // The broker that is asked may learn of the topic a moment after another one has made it.
+  const isKnown = async (): Promise<boolean> => {
+    partitions = (await partitionsOf(log, topic.name)).length;
+    return partitions > 0;
+  };
+  await until(`${topic.name} is known`, isKnown);
   const producer = await log.producer({});
   const builders = new Map<number, BatchBuilder>();
   for (const { key, value, timestampMs = 1_700_000_000_000 } of records) {

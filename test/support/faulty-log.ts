@@ -1,7 +1,15 @@
 /** A log that fails on request, around a real one. */
 import { systemClock } from '../../clock.ts';
 import type { StreamError } from '../../errors.ts';
-import type { Admin, Log, PartitionOffsets, Producer, ReadFailure, Reader } from '../../connectors/log.ts';
+import type {
+  Admin,
+  Log,
+  OutgoingBatch,
+  PartitionOffsets,
+  Producer,
+  ReadFailure,
+  Reader,
+} from '../../connectors/log.ts';
 
 /** What fails now; may be changed at any time. What throws makes the call reject. */
 export interface LogFaults {
@@ -9,7 +17,7 @@ export interface LogFaults {
   unreadable?: () => readonly ReadFailure[] | undefined;
   /** What is told of the offsets of a partition of `topic`. */
   toldOffsets?: (topic: string, offsets: PartitionOffsets) => PartitionOffsets;
-  beforeSend?: () => void;
+  beforeSend?: (batches: readonly OutgoingBatch[]) => void;
   beforeCommit?: () => void;
   /** The transaction is committed, and its producer does not learn of it. */
   afterCommit?: () => void;
@@ -80,7 +88,7 @@ function faultyProducer(producer: Producer, faults: LogFaults): Producer {
       producer.begin();
     },
     send: async (batches) => {
-      faults.beforeSend?.();
+      faults.beforeSend?.(batches);
       return await producer.send(batches);
     },
     sendOffsets: (offsets, group) => producer.sendOffsets(offsets, group),
