@@ -32,6 +32,7 @@ function work(ms: number): void {
 async function listening(server: Server): Promise<void> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
+  process.once('disconnect', () => process.exit());
   process.send?.((server.address() as AddressInfo).port);
 }
 

@@ -93,11 +93,11 @@ export class RegisterStore {
     return kept === undefined ? undefined : decode(kept);
   }
 
-  /** Whether it is the first of its transaction; any other changes nothing. */
-  put(txId: string, request: RegisteredRequest): boolean {
-    const isFirst = this.get(txId) === undefined;
-    if (isFirst) this.#fresh.set(txId, request);
-    return isFirst;
+  /** The first of its transaction: what is there already, or this one from now on. */
+  put(txId: string, request: RegisteredRequest): RegisteredRequest {
+    const first = this.get(txId) ?? request;
+    if (first === request) this.#fresh.set(txId, request);
+    return first;
   }
 
   /** Everything of the partition below it was put. */

@@ -87,8 +87,8 @@ class Register {
   async first({ txId, partition, offset, fingerprint, correlationId }: WrittenRequest): Promise<RegisteredRequest> {
     const store = this.#ready();
     if (store.positionOf(partition) === offset) {
-      store.put(txId, { offset, fingerprint, correlationId });
       store.advance(partition, offset + 1);
+      return store.put(txId, { offset, fingerprint, correlationId });
     }
     const found = store.get(txId);
     if (found !== undefined) return found;
@@ -215,8 +215,8 @@ class Register {
   }
 
   #register({ txId, fingerprint, correlationId }: TransactionRequest, offset: number, store: RegisterStore): void {
-    if (!store.put(txId, { fingerprint, correlationId, offset })) return;
-    for (const { resolve } of [...(this.#waiters.get(txId) ?? [])]) resolve({ fingerprint, correlationId, offset });
+    const first = store.put(txId, { fingerprint, correlationId, offset });
+    for (const { resolve } of [...(this.#waiters.get(txId) ?? [])]) resolve(first);
   }
 
   /** `undefined` for what sagas tell each other, and for what the saga takes for no request either. */
