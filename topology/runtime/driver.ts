@@ -277,18 +277,21 @@ export class TestDriver {
     for (let round = 0; round < recordsMax; round += 1) {
       let processed = 0;
       for (const task of this.#tasks.values()) processed += task.process(1, Infinity);
-      this.#commit();
-      if (processed === 0 && this.#outputs.count === 0) return;
+      const routed = this.#commit();
+      if (processed === 0 && routed === 0) return;
     }
     throw new StreamError('PROCESSING_FAILED', 'the topology did not come to rest: does it feed itself?');
   }
 
-  #commit(): void {
+  /** How many records were written. */
+  #commit(): number {
     for (const task of this.#tasks.values()) task.prepareCommit();
     this.#appliedPosition += 1;
     for (const task of this.#tasks.values())
       for (const store of task.stores.values()) store.layered.applyNow(this.#appliedPosition);
+    const { count } = this.#outputs;
     for (const { topic, partition, records } of this.#outputs.take()) this.#route(topic, partition, records);
+    return count;
   }
 
   #route(topic: string, partition: number, records: BatchBuilder): void {
