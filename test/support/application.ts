@@ -1,6 +1,7 @@
 /** The application as a process of its own: `main.ts`, as `npm start` runs it. */
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { watchOver } from './watchdog.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -24,7 +25,7 @@ export interface StartOptions {
 
 const inBackground = process.platform === 'linux' ? ['chrt', '--idle', '0'] : ['nice', '-n', '19'];
 
-/** Starts it on a free port, without samples, with these variables and those of nobody else. */
+/** Starts it on a free port, without samples, with these variables and those of nobody else. It dies with this process. */
 export function startApplication(
   env: Readonly<Record<string, string>>,
   { args = [], nodeArgs = [], isBackground = false }: StartOptions = {},
@@ -37,6 +38,7 @@ export function startApplication(
     env: { PATH: process.env['PATH'], PORT: '0', SAMPLE_FEED: 'false', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  watchOver(child);
   let [stdout, stderr] = ['', ''];
   let hasUrl: (url: string) => void = () => undefined;
   const url = new Promise<string>((resolve) => {
