@@ -24,6 +24,8 @@ export interface RequestRegisterOptions {
 export type OpenRegister = RequestRegister & { readonly connector: Connector };
 
 const pollMs = 1_000;
+/** Between two reads while nobody waits for one: what this process wrote itself it knows already, and each read that finds a record or two costs the log as much as one of hundreds. */
+const restMs = 100;
 const retryMs = 2_000;
 /** Read in one go, then others get a turn. */
 const sliceRecords = 200;
@@ -68,6 +70,7 @@ class Register {
   readonly #waiters = new Map<string, Set<Waiter>>();
   #store: RegisterStore | undefined;
   #reader: Reader | undefined;
+  #resting: AbortController | undefined;
   #hasCaughtUp = false;
 
   constructor(options: RequestRegisterOptions) {
@@ -115,6 +118,7 @@ class Register {
         waiter.reject(new StreamError('LOG_UNAVAILABLE', 'the request is written, but was not read in time'));
       });
       waiters.add(waiter);
+      this.#resting?.abort();
     });
   }
 
@@ -128,6 +132,7 @@ class Register {
     while (store.positions.some(({ offset }, partition) => offset < (ends[partition]?.end ?? 0))) {
       if (clock.monotonicMs() > untilMs || this.#store !== store)
         throw new StreamError('LOG_UNAVAILABLE', 'requests are not read in time');
+      this.#resting?.abort();
       await clock.sleep(lookAgainMs);
     }
     return this.find(txId);
@@ -198,7 +203,19 @@ class Register {
         throw new StreamError('LOG_CLOSED', 'the log was closed');
       for (const batch of batches) await this.#take(batch, store);
       await store.flushIfDue();
+      if (this.#hasCaughtUp && this.lag === 0 && this.#waiters.size === 0) await this.#rest(signal);
     }
+  }
+
+  /** Until somebody waits for what is not read yet, or for a while. */
+  async #rest(signal: AbortSignal): Promise<void> {
+    const resting = new AbortController();
+    const end = (): void => resting.abort();
+    signal.addEventListener('abort', end, { once: true });
+    this.#resting = resting;
+    if (!signal.aborted) await this.#options.clock.sleep(restMs, resting.signal);
+    this.#resting = undefined;
+    signal.removeEventListener('abort', end);
   }
 
   async #take(batch: FetchedBatch, store: RegisterStore): Promise<void> {
