@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { applicationConnectors } from './program/application-connectors.ts';
-import { applicationIdOf, applications, generationsOf } from './program/applications.ts';
+import { applicationIdOf, applications, choicesOf, generationsOf } from './program/applications.ts';
 import { isLoopback } from './api/access.ts';
 import type { Application } from './api/app/application.ts';
 import { checkStoreNames } from './api/placement.ts';
@@ -124,7 +124,7 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
   for (const connector of connectors) connector.start();
   await rollout.loaded(shutdown.signal);
   for (const { name, topology } of chosen.filter((one) => !generations.has(one.name)))
-    instances.push(make(applicationIdOf(settings, name), topology(topicPrefix, format)));
+    instances.push(make(applicationIdOf(settings, name), topology(topicPrefix, format, choicesOf(settings))));
   checkStoreNames(instances);
   printExamples(listening, chosen, terminal);
   await Promise.all([

@@ -14,11 +14,10 @@ import { preparedWork } from './prepared-work.ts';
 import { SharedWork } from './shared-work.ts';
 import { deadLetterOf, patiently } from './sink-failures.ts';
 import { sliceBytesMax, slicesOf, type Incoming } from './sink-slices.ts';
-import type { SinkRecord } from './sink-table.ts';
 import type { SinkCounts } from './sink-turn.ts';
 
-/** What a command leads to: the key and the value of its result. */
-export type CommandResult = Pick<OutgoingRecord, 'key' | 'value'>;
+/** What a command leads to. Its headers are the command's, unless it has some of its own. */
+export type CommandResult = Pick<OutgoingRecord, 'key' | 'value'> & Partial<Pick<OutgoingRecord, 'headers'>>;
 
 export interface CommandSinkOptions<C> {
   /** Names the sink in the log and in what it remembers; unique among those of a log. */
@@ -43,7 +42,7 @@ export interface CommandSinkOptions<C> {
   /** Gets what `decode` needs to read these values. */
   readonly prepare?: (values: readonly Uint8Array[]) => Promise<void>;
   /** `undefined`: the command is somebody else's. Throws for a record that makes no sense. */
-  readonly decode: (record: SinkRecord) => C | undefined;
+  readonly decode: (record: Incoming) => C | undefined;
   /** Several at a time, but in order of the log among those of one key. Rejects with a `StreamError` if it cannot be done now: it is tried again. */
   readonly carryOut: (command: C) => Promise<CommandResult | undefined>;
   /** Whether what `carryOut` rejected with will be the same at every try: the command is put aside. Absent: never. */
@@ -266,7 +265,7 @@ class Turn<C> {
     const results = answers.flatMap(({ result, headers }) =>
       result === undefined || resultTopic === undefined
         ? []
-        : [{ ...result, headers, topic: resultTopic, timestampMs: nowMs }],
+        : [{ headers, ...result, topic: resultTopic, timestampMs: nowMs }],
     );
     return [...results, ...checkpointRecords(state, { topic: checkpointTopic, source: name, nowMs })];
   }

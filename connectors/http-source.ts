@@ -59,6 +59,11 @@ export interface HttpSource {
     url: string,
     options: { readonly signal: AbortSignal; readonly etag: string; readonly body: object },
   ): Promise<void>;
+  /** Asks for something to be done once, however often it is asked for under this key (`Idempotency-Key`). Rejects like `get`, for any answer but 2xx. */
+  post(
+    url: string,
+    options: { readonly signal: AbortSignal; readonly idempotencyKey: string; readonly body: string },
+  ): Promise<{ readonly status: number; readonly body: unknown }>;
 }
 
 const defaults = { timeoutMs: 10_000, retries: 3 } as const;
@@ -78,7 +83,7 @@ class Busy extends Error {
 
 export function createHttpSource(options: HttpSourceOptions): HttpSource {
   const { clock, random, breaker, retries } = { ...defaults, ...options };
-  const patiently = async (url: string, request: Request): Promise<JsonAnswer> => {
+  const patiently = async (url: string, request: Request): Promise<Answer> => {
     const { signal } = request;
     for (let failures = 0; ; failures += 1)
       try {
@@ -92,19 +97,24 @@ export function createHttpSource(options: HttpSourceOptions): HttpSource {
       }
   };
   return {
-    get: (url, { signal, etag }) => {
+    get: async (url, { signal, etag }) => {
       const headers = { ...options.headers, ...(etag === undefined ? {} : { 'if-none-match': etag }) };
-      return patiently(url, { method: 'GET', signal, headers });
+      return jsonAnswer(await patiently(url, { method: 'GET', signal, headers }));
     },
     patch: async (url, { signal, etag, body }) => {
       const headers = { ...options.headers, 'if-match': etag, 'content-type': 'application/merge-patch+json' };
-      await patiently(url, { method: 'PATCH', signal, headers, body: JSON.stringify(body) });
+      done(await patiently(url, { method: 'PATCH', signal, headers, body: JSON.stringify(body) }));
+    },
+    post: async (url, { signal, idempotencyKey, body }) => {
+      const headers = { ...options.headers, 'idempotency-key': idempotencyKey, 'content-type': 'application/json' };
+      const { status, text } = done(await patiently(url, { method: 'POST', signal, headers, body }));
+      return { status, body: jsonOf(text) };
     },
   };
 }
 
 interface Request {
-  readonly method: 'GET' | 'PATCH';
+  readonly method: 'GET' | 'PATCH' | 'POST';
   readonly signal: AbortSignal;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string;
@@ -115,7 +125,7 @@ interface Attempt extends Omit<HttpSourceOptions, 'headers'>, Request {
 }
 
 /** One request, ended by its time or by `signal`. */
-async function attempt(url: string, options: Attempt): Promise<JsonAnswer> {
+async function attempt(url: string, options: Attempt): Promise<Answer> {
   const { fetch, clock, method, headers, body, timeoutMs, signal, onRequest } = options;
   const end = new AbortController();
   const abort = (): void => end.abort();
@@ -131,7 +141,7 @@ async function attempt(url: string, options: Attempt): Promise<JsonAnswer> {
       signal: end.signal,
       redirect: 'error',
     });
-    return await answerOf(response, method);
+    return await answerOf(response);
   } catch (error) {
     throw error instanceof StreamError ? error : unavailable('the system does not answer', error);
   } finally {
@@ -141,24 +151,47 @@ async function attempt(url: string, options: Attempt): Promise<JsonAnswer> {
   }
 }
 
-async function answerOf(response: FetchedResponse, method: Request['method']): Promise<JsonAnswer> {
+/** Of a system that is neither away nor busy. */
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  readonly etag: string | undefined;
+  readonly link: string | null;
+}
+
+async function answerOf(response: FetchedResponse): Promise<Answer> {
   const { status, headers } = response;
   const text = await textOf(response);
-  const etag = headers.get('etag') ?? undefined;
-  if (status === 304) return { kind: 'not-modified', body: undefined, etag, next: undefined };
   if (status === 429 || status >= 500)
     throw unavailable(
       `the system answers ${status}`,
       new Busy('busy', retryAfterMs(headers.get('retry-after'))),
       status,
     );
-  if (method === 'PATCH' && status >= 200 && status < 300)
-    return { kind: 'found', body: undefined, etag, next: undefined };
+  return { status, text, etag: headers.get('etag') ?? undefined, link: headers.get('link') };
+}
+
+function jsonAnswer({ status, text, etag, link }: Answer): JsonAnswer {
+  if (status === 304) return { kind: 'not-modified', body: undefined, etag, next: undefined };
   if (status !== 200) throw refused(`the system answers ${status}`, status);
+  const body = jsonOf(text);
+  if (body === undefined) throw refused('the answer is not JSON', status);
+  return { kind: 'found', body, etag, next: nextLink(link) };
+}
+
+/** Whatever it says beside its status. */
+function done(answer: Answer): Answer {
+  const { status } = answer;
+  if (status < 200 || status > 299) throw refused(`the system answers ${status}`, status);
+  return answer;
+}
+
+/** `undefined` if it is none. */
+function jsonOf(text: string): unknown {
   try {
-    return { kind: 'found', body: JSON.parse(text) as unknown, etag, next: nextLink(headers.get('link')) };
+    return JSON.parse(text) as unknown;
   } catch {
-    throw refused('the answer is not JSON', status);
+    return undefined;
   }
 }
 

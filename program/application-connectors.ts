@@ -24,6 +24,7 @@ import { customerBackfills } from './backfills.ts';
 import type { ConnectorPorts } from './connector-ports.ts';
 import { customerShadow } from './customer-shadow.ts';
 import { employeeConnectors } from './employee-connectors.ts';
+import { payoutConnectors } from './payout-connector.ts';
 import { pollerConnector } from './poller-connector.ts';
 import { openRequestRegister, type OpenRegister } from './request-register.ts';
 import { sqliteFile } from './sqlite-file.ts';
@@ -52,7 +53,13 @@ export function applicationConnectors(ports: ConnectorPorts): ApplicationConnect
   const { settings, database } = ports;
   const tables = database === undefined ? [] : tableConnectors(ports, database);
   const intake = billingIntake(ports);
-  const others = [...tables, ...syncConnectors(ports), ...employeeConnectors(ports), ...connectorsOf(intake)];
+  const others = [
+    ...tables,
+    ...syncConnectors(ports),
+    ...employeeConnectors(ports),
+    ...payoutConnectors(ports),
+    ...connectorsOf(intake),
+  ];
   if (!settings.topologies.includes(customerMergeName)) return { ...intake, connectors: others, sources: noSources };
   const statuses = followSources({ ...ports, topic: connectorTopics(settings.topicPrefix).status.name });
   const degraded = { answers: 0 };

@@ -1,5 +1,5 @@
 /** The applications that can run here: a topology each, with its topics, its routes and made-up input. */
-import { newTopics, type Application } from '../api/app/application.ts';
+import { newTopics, type Application, type TopologyChoices } from '../api/app/application.ts';
 import { billingApplications } from '../api/app/billing-application.ts';
 import { customerRoutes } from '../api/app/customer-routes.ts';
 import { findCustomer } from '../api/app/find-customer.ts';
@@ -53,6 +53,11 @@ export function applicationIdOf({ applicationId }: Pick<Settings, 'applicationId
   return applicationId === undefined ? name : `${applicationId}-${name}`;
 }
 
+/** What the settings decide of topologies. */
+export function choicesOf({ payouts }: Pick<Settings, 'payouts'>): TopologyChoices {
+  return { paysOut: payouts !== undefined };
+}
+
 interface GenerationParts extends Omit<GenerationsOptions, 'name' | 'topic' | 'inputs' | 'create' | 'serve'> {
   readonly format: RecordFormat;
   readonly make: (applicationId: string, topology: Topology, isStrict?: () => boolean) => StreamInstance;
@@ -63,7 +68,7 @@ interface GenerationParts extends Omit<GenerationsOptions, 'name' | 'topic' | 'i
 /** For those of the applications whose state can be made anew, by name; not yet started. */
 export function generationsOf(
   chosen: readonly Application[],
-  settings: Pick<Settings, 'applicationId' | 'topicPrefix'>,
+  settings: Pick<Settings, 'applicationId' | 'topicPrefix' | 'payouts'>,
   { make, instances, format, ...parts }: GenerationParts,
 ): ReadonlyMap<string, Generations> {
   const found = new Map<string, Generations>();
@@ -74,7 +79,8 @@ export function generationsOf(
       ...parts,
       ...declared,
       name: applicationIdOf(settings, name),
-      create: (applicationId, isStrict) => make(applicationId, topology(settings.topicPrefix, format), isStrict),
+      create: (applicationId, isStrict) =>
+        make(applicationId, topology(settings.topicPrefix, format, choicesOf(settings)), isStrict),
       serve: (now, before) => {
         const place = before === undefined ? -1 : instances.indexOf(before);
         if (place < 0) instances.push(now);

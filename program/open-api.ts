@@ -18,7 +18,7 @@ import type { RecordFormat } from '../schemas/app/record-format.ts';
 import { createDeadLetterDesk, type DeadLetterDesk } from '../topology/runtime/dead-letter-desk.ts';
 import type { StreamInstance } from '../topology/runtime/stream-instance.ts';
 import { noSources } from './application-connectors.ts';
-import { applicationIdOf } from './applications.ts';
+import { applicationIdOf, choicesOf } from './applications.ts';
 import type { Generations } from './generations.ts';
 import { version } from './guide.ts';
 import { routesOf } from './routes-of.ts';
@@ -112,7 +112,7 @@ export function desksOf(
   return chosen
     .map(({ name, topology }) => ({
       applicationId: applicationIdOf(settings, name),
-      topology: topology(settings.topicPrefix, format),
+      topology: topology(settings.topicPrefix, format, choicesOf(settings)),
     }))
     .filter(({ topology }) => topology.settings.deadLetterTopic !== undefined)
     .map((application) => createDeadLetterDesk({ ...application, log, clock, random }));

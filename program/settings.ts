@@ -63,6 +63,8 @@ export interface Settings {
   readonly rateLimitPerSecond: number;
   /** Records of billing that may wait to be worked off; 0: any number. */
   readonly backlogMax: number;
+  /** Who pays withdrawals out. Absent: they are posted at once. */
+  readonly payouts: AskedApi | undefined;
   /** URL of system A's database. Absent: its changes are not captured from here. */
   readonly systemA: Secret | undefined;
   /** System A's file while it is one of SQLite. Absent: it is not polled from here. */
@@ -82,11 +84,11 @@ export interface Settings {
   /** URL of system A's database for who may change its customers. Absent: nothing is written back to it from here. */
   readonly writeBackA: Secret | undefined;
   /** System B's API. Absent: nothing is written back to it from here. */
-  readonly writeBackB: { readonly url: string; readonly token: Secret | undefined } | undefined;
+  readonly writeBackB: AskedApi | undefined;
   /** Absent: no tables are kept. */
   readonly postgresUrl: Secret | undefined;
   /** What answered customers before. Absent: nothing did. */
-  readonly legacyCustomers: { readonly url: string; readonly token: Secret | undefined } | undefined;
+  readonly legacyCustomers: AskedApi | undefined;
   readonly rollout: RolloutSettings;
   /** Absent: nothing is kept in sync from here. */
   readonly sync: SyncSettings | undefined;
@@ -107,10 +109,14 @@ export interface RolloutSettings {
   readonly holdMs: number;
 }
 
-/** A system that is polled over HTTP. */
-export interface PolledSystem {
+/** With a token, if it wants one. */
+export interface AskedApi {
   readonly url: string;
   readonly token: Secret | undefined;
+}
+
+/** A system that is polled over HTTP. */
+export interface PolledSystem extends AskedApi {
   readonly pollIntervalMs: number;
   readonly scanIntervalMs: number;
 }
@@ -153,6 +159,8 @@ export const variables: readonly Variable[] = [
   { name: 'ALLOW_INSECURE', initial: 'false' },
   { name: 'RATE_LIMIT_PER_SECOND', initial: '500' },
   { name: 'BACKLOG_MAX', initial: '10000' },
+  { name: 'PAYOUT_URL', initial: '' },
+  { name: 'PAYOUT_TOKEN', initial: '', isSecret: true },
   { name: 'SYSTEM_A_DATABASE_URL', initial: '', isSecret: true },
   { name: 'SYSTEM_A_SQLITE_FILE', initial: '' },
   { name: 'POLL_INTERVAL_MS_A', initial: '5000' },
@@ -220,6 +228,7 @@ export function readSettings(sources: SettingsSources): Settings {
     allowInsecure: reader.boolean('ALLOW_INSECURE'),
     rateLimitPerSecond: reader.integer('RATE_LIMIT_PER_SECOND', { min: 0, max: 1_000_000 }),
     backlogMax: reader.integer('BACKLOG_MAX', { min: 0, max: 100_000_000 }),
+    payouts: readApi(reader, 'PAYOUT'),
     systemA: reader.databaseUrl('SYSTEM_A_DATABASE_URL'),
     systemAFile: readSystemAFile(reader),
     systemB: readSystemB(reader),
@@ -323,13 +332,10 @@ function readSystemAFile(reader: SettingsReader): Settings['systemAFile'] {
 }
 
 function readSystemB(reader: SettingsReader): PolledSystem | undefined {
-  const url = reader.endpoint('SYSTEM_B_URL');
-  const token = reader.secret('SYSTEM_B_TOKEN');
+  const api = readApi(reader, 'SYSTEM_B');
   const pollIntervalMs = reader.integer('POLL_INTERVAL_MS_B', { min: 100, max: 86_400_000 });
   const scanIntervalMs = reader.integer('SCAN_INTERVAL_MS_B', { min: 1_000, max: 604_800_000 });
-  if (url !== undefined) return { url, token, pollIntervalMs, scanIntervalMs };
-  if (token !== undefined) reader.refuse('SYSTEM_B_TOKEN', 'is set, but SYSTEM_B_URL is not');
-  return undefined;
+  return api === undefined ? undefined : { ...api, pollIntervalMs, scanIntervalMs };
 }
 
 function readEmployees(reader: SettingsReader): Settings['employees'] {
@@ -339,8 +345,7 @@ function readEmployees(reader: SettingsReader): Settings['employees'] {
   return url === undefined ? undefined : { url, pollIntervalMs, notesKeptDays };
 }
 
-/** An API that is asked with a token, if it wants one. */
-function readApi(reader: SettingsReader, name: 'LEGACY_CUSTOMERS' | 'WRITE_BACK_B'): Settings['legacyCustomers'] {
+function readApi(reader: SettingsReader, name: string): AskedApi | undefined {
   const url = reader.endpoint(`${name}_URL`);
   const token = reader.secret(`${name}_TOKEN`);
   if (url !== undefined) return { url, token };

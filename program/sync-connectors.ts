@@ -3,8 +3,8 @@ import { legacySyncApplication } from '../api/app/sync-application.ts';
 import { forgetEvents, publicationOf, syncMigrations } from '../connectors/app/sync-migrations.ts';
 import { carryOut } from '../connectors/app/sync-writer.ts';
 import { postgresCapture } from '../connectors/change-capture/postgres-capture.ts';
-import { createCommandSink, type CommandLag } from '../connectors/command-sink.ts';
-import { measuresWith, type Connector, type Measure } from '../connectors/connector.ts';
+import { createCommandSink } from '../connectors/command-sink.ts';
+import { measuresWith, type Connector } from '../connectors/connector.ts';
 import type { Database } from '../connectors/database.ts';
 import { migrate } from '../connectors/migrations.ts';
 import { createSyncCounts } from '../processors/app/sync/counts.ts';
@@ -13,6 +13,7 @@ import type { SyncCommand } from '../schemas/app/sync/command.ts';
 import { sides, type Side } from '../schemas/app/sync/entities.ts';
 import { syncTopics } from '../schemas/app/sync/topics.ts';
 import { legacySyncName } from '../topology/app/legacy-sync.ts';
+import { commandSinkMeasures } from './command-sink-measures.ts';
 import type { ConnectorPorts } from './connector-ports.ts';
 
 const counts = createSyncCounts();
@@ -119,32 +120,11 @@ function sideConnector(
     },
     measures: () => [
       ...captures.flatMap((capture) => capture.measures()),
-      ...writerMeasures(side, { written, refused: refused.count, ...sink.counts, lags: sink.lags() }),
+      ...Object.entries(written).map(([operation, count]) =>
+        measuresWith({ side, operation })('sync_writes_total', 'Rows written to a side by this process.', count),
+      ),
+      measuresWith({ side })('sync_refused_total', 'Writes that the database of a side refused.', refused.count),
+      ...commandSinkMeasures(sink, { prefix: 'sync', labels: { side } }),
     ],
   };
-}
-
-interface WriterCounts {
-  readonly written: Readonly<Record<SyncCommand['operation'], number>>;
-  readonly refused: number;
-  readonly errors: number;
-  readonly deadLetters: number;
-  readonly isWaiting: boolean;
-  readonly lags: readonly CommandLag[];
-}
-
-function writerMeasures(side: Side, { written, refused, lags, ...counted }: WriterCounts): readonly Measure[] {
-  const measure = measuresWith({ side });
-  return [
-    ...Object.entries(written).map(([operation, count]) =>
-      measuresWith({ side, operation })('sync_writes_total', 'Rows written to a side by this process.', count),
-    ),
-    measure('sync_refused_total', 'Writes that the database of a side refused.', refused),
-    measure('sync_errors_total', 'Attempts that the database or the log did not let succeed.', counted.errors),
-    measure('sync_dead_letters_total', 'Commands put aside because they make no sense.', counted.deadLetters),
-    measure('sync_waiting', 'Whether the writer waits for its database.', counted.isWaiting ? 1 : 0),
-    ...lags.map(({ partition, records }) =>
-      measuresWith({ side, partition: String(partition) })('sync_lag_records', 'Commands not read yet.', records),
-    ),
-  ];
 }

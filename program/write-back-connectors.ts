@@ -16,6 +16,7 @@ import { connectorTopics } from '../schemas/app/connector-topics.ts';
 import { customerTopics } from '../schemas/app/customer/topics.ts';
 import type { SourceSystem } from '../schemas/app/customer/fields.ts';
 import type { RolloutFlag } from '../schemas/app/rollout.ts';
+import { commandSinkMeasures } from './command-sink-measures.ts';
 import type { ConnectorPorts } from './connector-ports.ts';
 import { customersOfA, customersOfB } from './origin-records.ts';
 
@@ -99,7 +100,6 @@ function connectorTo({ system, flag, write, isHopeless }: Target, ports: Connect
     },
     isHopeless,
   });
-  const measure = measuresWith({ system });
   return {
     name: flag,
     start: () => sink.start(),
@@ -111,19 +111,10 @@ function connectorTo({ system, flag, write, isHopeless }: Target, ports: Connect
       ...[...counts].map(([outcome, count]) =>
         measuresWith({ system, outcome })('write_back_total', 'Records of a system that were to be changed.', count),
       ),
-      measure(
-        'write_back_errors_total',
-        'Attempts that the system or the log did not let succeed.',
-        sink.counts.errors,
-      ),
-      measure('write_back_dead_letters_total', 'Customers put aside: refused, or not read.', sink.counts.deadLetters),
-      measure('write_back_waiting', 'Whether the system is waited for.', sink.counts.isWaiting ? 1 : 0),
-      ...sink.lags().flatMap(({ partition, records, again }) => {
-        const ofPartition = measuresWith({ system, partition: String(partition) });
-        return [
-          ofPartition('write_back_lag_records', 'Merged customers not looked at yet.', records),
-          ofPartition('write_back_again_records', 'Those still looked at for who came to the flag.', again),
-        ];
+      ...commandSinkMeasures(sink, { prefix: 'write_back', labels: { system } }),
+      ...sink.lags().map(({ partition, again }) => {
+        const measure = measuresWith({ system, partition: String(partition) });
+        return measure('write_back_again_records', 'Those still looked at for who came to the flag.', again);
       }),
     ],
   };

@@ -14,6 +14,12 @@ export interface TopicScope {
   readonly format: RecordFormat;
 }
 
+/** What settings decide of a topology. */
+export interface TopologyChoices {
+  /** Somebody pays withdrawals out. */
+  readonly paysOut: boolean;
+}
+
 /** What routes are given once the log is there. */
 export interface RoutePorts extends TopicScope, TwoWays {
   /** Resolves when the record is in the log; rejects with `LOG_UNAVAILABLE`. */
@@ -44,7 +50,7 @@ export interface Application {
   readonly name: string;
   /** Runs only where it is named. */
   readonly isOnRequest?: boolean;
-  readonly topology: (topicPrefix: string, format: RecordFormat) => Topology;
+  readonly topology: (topicPrefix: string, format: RecordFormat, choices: TopologyChoices) => Topology;
   /** The topics it names, as they are to be created. */
   readonly topics: (topicPrefix: string) => readonly NewTopic[];
   readonly routes?: (ports: RoutePorts) => Routes;

@@ -10,6 +10,7 @@ import {
   effectiveHistory,
 } from '../../processors/app/billing/projections.ts';
 import { sagaTimers, transactions } from '../../processors/app/billing/saga-processor.ts';
+import { connectorTopics } from '../../schemas/app/connector-topics.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
 import { billingBalances, billingBalancesName } from '../../topology/app/billing-balances.ts';
 import { billingLedger, billingLedgerName } from '../../topology/app/billing-ledger.ts';
@@ -28,7 +29,10 @@ import type { Projection } from './projection.ts';
 import { verifyAccountTransactions, verifyDailyTotals } from './transaction-verification.ts';
 
 /** Every topology names all topics: whichever starts first creates them. */
-const topics = (topicPrefix: string): readonly NewTopic[] => newTopics(billingTopics(topicPrefix));
+const topics = (topicPrefix: string): readonly NewTopic[] => {
+  const { checkpoints } = connectorTopics(topicPrefix);
+  return newTopics({ ...billingTopics(topicPrefix), checkpoints });
+};
 
 export function billingApplications(clock: Clock): readonly Application[] {
   const shared: SharedRoutes = {

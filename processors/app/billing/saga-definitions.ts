@@ -1,18 +1,24 @@
 /** What each kind of transaction consists of: holds on both sides, the pivot, then posts. Pure. */
 import type { LedgerCommand } from '../../../schemas/app/billing/ledger-command.ts';
 import { isStriped, transit, uuid5 } from '../../../schemas/app/billing/names.ts';
+import type { Payout } from '../../../schemas/app/billing/payout.ts';
 import type {
   AccountRequest,
   Movement,
+  MovementRequest,
   RefundClaim,
   RefundRequest,
+  SagaRequest,
   TransactionRequest,
 } from '../../../schemas/app/billing/request.ts';
+import type { Transaction } from '../../../schemas/app/billing/transaction.ts';
 import { compact } from '../../../schemas/app/reader.ts';
 import type { SagaMessage, SagaStage, SagaStep } from './saga-engine.ts';
 
 export type TransactionMessage =
-  { readonly to: 'ledger'; readonly command: LedgerCommand } | { readonly to: 'saga'; readonly claim: RefundClaim };
+  | { readonly to: 'ledger'; readonly command: LedgerCommand }
+  | { readonly to: 'saga'; readonly claim: RefundClaim }
+  | { readonly to: 'payout'; readonly payout: Payout };
 
 type Stage = SagaStage<TransactionMessage>;
 type Step = SagaStep<TransactionMessage>;
@@ -39,10 +45,23 @@ function originOf({ txId, effectiveAt, requestedAt, type }: TransactionRequest):
 }
 
 /** The stages of a transaction; those of a refund grow once the original has said what it moved. */
-export function stagesOf(request: TransactionRequest, original: Movement | undefined): readonly Stage[] {
+export function stagesOf({
+  request,
+  original,
+  isPaidOut,
+}: Pick<Transaction, 'request' | 'original' | 'isPaidOut'>): readonly Stage[] {
   if (request.type === 'ACCOUNT') return [accountStage(request)];
   if (request.type === 'REFUND') return refundStages(request, original);
-  return movementStages(originOf(request), request);
+  return isPaidOut === true ? payoutStages(request) : movementStages(originOf(request), request);
+}
+
+/** Whether somebody outside would have to pay for it: money that leaves for an account of the world. */
+export function leavesTheBooks(request: SagaRequest): boolean {
+  return (
+    request.type === 'WITHDRAWAL' &&
+    request.destinationAccountId.startsWith('external:') &&
+    !isStriped(request.sourceAccountId)
+  );
 }
 
 /** Made when it is asked for: a saga has its messages at hand with every answer, and sends few of them; each has ids that cost a hash. */
@@ -117,28 +136,56 @@ function directStage({ txId, ...origin }: Origin, movement: Movement, side: Side
   return { state: 'POSTING', isAfterPivot: true, steps: [toLedger(side, command)] };
 }
 
-const holdOf = (txId: string, side: Side): string => commandIdOf(txId, `hold-${side}`);
-
-function holdingStage({ txId, ...origin }: Origin, movement: Movement): Stage {
-  const { amount, currency } = movement;
-  const hold = (side: Side): Step => {
-    const accountId = movement[sides[side].account];
-    const { effectiveAt } = origin;
-    const { hold: kind } = sides[side];
-    const undo = `void-${side}`;
-    return toLedger(
-      `hold-${side}`,
-      () => ({ txId, commandId: holdOf(txId, side), kind, accountId, amount, currency, ...origin }),
-      toLedger(undo, () => {
-        const commandId = commandIdOf(txId, undo);
-        return { txId, effectiveAt, commandId, kind: 'VOID', accountId, holdId: holdOf(txId, side) };
-      }),
-    );
+/**
+ * Held, paid out by somebody outside, then posted. While nobody knows whether it is paid, the money stays held, and who pays is asked again: so the
+ * pivot is the payout, though it may be refused, and then the hold is voided.
+ */
+function payoutStages(request: MovementRequest): readonly Stage[] {
+  const { txId, sourceAccountId, destinationAccountId, amount, currency, reference, requestedAt } = request;
+  const origin = originOf(request);
+  const name = 'payout';
+  const payout: Message = {
+    name,
+    get message() {
+      const [commandId, movement] = [
+        commandIdOf(txId, name),
+        { sourceAccountId, destinationAccountId, amount, currency },
+      ];
+      return { to: 'payout', payout: compact({ txId, commandId, ...movement, reference, requestedAt }) } as const;
+    },
   };
-  return { state: 'HOLDING', isAfterPivot: false, steps: [hold('debit'), hold('credit')] };
+  return [
+    { state: 'HOLDING', isAfterPivot: false, steps: [holdStep(origin, request, 'debit')] },
+    { state: 'PAYING', isAfterPivot: true, steps: [payout] },
+    postingStage(origin, request, 'debit', destinationAccountId),
+  ];
 }
 
-function postingStage({ txId, effectiveAt }: Origin, movement: Movement, side: Side): Stage {
+const holdOf = (txId: string, side: Side): string => commandIdOf(txId, `hold-${side}`);
+
+function holdingStage(origin: Origin, movement: Movement): Stage {
+  const steps = [holdStep(origin, movement, 'debit'), holdStep(origin, movement, 'credit')];
+  return { state: 'HOLDING', isAfterPivot: false, steps };
+}
+
+function holdStep({ txId, ...origin }: Origin, movement: Movement, side: Side): Step {
+  const { amount, currency } = movement;
+  const accountId = movement[sides[side].account];
+  const { effectiveAt } = origin;
+  const { hold: kind } = sides[side];
+  const undo = `void-${side}`;
+  return toLedger(
+    `hold-${side}`,
+    () => ({ txId, commandId: holdOf(txId, side), kind, accountId, amount, currency, ...origin }),
+    toLedger(undo, () => {
+      const commandId = commandIdOf(txId, undo);
+      return { txId, effectiveAt, commandId, kind: 'VOID', accountId, holdId: holdOf(txId, side) };
+    }),
+  );
+}
+
+/** `counter`: where the money comes from or goes to, in this partition. */
+function postingStage({ txId, effectiveAt }: Origin, movement: Movement, side: Side, counter = transit): Stage {
   const { account, post, state } = sides[side];
   const command = (): LedgerCommand => ({
     txId,
@@ -146,7 +193,7 @@ function postingStage({ txId, effectiveAt }: Origin, movement: Movement, side: S
     commandId: commandIdOf(txId, side),
     kind: post,
     accountId: movement[account],
-    counter: transit,
+    counter,
     holdId: holdOf(txId, side),
   });
   return { state, isAfterPivot: true, steps: [toLedger(side, command)] };

@@ -5,12 +5,13 @@ import { envelopeHeaders } from '../../../schemas/app/billing/envelope.ts';
 import type { LedgerCommand } from '../../../schemas/app/billing/ledger-command.ts';
 import type { LedgerResult } from '../../../schemas/app/billing/ledger-result.ts';
 import { uuid5 } from '../../../schemas/app/billing/names.ts';
+import type { Payout } from '../../../schemas/app/billing/payout.ts';
 import type {
+  PayoutAnswer,
   RefundAnswer,
   RefundClaim,
   SagaRequest,
   SagaWake,
-  TransactionRequest,
 } from '../../../schemas/app/billing/request.ts';
 import {
   sagaTimerSerde,
@@ -43,12 +44,18 @@ export const sagaTimers = defineStore('saga-timers', {
 });
 
 export type SagaStepInput =
-  | { readonly kind: 'request'; readonly request: SagaRequest }
+  | {
+      readonly kind: 'request';
+      readonly request: SagaRequest;
+      /** Of a withdrawal that begins with it: somebody outside pays. */
+      readonly isPaidOut?: true;
+    }
   | { readonly kind: 'result'; readonly result: LedgerResult };
 
 export type SagaOutput =
   | { readonly kind: 'command'; readonly command: LedgerCommand }
   | { readonly kind: 'request'; readonly request: SagaRequest }
+  | { readonly kind: 'payout'; readonly payout: Payout }
   | { readonly kind: 'event'; readonly event: TransactionEvent }
   | { readonly kind: 'transition'; readonly transition: SagaTransition };
 
@@ -85,13 +92,15 @@ export const sagaStep = defineProcessor({
       });
     const cause = { timestampMs, headers };
     if (input.kind === 'result') takeResult(context, input.result, cause);
-    else takeRequest(context, input.request, cause);
+    else takeRequest(context, input, cause);
   },
 });
 
 type Uncaused = Omit<Cause, 'id'>;
 
-function takeRequest(context: Context, request: SagaRequest, uncaused: Uncaused): void {
+type RequestInput = Extract<SagaStepInput, { kind: 'request' }>;
+
+function takeRequest(context: Context, { request, isPaidOut }: RequestInput, uncaused: Uncaused): void {
   switch (request.type) {
     case 'TIMED_OUT':
     case 'REDRIVE':
@@ -100,27 +109,31 @@ function takeRequest(context: Context, request: SagaRequest, uncaused: Uncaused)
     case 'REFUND_ANSWER':
       takeRefundAnswer(context, request, uncaused);
       return;
+    case 'PAYOUT_ANSWER':
+      takePayoutAnswer(context, request, uncaused);
+      return;
     case 'REFUND_AUTHORISE':
     case 'REFUND_COMMIT':
     case 'REFUND_RELEASE':
       takeClaim(context, request, uncaused);
       return;
     default:
-      begin(context, request, uncaused);
+      begin(context, isPaidOut === true ? { request, isPaidOut } : { request }, uncaused);
   }
 }
 
 /** A transaction begins once; asked for again it goes on as it is, and another request under its id changes nothing. */
-function begin(context: Context, request: TransactionRequest, uncaused: Uncaused): void {
+function begin(context: Context, given: Pick<Transaction, 'request' | 'isPaidOut'>, uncaused: Uncaused): void {
+  const { request } = given;
   const known = context.stores.transactions.get(request.txId);
   if (known !== undefined) {
     context.drop(known.request.fingerprint === request.fingerprint ? 'duplicate' : 'refused');
     return;
   }
-  const stages = stagesOf(request, undefined);
+  const stages = stagesOf(given);
   const advance = startSaga<TransactionAnswer, TransactionMessage>(stages);
   const blank: Transaction = {
-    request,
+    ...given,
     state: 'REQUESTED',
     refunds: {},
     updatedAt: uncaused.timestampMs * 1_000,
@@ -148,6 +161,11 @@ function takeRefundAnswer(
   const answer: TransactionAnswer = code === undefined ? { outcome: 'APPLIED' } : { outcome: 'REJECTED', code };
   const informed = transaction === undefined || original === undefined ? transaction : { ...transaction, original };
   takeAnswer(context, informed, { commandId, answer }, uncaused);
+}
+
+function takePayoutAnswer(context: Context, { txId, commandId, code }: PayoutAnswer, uncaused: Uncaused): void {
+  const answer: TransactionAnswer = code === undefined ? { outcome: 'APPLIED' } : { outcome: 'REJECTED', code };
+  takeAnswer(context, context.stores.transactions.get(txId), { commandId, answer }, uncaused);
 }
 
 function takeAnswer(
@@ -191,7 +209,7 @@ interface Running {
 }
 
 function runningOf(transaction: Transaction): Running {
-  return { transaction, stages: stagesOf(transaction.request, transaction.original) };
+  return { transaction, stages: stagesOf(transaction) };
 }
 
 function stepNamed({ transaction: { request, stage }, stages }: Running, commandId: string): string | undefined {
@@ -222,18 +240,22 @@ function settle(
     const transition = { txId, seq: after.seq, from: before.state, to: state, cause: cause.id, at };
     sendOn(context, txId, { kind: 'transition', transition }, 'SagaTransition', cause);
   }
-  for (const { message } of send)
-    if (message.to === 'ledger')
-      sendOn(
-        context,
-        message.command.accountId,
-        { kind: 'command', command: message.command },
-        message.command.kind,
-        cause,
-      );
-    else sendOn(context, message.claim.txId, { kind: 'request', request: message.claim }, message.claim.type, cause);
+  for (const { message } of send) sendMessage(context, message, cause);
   if (after.phase === 'completed') sendEvent(context, completedEvent(after), cause);
   if (after.phase === 'failed') sendEvent(context, failedEvent(after), cause);
+}
+
+function sendMessage(context: Context, message: TransactionMessage, cause: Cause): void {
+  if (message.to === 'ledger') {
+    const { command } = message;
+    sendOn(context, command.accountId, { kind: 'command', command }, command.kind, cause);
+  } else if (message.to === 'saga') {
+    const { claim } = message;
+    sendOn(context, claim.txId, { kind: 'request', request: claim }, claim.type, cause);
+  } else {
+    const { payout } = message;
+    sendOn(context, payout.txId, { kind: 'payout', payout }, 'PayoutRequested', cause);
+  }
 }
 
 function sendEvent(context: Context, event: TransactionEvent, cause: Cause): void {
@@ -249,6 +271,7 @@ function sendOn(context: Context, key: string, value: SagaOutput, eventType: str
 
 function ownIdOf(value: SagaOutput): string | undefined {
   if (value.kind === 'event') return value.event.eventId;
+  if (value.kind === 'payout') return value.payout.commandId;
   return value.kind === 'command' ? value.command.commandId : undefined;
 }
 

@@ -20,6 +20,7 @@ import { accountStatuses, ownerTypes } from './account.ts';
 import { ledgerCommandKinds, ledgerCommandSerde, parseLedgerCommand, type LedgerCommand } from './ledger-command.ts';
 import { ledgerResultSerde, parseLedgerResult, type LedgerResult } from './ledger-result.ts';
 import { notificationSerde, parseNotification, type Notification } from './notification.ts';
+import { parsePayout, payoutSerde, type Payout } from './payout.ts';
 import {
   balanceSerde,
   dailyTotalSerde,
@@ -131,6 +132,25 @@ export const ledgerResultValue: DeclaredValue<LedgerResult> = {
       field('version', count),
       optional('balanceBefore', money),
       optional('balanceAfter', money),
+    ),
+  },
+};
+
+export const payoutValue: DeclaredValue<Payout> = {
+  json: payoutSerde,
+  avro: {
+    level: 'BACKWARD_TRANSITIVE',
+    parse: parsePayout,
+    schema: topicSchema(
+      'Payout',
+      field('txId', text),
+      field('commandId', text),
+      field('sourceAccountId', text),
+      field('destinationAccountId', text),
+      field('amount', money),
+      field('currency', text),
+      optional('reference', text),
+      field('requestedAt', instant),
     ),
   },
 };

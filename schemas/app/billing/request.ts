@@ -93,8 +93,22 @@ export interface RefundAnswer {
   readonly original?: Movement;
 }
 
-/** The value of `billing.requests`, keyed by `txId`: what users ask for, and what sagas tell each other and themselves. */
-export type SagaRequest = TransactionRequest | SagaWake | RefundClaim | RefundAnswer;
+export const payoutRefused = 'payout_refused';
+
+/** What became of a payout, from whoever pays out; `txId` is the withdrawal. */
+export interface PayoutAnswer {
+  readonly type: 'PAYOUT_ANSWER';
+  readonly txId: string;
+  /** Of the payout. */
+  readonly commandId: string;
+  /** Absent: it is paid. */
+  readonly code?: typeof payoutRefused;
+  /** What whoever pays out calls it. */
+  readonly reference?: string;
+}
+
+/** The value of `billing.requests`, keyed by `txId`: what users ask for, what sagas tell each other and themselves, and what became of payouts. */
+export type SagaRequest = TransactionRequest | SagaWake | RefundClaim | RefundAnswer | PayoutAnswer;
 
 export const sagaRequestTypes = [
   ...movementTypes,
@@ -106,6 +120,7 @@ export const sagaRequestTypes = [
   'REFUND_COMMIT',
   'REFUND_RELEASE',
   'REFUND_ANSWER',
+  'PAYOUT_ANSWER',
 ] as const satisfies readonly SagaRequest['type'][];
 
 function readBase(reader: ObjectReader): RequestBase {
@@ -163,6 +178,16 @@ function parseRefundAnswer(reader: ObjectReader): RefundAnswer {
   });
 }
 
+function parsePayoutAnswer(reader: ObjectReader): PayoutAnswer {
+  return compact({
+    type: 'PAYOUT_ANSWER' as const,
+    txId: reader.with('txId', readId),
+    commandId: reader.with('commandId', readId),
+    code: reader.optionalOneOf('code', [payoutRefused]),
+    reference: reader.optionalText('reference', 500),
+  });
+}
+
 /** Throws `DESERIALIZATION_FAILED`. */
 export function parseSagaRequest(value: unknown): SagaRequest {
   const reader = readObject(value, 'request');
@@ -178,6 +203,8 @@ export function parseSagaRequest(value: unknown): SagaRequest {
       return { type, txId: reader.with('txId', readId) };
     case 'REFUND_ANSWER':
       return parseRefundAnswer(reader);
+    case 'PAYOUT_ANSWER':
+      return parsePayoutAnswer(reader);
     case 'REFUND_AUTHORISE':
     case 'REFUND_COMMIT':
     case 'REFUND_RELEASE':

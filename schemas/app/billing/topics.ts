@@ -8,6 +8,7 @@ import {
   ledgerCommandValue,
   ledgerResultValue,
   notificationValue,
+  payoutValue,
   sagaRequestValue,
   sagaTransitionValue,
   transactionEventValue,
@@ -15,6 +16,7 @@ import {
 import type { LedgerCommand } from './ledger-command.ts';
 import type { LedgerResult } from './ledger-result.ts';
 import type { Notification } from './notification.ts';
+import type { Payout } from './payout.ts';
 import type { Balance, DailyTotal } from './projection.ts';
 import type { SagaRequest } from './request.ts';
 import type { SagaTransition, TransactionEvent } from './transaction.ts';
@@ -27,6 +29,8 @@ export interface BillingTopics {
   readonly commands: Topic<string, LedgerCommand>;
   /** By transaction. */
   readonly results: Topic<string, LedgerResult>;
+  /** By transaction. */
+  readonly payouts: Topic<string, Payout>;
   /** By account. */
   readonly accountEvents: Topic<string, AccountEvent>;
   /** By transaction. */
@@ -69,6 +73,7 @@ export function billingTopics(prefix = '', format: RecordFormat = jsonFormat): B
     requests: topic('requests', sagaRequestValue, { partitions, configs: forEver }),
     commands: topic('commands', ledgerCommandValue, { partitions, configs: kept(sevenDaysMs) }),
     results: topic('results', ledgerResultValue, { partitions, configs: kept(sevenDaysMs) }),
+    payouts: topic('payouts', payoutValue, { partitions, configs: kept(sevenDaysMs) }),
     accountEvents: topic('account.events', accountEventValue, { partitions, configs: forEver }),
     transactionEvents: topic('transaction.events', transactionEventValue, { partitions, configs: forEver }),
     sagaEvents: topic('saga.events', sagaTransitionValue, { partitions: sagaEventPartitions, configs: forEver }),

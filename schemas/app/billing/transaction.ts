@@ -2,14 +2,14 @@ import { canonicalJsonSerde, type Serde } from '../../../index.ts';
 import { compact, readObject, type ObjectReader } from '../reader.ts';
 import { moneyJsonSerde, readAmount, readMoney } from './money.ts';
 import { readAccountId, readCurrency, readId } from './names.ts';
-import { parseSagaRequest, refundRefusals, type Movement, type TransactionRequest } from './request.ts';
+import { parseSagaRequest, payoutRefused, refundRefusals, type Movement, type TransactionRequest } from './request.ts';
 import { refusals, type Refusal } from './ledger-result.ts';
 import type { RefundRefusal } from './request.ts';
 
 /** How one step of a transaction ended. */
 export interface TransactionAnswer {
   readonly outcome: 'APPLIED' | 'REJECTED';
-  readonly code?: Refusal | RefundRefusal;
+  readonly code?: Refusal | RefundRefusal | typeof payoutRefused;
   /** Of the account, afterwards. */
   readonly version?: number;
   readonly balanceBefore?: bigint;
@@ -36,6 +36,8 @@ export interface Transaction {
   readonly answers: Readonly<Record<string, TransactionAnswer>>;
   readonly undoing: readonly string[];
   readonly failure?: string;
+  /** Of a withdrawal: somebody outside pays it out before it is posted. */
+  readonly isPaidOut?: true;
   /** Of a refund: what the original moved. */
   readonly original?: Movement;
   /** By the refund's `txId`. */
@@ -52,7 +54,7 @@ function parseAnswer(value: unknown, where: string): TransactionAnswer {
   const reader = readObject(value, where);
   return compact({
     outcome: reader.oneOf('outcome', ['APPLIED', 'REJECTED']),
-    code: reader.optionalOneOf('code', [...refusals, ...refundRefusals]),
+    code: reader.optionalOneOf('code', [...refusals, ...refundRefusals, payoutRefused]),
     version: reader.optionalCount('version'),
     balanceBefore: reader.optionalWith('balanceBefore', readMoney),
     balanceAfter: reader.optionalWith('balanceAfter', readMoney),
@@ -92,6 +94,7 @@ export const transactionSerde = moneyJsonSerde((value): Transaction => {
     answers: reader.map('answers', parseAnswer),
     undoing: reader.list('undoing', readStepName),
     failure: reader.optionalText('failure', 64),
+    isPaidOut: reader.flag('isPaidOut') ? (true as const) : undefined,
     original: reader.optionalWith('original', parseMovement),
     refunds: reader.map('refunds', parseShare),
     updatedAt: reader.count('updatedAt'),

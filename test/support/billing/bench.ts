@@ -1,5 +1,6 @@
 import type { LedgerCommand } from '../../../schemas/app/billing/ledger-command.ts';
-import type { AccountChange, SagaRequest } from '../../../schemas/app/billing/request.ts';
+import type { Payout } from '../../../schemas/app/billing/payout.ts';
+import { payoutRefused, type AccountChange, type SagaRequest } from '../../../schemas/app/billing/request.ts';
 import type { AccountEvent } from '../../../schemas/app/billing/account-event.ts';
 import type { SagaTransition, TransactionEvent } from '../../../schemas/app/billing/transaction.ts';
 import { uuid5 } from '../../../schemas/app/billing/names.ts';
@@ -36,13 +37,14 @@ export class BillingBench {
   readonly events: TransactionEvent[] = [];
   readonly transitions: SagaTransition[] = [];
   readonly commands: LedgerCommand[] = [];
+  readonly payouts: Payout[] = [];
 
   readonly #topics: BillingTopics;
 
-  constructor(partitions = 2, format: RecordFormat = jsonFormat) {
+  constructor(partitions = 2, format: RecordFormat = jsonFormat, choices = { paysOut: false }) {
     const options = { partitions, wallClockMs: startMs };
     this.#topics = billingTopics('', format);
-    this.saga = new TestDriver(billingSaga('', format), options);
+    this.saga = new TestDriver(billingSaga('', format, choices), options);
     this.ledger = new TestDriver(billingLedger('', format), options);
     this.projections = new TestDriver(billingProjections('', format), options);
     this.balances = new TestDriver(billingBalances('', format), options);
@@ -68,6 +70,12 @@ export class BillingBench {
     const about = this.#about(key, `${type} ${from} ${to} ${amount} ${currency}`);
     this.request({ ...about, type, ...movement }, timestampMs);
     return about.txId;
+  }
+
+  /** Whoever pays out says what became of it. */
+  answer({ txId, commandId }: Payout, outcome: 'paid' | 'refused'): void {
+    const told = { type: 'PAYOUT_ANSWER', txId, commandId } as const;
+    this.request(outcome === 'paid' ? told : { ...told, code: payoutRefused });
   }
 
   refund(key: string, originalTxId: string, amount: string): string {
@@ -171,5 +179,6 @@ export class BillingBench {
         driver.pipe(this.#topics.transactionEvents, value!.txId, value);
     }
     for (const { value } of this.saga.read(this.#topics.sagaEvents)) this.transitions.push(value!);
+    for (const { value } of this.saga.read(this.#topics.payouts)) this.payouts.push(value!);
   }
 }

@@ -56,7 +56,7 @@ function simulate(
 function twoHolds(txId: string, movement: Movement): Stages {
   const about = { idempotencyKey: txId, fingerprint: '', actorId: '', correlationId: '', requestedAt: 1 };
   const request: MovementRequest = { ...about, type: 'TRANSFER', txId, ...movement };
-  return stagesOf(request, undefined);
+  return stagesOf({ request });
 }
 
 const isStranded = (bank: SagaBank): boolean => bank.auditor.total('transit:') !== 0n;

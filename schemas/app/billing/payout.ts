@@ -1,0 +1,31 @@
+import { compact, readObject } from '../reader.ts';
+import { moneyJsonSerde, readAmount } from './money.ts';
+import { readAccountId, readCurrency, readId, readOrdinaryAccountId } from './names.ts';
+import type { Movement } from './request.ts';
+
+/** The value of `billing.payouts`, keyed by `txId`: what is to be paid out for a withdrawal, whose money is held meanwhile. */
+export interface Payout extends Movement {
+  readonly txId: string;
+  /** The same for every attempt: whoever pays out does it once. */
+  readonly commandId: string;
+  readonly reference?: string;
+  /** Microseconds. */
+  readonly requestedAt: number;
+}
+
+/** Throws `DESERIALIZATION_FAILED`. */
+export function parsePayout(value: unknown): Payout {
+  const reader = readObject(value, 'payout');
+  return compact({
+    txId: reader.with('txId', readId),
+    commandId: reader.with('commandId', readId),
+    sourceAccountId: reader.with('sourceAccountId', readOrdinaryAccountId),
+    destinationAccountId: reader.with('destinationAccountId', readAccountId),
+    amount: reader.with('amount', readAmount),
+    currency: reader.with('currency', readCurrency),
+    reference: reader.optionalText('reference', 500),
+    requestedAt: reader.count('requestedAt'),
+  });
+}
+
+export const payoutSerde = moneyJsonSerde(parsePayout);
