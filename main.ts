@@ -123,8 +123,9 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
   if (shutdown.signal.aborted) return;
   for (const connector of connectors) connector.start();
   await rollout.loaded(shutdown.signal);
-  for (const { name, topology } of chosen.filter((one) => !generations.has(one.name)))
-    instances.push(make(applicationIdOf(settings, name), topology(topicPrefix, format, choicesOf(settings))));
+  for (const { name, topology } of chosen)
+    if (topology !== undefined && !generations.has(name))
+      instances.push(make(applicationIdOf(settings, name), topology(topicPrefix, format, choicesOf(settings))));
   checkStoreNames(instances);
   printExamples(listening, chosen, terminal);
   await Promise.all([

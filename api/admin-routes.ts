@@ -14,7 +14,11 @@ export type TopologyFormat = (typeof topologyFormats)[number];
 
 type TopologyRequest = FastifyRequest<{ Querystring: { readonly format?: TopologyFormat } }>;
 
-export function healthRoutes({ app }: RouteScope, instances: readonly InstanceView[]): void {
+export function healthRoutes(
+  { app }: RouteScope,
+  instances: readonly InstanceView[],
+  waitsFor: () => readonly string[] = () => (instances.length === 0 ? ['instances'] : []),
+): void {
   app.get(
     '/health/live',
     { config: { access: 'open', description: { summary: 'The process answers', success: 'always' } } },
@@ -26,19 +30,19 @@ export function healthRoutes({ app }: RouteScope, instances: readonly InstanceVi
     {
       config: {
         description: {
-          summary: 'All tasks of this process run: it may get traffic',
+          summary: 'All tasks of this process run, and what it needs beside them is there: it may get traffic',
           success: 'ready',
           problems: { 503: ['not_ready'] },
         },
       },
     },
     () => {
-      const waiting = instances.filter((view) => !view.isReady);
-      if (instances.length > 0 && waiting.length === 0) return { status: 'ready' };
-      throw unavailable(
-        'not_ready',
-        `waiting for ${waiting.map((view) => `${view.applicationId} (${view.state})`).join(', ')}`,
+      const waiting = instances.flatMap(({ isReady, applicationId, state }) =>
+        isReady ? [] : `${applicationId} (${state})`,
       );
+      const all = [...waiting, ...waitsFor()];
+      if (all.length === 0) return { status: 'ready' };
+      throw unavailable('not_ready', `waiting for ${all.join(', ')}`);
     },
   );
 }

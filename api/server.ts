@@ -44,6 +44,8 @@ export interface ApiOptions {
   readonly peerHosts?: readonly string[];
   /** Requests a second and client; 0: no limit. */
   readonly rateLimitPerSecond?: number;
+  /** What this process waits for before it may get traffic, apart from its instances, in words. Absent: for instances. */
+  readonly waitsFor?: () => readonly string[];
   /** Values for `/metrics` that instances do not measure. */
   readonly measures?: () => readonly MetricSample[];
   readonly title?: string;
@@ -74,7 +76,7 @@ export function createApi(options: ApiOptions): FastifyInstance {
 
   const described = collectRoutes(app);
   const scope = { app, queries: createStoreQueries({ instances, peers, clock }) };
-  healthRoutes(scope, instances);
+  healthRoutes(scope, instances, options.waitsFor);
   adminRoutes(scope, { instances, metrics });
   storeRoutes(scope, instances);
   deadLetterRoutes(scope, options.deadLetters ?? []);

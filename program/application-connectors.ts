@@ -1,7 +1,6 @@
 /** What runs beside the topologies: who captures system A, who polls system B, and what every process knows of the systems. */
 import type { Backlog } from '../api/app/backlog.ts';
 import type { CustomerShadow } from '../api/app/customer-shadow.ts';
-import type { RequestRegister } from '../api/app/request-register.ts';
 import type { SourceWatch } from '../api/app/source-routes.ts';
 import { polledCustomers, type CustomerListing } from '../connectors/app/polled-customers.ts';
 import { systemAFile } from '../connectors/app/system-a-file.ts';
@@ -39,7 +38,7 @@ export interface ApplicationConnectors {
   readonly connectors: readonly Connector[];
   readonly sources: SourceWatch;
   /** Absent where nothing is asked of billing. */
-  readonly register?: RequestRegister;
+  readonly register?: OpenRegister;
   readonly backlog?: Backlog;
   /** Absent where no customers are merged. */
   readonly shadow?: CustomerShadow;

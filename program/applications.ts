@@ -74,7 +74,7 @@ export function generationsOf(
   const found = new Map<string, Generations>();
   for (const { name, topology, generations } of chosen) {
     const declared = generations?.(settings.topicPrefix);
-    if (declared === undefined) continue;
+    if (declared === undefined || topology === undefined) continue;
     const options: GenerationsOptions = {
       ...parts,
       ...declared,

@@ -24,6 +24,7 @@ import { version } from './guide.ts';
 import { routesOf } from './routes-of.ts';
 import type { Schemas } from './record-schemas.ts';
 import type { RecordWriter } from './record-writer.ts';
+import type { OpenRegister } from './request-register.ts';
 import type { Settings } from './settings.ts';
 
 /** For requests under way when it closes. */
@@ -43,7 +44,7 @@ export interface ApiParts {
   readonly log?: Log;
   readonly shadow?: CustomerShadow | undefined;
   readonly rollout?: RolloutPort;
-  readonly register?: RequestRegister;
+  readonly register?: RequestRegister & Pick<OpenRegister, 'isReady'>;
   readonly backlog?: Backlog;
   /** The instances that run a topology here. */
   readonly instancesOf?: (topology: string) => readonly StreamInstance[];
@@ -83,6 +84,10 @@ export function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
     host,
     deadLetters,
     measures: () => connectors.flatMap((connector) => connector.measures()),
+    waitsFor: () => [
+      ...(instances.length === 0 && chosen.some(({ topology }) => topology !== undefined) ? ['topics'] : []),
+      ...(parts.register?.isReady === false ? ['requests that were accepted before'] : []),
+    ],
     routes: [
       ...schemas.routes,
       rolloutRoutes({ rollout, clock, instancesOf, topologies: chosen.map(({ name }) => name) }),
@@ -110,10 +115,10 @@ export function desksOf(
   { log, format }: LogAndFormat,
 ): readonly DeadLetterDesk[] {
   return chosen
-    .map(({ name, topology }) => ({
-      applicationId: applicationIdOf(settings, name),
-      topology: topology(settings.topicPrefix, format, choicesOf(settings)),
-    }))
+    .flatMap(({ name, topology }) => {
+      const made = topology?.(settings.topicPrefix, format, choicesOf(settings));
+      return made === undefined ? [] : { applicationId: applicationIdOf(settings, name), topology: made };
+    })
     .filter(({ topology }) => topology.settings.deadLetterTopic !== undefined)
     .map((application) => createDeadLetterDesk({ ...application, log, clock, random }));
 }

@@ -21,7 +21,11 @@ export interface RequestRegisterOptions {
   readonly name: string;
 }
 
-export type OpenRegister = RequestRegister & { readonly connector: Connector };
+export interface OpenRegister extends RequestRegister {
+  /** Whether everything was read that was there at the start. */
+  readonly isReady: boolean;
+  readonly connector: Connector;
+}
 
 const pollMs = 1_000;
 /** Between two reads while nobody waits for one: what this process wrote itself it knows already, and each read that finds a record or two costs the log as much as one of hundreds. */
@@ -46,6 +50,9 @@ export function openRequestRegister(options: RequestRegisterOptions): OpenRegist
   const end = new AbortController();
   let following: Promise<void> | undefined;
   return {
+    get isReady() {
+      return register.isReady;
+    },
     find: (txId) => register.find(txId),
     current: (txId) => register.current(txId),
     first: (written) => register.first(written),
@@ -79,6 +86,10 @@ class Register {
 
   find(txId: string): RegisteredRequest | undefined {
     return this.#ready().get(txId);
+  }
+
+  get isReady(): boolean {
+    return this.#hasCaughtUp && this.#store !== undefined;
   }
 
   #ready(): RegisterStore {

@@ -50,7 +50,8 @@ export interface Application {
   readonly name: string;
   /** Runs only where it is named. */
   readonly isOnRequest?: boolean;
-  readonly topology: (topicPrefix: string, format: RecordFormat, choices: TopologyChoices) => Topology;
+  /** Absent: it only answers. */
+  readonly topology?: (topicPrefix: string, format: RecordFormat, choices: TopologyChoices) => Topology;
   /** The topics it names, as they are to be created. */
   readonly topics: (topicPrefix: string) => readonly NewTopic[];
   readonly routes?: (ports: RoutePorts) => Routes;

@@ -28,6 +28,9 @@ import { billingCommandRoutes, transactionStatusRoutes } from './billing-routes.
 import type { Projection } from './projection.ts';
 import { verifyAccountTransactions, verifyDailyTotals } from './transaction-verification.ts';
 
+/** Takes commands in, and runs nothing. */
+const billingIntakeName = 'billing-intake';
+
 /** Every topology names all topics: whichever starts first creates them. */
 const topics = (topicPrefix: string): readonly NewTopic[] => {
   const { checkpoints } = connectorTopics(topicPrefix);
@@ -42,7 +45,8 @@ export function billingApplications(clock: Clock): readonly Application[] {
       return billingCommandRoutes({ transactions, requests, register, backlog, write, clock });
     },
   };
-  return billingTopologies(clock).map((one) => ({ ...one, shared }));
+  const intake: Application = { name: billingIntakeName, isOnRequest: true, topics, examples: [] };
+  return [...billingTopologies(clock), intake].map((one) => ({ ...one, shared }));
 }
 
 function billingTopologies(clock: Clock): readonly Application[] {

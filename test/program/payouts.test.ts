@@ -2,12 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
-import { newTopics } from '../../api/app/application.ts';
-import { systemClock, systemRandom } from '../../clock.ts';
-import { embeddedLog } from '../../connectors/embedded/file-log.ts';
-import { billingTopics } from '../../schemas/app/billing/topics.ts';
-import { connectorTopics } from '../../schemas/app/connector-topics.ts';
 import { startApplication, type RunningApplication } from '../support/application.ts';
+import { logForBilling } from '../support/billing/local-log.ts';
 import { PayoutServer } from '../support/billing/payout-server.ts';
 import { until } from '../support/cluster.ts';
 
@@ -23,9 +19,7 @@ beforeEach(async () => {
   server = new PayoutServer();
   await server.start();
   directory = await mkdtemp(join(tmpdir(), 'rivulet-payouts-'));
-  const log = await embeddedLog({ directory: join(directory, 'log'), clock: systemClock, random: systemRandom });
-  await log.admin.createTopics(newTopics({ ...billingTopics(), ...connectorTopics() }));
-  await log.close();
+  await logForBilling(directory);
   start();
 });
 

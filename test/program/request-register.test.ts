@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { noBacklog } from '../../api/app/backlog.ts';
 import { txIdOf } from '../../api/app/billing-accept.ts';
 import { billingCommandRoutes } from '../../api/app/billing-routes.ts';
-import { silentLogger, systemClock, systemRandom } from '../../clock.ts';
+import { silentLogger, systemClock, systemRandom, type Clock } from '../../clock.ts';
 import { memoryLog, type EmbeddedLog } from '../../connectors/embedded/embedded-log.ts';
 import type { Log } from '../../connectors/log.ts';
 import type { OutgoingRecord } from '../../connectors/outgoing-record.ts';
@@ -58,8 +58,8 @@ async function makeTopic(): Promise<void> {
 const onDisk = (name: string): Stores => levelStores({ directory: join(directory, name), logger: silentLogger });
 
 /** `name`: of its data directory. */
-function open(name: string, stores = onDisk(name), own: Log = log.client()): Entrance {
-  const parts = { log: own, stores, clock: systemClock, logger: silentLogger };
+function open(name: string, stores = onDisk(name), own: Log = log.client(), clock = systemClock): Entrance {
+  const parts = { log: own, stores, clock, logger: silentLogger };
   const register = openRequestRegister({ ...parts, topic: requests, name: 'billing-requests' });
   const writer = createRecordWriter(own, systemClock);
   const write = (record: OutgoingRecord) => writer.write(record);
@@ -126,6 +126,20 @@ test('of different requests under one key that reach two processes at the same m
     const winner = first !== undefined && 'amount' in first && first.amount === 100_000_000n ? 0 : 1;
     expect(answers[winner]).toEqual(accepted(key));
     expect(answers[1 - winner]).toEqual(refused);
+  }
+});
+
+test('a register that rests is woken by whoever waits for what another process has written', async () => {
+  const restMs = 100;
+  const sleep: Clock['sleep'] = (ms, signal) => systemClock.sleep(ms === restMs ? 3_600_000 : ms, signal);
+  const one = open('one', onDisk('one'), log.client(), { ...systemClock, sleep });
+  const two = await started('two');
+  one.register.connector.start();
+  await until('the requests before are known', () => hasCaughtUp(one), waitMs);
+  for (let round = 0; round < 20; round += 1) {
+    const key = `k${String(round)}`;
+    expect(await transfer(two, key)).toEqual(accepted(key));
+    expect(await transfer(one, key, '2')).toEqual(refused);
   }
 });
 

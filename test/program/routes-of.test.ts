@@ -47,6 +47,16 @@ test('a process with some of the topologies of billing takes commands in, answer
   await api.close();
 });
 
+test('a process that only takes commands in knows what others answer', async () => {
+  const api = apiOfProcess(['billing-intake']);
+  const codeOf = async (url: string): Promise<unknown> =>
+    (await api.inject({ ...command, url })).json<{ code: string }>().code;
+  expect([await codeOf(command.url), await codeOf(`${command.url}?wait=10`)]).toEqual([here[1], elsewhere[1]]);
+  for (const url of ['/accounts/a/balance', '/transactions/status/k', '/admin/sagas'])
+    expect([url, (await api.inject(url)).json<{ code: string }>().code]).toEqual([url, elsewhere[1]]);
+  await api.close();
+});
+
 test('a process with all topologies answers everything, and one without any of billing takes no commands in', async () => {
   const all = apiOfProcess(applications.map(({ name }) => name));
   expect((await all.inject(`${command.url}?wait=10`)).statusCode).toBe(405);
