@@ -17,6 +17,9 @@ interface Prepared {
   readonly offsets: readonly OffsetToCommit[];
 }
 
+/** Stores are handed what was committed for so long, then others get their turn. */
+const applyMs = 2;
+
 export class Committer {
   readonly transactionalId: string | undefined;
   readonly #options: ResolvedOptions;
@@ -65,7 +68,7 @@ export class Committer {
     const positions =
       this.transactionalId === undefined ? await this.#append(prepared, member) : await this.#transact(prepared, group);
     this.#options.host.fault('before-apply');
-    await Promise.all(tasks.flatMap((task) => applyStores(task, positions)));
+    await this.#apply(tasks, positions);
     this.#options.host.fault('after-apply');
     let records = 0;
     for (const batch of prepared.batches) records += batch.records.count;
@@ -94,6 +97,24 @@ export class Committer {
     await member.commit(prepared.offsets);
     this.#options.host.fault('after-commit');
     return positions;
+  }
+
+  /** A bit at a time: timers, sockets and other instances get their turn meanwhile. */
+  async #apply(tasks: readonly Task[], positions: ReadonlyMap<string, number>): Promise<void> {
+    const { clock } = this.#options.host;
+    const applied: Promise<void>[] = [];
+    let untilMs = clock.monotonicMs() + applyMs;
+    for (const task of tasks) {
+      for (const one of applyStores(task, positions)) {
+        // It is told of below, perhaps only after others had their turn.
+        one.catch(() => undefined);
+        applied.push(one);
+      }
+      if (clock.monotonicMs() < untilMs) continue;
+      await clock.yield();
+      untilMs = clock.monotonicMs() + applyMs;
+    }
+    await Promise.all(applied);
   }
 
   #required(): Producer {
