@@ -14,7 +14,7 @@ export interface ApiMetrics {
 
 export function createApiMetrics(
   instances: readonly InstanceView[],
-  measures: () => readonly MetricSample[] = () => [],
+  measures: () => Promise<readonly MetricSample[]> = () => Promise.resolve([]),
 ): ApiMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
@@ -28,7 +28,7 @@ export function createApiMetrics(
   return {
     contentType: registry.contentType,
     observeRequest: (labels, seconds) => requests.observe(labels, seconds),
-    render: async () => Registry.merge([registry, registryOf(instances, measures())]).metrics(),
+    render: async () => Registry.merge([registry, registryOf(instances, await measures())]).metrics(),
   };
 }
 

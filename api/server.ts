@@ -47,7 +47,7 @@ export interface ApiOptions {
   /** What this process waits for before it may get traffic, apart from its instances, in words. Absent: for instances. */
   readonly waitsFor?: () => readonly string[];
   /** Values for `/metrics` that instances do not measure. */
-  readonly measures?: () => readonly MetricSample[];
+  readonly measures?: () => Promise<readonly MetricSample[]>;
   readonly title?: string;
   readonly version?: string;
 }

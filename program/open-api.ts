@@ -1,6 +1,6 @@
 /** The API of this program: the engine's routes, and those of the applications that run. */
 import type { FastifyInstance } from 'fastify';
-import type { Application } from '../api/app/application.ts';
+import { measuresOf, type Application } from '../api/app/application.ts';
 import { noBacklog, type Backlog } from '../api/app/backlog.ts';
 import type { CustomerShadow } from '../api/app/customer-shadow.ts';
 import { fixedRollout, type RolloutPort } from '../api/app/rollout-port.ts';
@@ -83,7 +83,10 @@ export function openApi(settings: Settings, parts: ApiParts): FastifyInstance {
     logger,
     host,
     deadLetters,
-    measures: () => connectors.flatMap((connector) => connector.measures()),
+    measures: async () => [
+      ...connectors.flatMap((connector) => connector.measures()),
+      ...(await measuresOf(chosen, instances)),
+    ],
     waitsFor: () => [
       ...(instances.length === 0 && chosen.some(({ topology }) => topology !== undefined) ? ['topics'] : []),
       ...(parts.register?.isReady === false ? ['requests that were accepted before'] : []),

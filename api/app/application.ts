@@ -1,5 +1,15 @@
 /** An application as a process runs it: a topology, and what belongs to it. */
-import type { Log, NewTopic, OutgoingRecord, Sql, Topic, Topology, WrittenRecord } from '../../index.ts';
+import type {
+  InstanceView,
+  Log,
+  MetricSample,
+  NewTopic,
+  OutgoingRecord,
+  Sql,
+  Topic,
+  Topology,
+  WrittenRecord,
+} from '../../index.ts';
 import type { RecordFormat } from '../../schemas/app/record-format.ts';
 import type { Routes } from '../routes.ts';
 import type { TwoWays } from './customer-answers.ts';
@@ -63,10 +73,22 @@ export interface Application {
   readonly projections?: (scope: TopicScope) => readonly Projection[];
   /** Made-up records for some of the topics. */
   readonly samples?: (scope: TopicScope) => Iterator<OutgoingRecord>;
+  /** What `/metrics` shows of its stores, as far as these instances have them. */
+  readonly measures?: (instances: readonly InstanceView[]) => Promise<readonly MetricSample[]>;
   /** Paths worth a look. */
   readonly examples: readonly string[];
   /** Looks for something that is worth a closer look; empty while there is nothing. */
   readonly findings?: (ask: Ask) => Promise<readonly string[]>;
+}
+
+/** What is measured of the stores of applications. */
+export async function measuresOf(
+  chosen: readonly Application[],
+  instances: readonly InstanceView[],
+): Promise<readonly MetricSample[]> {
+  const samples: MetricSample[] = [];
+  for (const { measures } of chosen) if (measures !== undefined) samples.push(...(await measures(instances)));
+  return samples;
 }
 
 /** How topics that are declared together, by any names, are to be created. */

@@ -26,6 +26,7 @@ import { billingAdminRoutes } from './billing-admin-routes.ts';
 import { billingProjectionRoutes } from './billing-projection-routes.ts';
 import { billingCommandRoutes, transactionStatusRoutes } from './billing-routes.ts';
 import type { Projection } from './projection.ts';
+import { stuckSagas } from './stuck-sagas.ts';
 import { verifyAccountTransactions, verifyDailyTotals } from './transaction-verification.ts';
 
 /** Takes commands in, and runs nothing. */
@@ -71,6 +72,7 @@ function billingTopologies(clock: Clock): readonly Application[] {
           admin(scope);
         };
       },
+      measures: (instances) => stuckSagas(sagaTimers, instances),
       samples: (scope) => billingSamples(scope, () => clock.nowMs()),
       examples: ['/transactions/status/sample-85'],
     },

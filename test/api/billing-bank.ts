@@ -1,6 +1,6 @@
 /** Billing behind its API: what is written is carried out when the test says so. */
 import { expect } from '@jest/globals';
-import type { RoutePorts } from '../../api/app/application.ts';
+import { measuresOf, type RoutePorts } from '../../api/app/application.ts';
 import { billingApplications } from '../../api/app/billing-application.ts';
 import type { RequestRegister } from '../../api/app/request-register.ts';
 import { accountTransactions } from '../../processors/app/billing/account-transactions.ts';
@@ -71,8 +71,14 @@ export function openBank(write?: () => Promise<void>): Bank {
   };
   const sources = { health: () => [], noteDegraded: () => undefined };
   const ports = { topicPrefix: '', format: jsonFormat, write: record, register, backlog, sources };
-  const routes = routesOf(billingApplications(clock), ports).here;
-  const api = apiOf([new FakeInstance(cluster, 'one')], { routes, clock: hurriedClock, rateLimitPerSecond: 0 });
+  const applications = billingApplications(clock);
+  const instances = [new FakeInstance(cluster, 'one')];
+  const api = apiOf(instances, {
+    routes: routesOf(applications, ports).here,
+    measures: () => measuresOf(applications, instances),
+    clock: hurriedClock,
+    rateLimitPerSecond: 0,
+  });
   return {
     api,
     backlog,
@@ -88,6 +94,8 @@ export function openBank(write?: () => Promise<void>): Bank {
       done = written.length;
       if (!isCutOff) bench.settle();
       const show = async (driver: TestDriver, spec: StoreSpec<string, unknown, unknown>): Promise<void> => {
+        for (let partition = 0; partition < cluster.partitions; partition += 1)
+          cluster.data(spec.name, partition).rows.clear();
         for (const { key, value } of await driver.rows<string, unknown, unknown>(spec))
           cluster.put(spec.name, key, value);
       };

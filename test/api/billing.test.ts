@@ -280,27 +280,6 @@ describe('balances', () => {
   });
 });
 
-describe('sagas that wait', () => {
-  test('are listed, the longest waiting first, and can be told to send again', async () => {
-    const bank = await opened(annAndBob());
-    await post(bank, '/transactions/transfer', { ...transfer, idempotencyKey: 'k' });
-    await bank.run(true);
-    const listed = await bank.api.inject('/admin/sagas');
-    const { items } = listed.json<{ items: readonly { transactionId: string; wakesAt: string }[] }>();
-    expect(items).toMatchObject([{ wakesAt: expect.stringMatching(/^2026-01-01T00:00:30/) as unknown }]);
-    const answer = await post(bank, `/admin/sagas/${items[0]!.transactionId}/redrive`, {});
-    expect(answer).toMatchObject({ status: 202, body: { state: 'HOLDING' } });
-    expect(bank.written.at(-1)).toEqual({ type: 'REDRIVE', txId: items[0]!.transactionId });
-    await bank.run();
-    expect((await bank.api.inject('/transactions/status/k')).json()).toMatchObject({ status: 'completed' });
-  });
-
-  test('404 for one that does not exist', async () => {
-    const answer = await post(open(), '/admin/sagas/none/redrive', {});
-    expect([answer.status, answer.code]).toEqual([404, 'transaction_not_found']);
-  });
-});
-
 describe('PATCH /accounts/:id', () => {
   const patch = async ({ api }: Bank, payload: object, headers: Readonly<Record<string, string>> = {}) => {
     const response = await api.inject({ method: 'PATCH', url: '/accounts/ann', payload, headers });

@@ -9,7 +9,7 @@ const good = { check: 'dead letters', isPassed: true, value: 0, limit: 0 };
 async function pageOf(reads: readonly number[], staleness?: number): Promise<string> {
   const help = 'How long the oldest change that the view does not show has waited.';
   const sample = { name: 'mv_staleness_seconds', help, type: 'gauge', labels: {} } as const;
-  const metrics = createApiMetrics([], () => (staleness === undefined ? [] : [{ ...sample, value: staleness }]));
+  const metrics = createApiMetrics([], async () => (staleness === undefined ? [] : [{ ...sample, value: staleness }]));
   for (const seconds of reads)
     metrics.observeRequest({ method: 'GET', route: '/customers/:email', status: '200' }, seconds);
   // Neither is a read of one thing.

@@ -171,3 +171,8 @@ export function sagaState<M>(stages: readonly SagaStage<M>[], progress: SagaProg
   const names = { undoing: 'RELEASING', completed: 'COMPLETED', failed: 'FAILED', stuck: 'STUCK' };
   return progress.phase === 'forward' ? (stages[progress.stage]?.state ?? 'FORWARD') : names[progress.phase];
 }
+
+/** Of a saga that is stuck: the state in which something was refused that could not be. */
+export function stuckState<M>(stages: readonly SagaStage<M>[], progress: SagaProgress<StepAnswer>): string {
+  return sagaState(stages, { ...progress, phase: progress.undoing.length === 0 ? 'forward' : 'undoing' });
+}

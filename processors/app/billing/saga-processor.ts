@@ -13,8 +13,8 @@ import type {
   SagaRequest,
   SagaWake,
 } from '../../../schemas/app/billing/request.ts';
+import { sagaTimerSerde, stuckKey, timerKey } from '../../../schemas/app/billing/saga-timer.ts';
 import {
-  sagaTimerSerde,
   transactionSerde,
   type SagaTransition,
   type Transaction,
@@ -24,7 +24,15 @@ import {
 import { compact } from '../../../schemas/app/reader.ts';
 import { answerClaim } from './refund.ts';
 import { stagesOf, stepOf, type TransactionMessage } from './saga-definitions.ts';
-import { advanceSaga, isWaiting, sagaState, startSaga, type SagaAdvance, type SagaInput } from './saga-engine.ts';
+import {
+  advanceSaga,
+  isWaiting,
+  sagaState,
+  startSaga,
+  stuckState,
+  type SagaAdvance,
+  type SagaInput,
+} from './saga-engine.ts';
 import { completedEvent, failedEvent, requestedEvent } from './transaction-events.ts';
 
 /** Every transaction there ever was. */
@@ -35,7 +43,7 @@ export const transactions = defineStore('transactions', {
   cache: { keepsPutValues: true, entriesMax: 4_000 },
 });
 
-/** The sagas that wait for something, by when they are to be looked at: `<16 digits of ms>|<txId>`. */
+/** The sagas that wait for something, by `timerKey`, and those that are stuck, by `stuckKey`. */
 export const sagaTimers = defineStore('saga-timers', {
   key: stringSerde,
   value: sagaTimerSerde,
@@ -191,7 +199,10 @@ function wake(context: Context, request: SagaWake, uncaused: Uncaused): void {
   }
   const input: SagaInput<TransactionAnswer> =
     request.type === 'TIMED_OUT' ? { kind: 'timed-out', seq: request.seq } : { kind: 'redrive' };
-  advance(context, runningOf(transaction), input, { id: request.type, ...uncaused });
+  const running = runningOf(transaction);
+  // Again: one that got stuck before this was noted has no row yet.
+  if (transaction.phase === 'stuck') noteStuck(context, running);
+  advance(context, running, input, { id: request.type, ...uncaused });
 }
 
 function takeClaim(context: Context, claim: RefundClaim, uncaused: Uncaused): void {
@@ -236,6 +247,7 @@ function settle(
   const dueMs = context.wallClockMs + sagaPatienceMs;
   const after = timed(context, { ...before, ...progress, state, updatedAt: at, dueMs });
   context.stores.transactions.put(txId, after);
+  if (after.phase === 'stuck') noteStuck(context, { transaction: after, stages });
   if (state !== before.state) {
     const transition = { txId, seq: after.seq, from: before.state, to: state, cause: cause.id, at };
     sendOn(context, txId, { kind: 'transition', transition }, 'SagaTransition', cause);
@@ -277,8 +289,6 @@ function ownIdOf(value: SagaOutput): string | undefined {
 
 // ---- timers ---------------------------------------------------------------------------------------------------------
 
-const timerKey = (atMs: number, txId: string): string => `${String(atMs).padStart(16, '0')}|${txId}`;
-
 /** With the timer that it needs. One that is set stays while it is not too late: whoever finds it due looks again, which costs less than to move it each time. */
 function timed({ stores }: Context, transaction: Transaction): Transaction {
   const { timerMs, dueMs } = transaction;
@@ -288,6 +298,12 @@ function timed({ stores }: Context, transaction: Transaction): Transaction {
   if (!isWaiting(transaction)) return { ...transaction, timerMs: 0 };
   stores.sagaTimers.put(timerKey(dueMs, txId), { txId });
   return { ...transaction, timerMs: dueMs };
+}
+
+/** Somebody has to look at it: so it is found without reading every transaction there ever was. */
+function noteStuck({ stores }: Context, { transaction, stages }: Running): void {
+  const { txId } = transaction.request;
+  stores.sagaTimers.put(stuckKey(stuckState(stages, transaction), txId), { txId });
 }
 
 /** Time only ever writes a record: what it means is decided when the saga reads that, once and in order. */

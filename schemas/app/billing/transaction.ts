@@ -200,12 +200,3 @@ export function parseSagaTransition(value: unknown): SagaTransition {
 }
 
 export const sagaTransitionSerde: Serde<SagaTransition> = canonicalJsonSerde(parseSagaTransition);
-
-/** Says that a saga is to be looked at. */
-export interface SagaTimer {
-  readonly txId: string;
-}
-
-export const sagaTimerSerde: Serde<SagaTimer> = canonicalJsonSerde((value): SagaTimer => ({
-  txId: readObject(value, 'saga timer').with('txId', readId),
-}));

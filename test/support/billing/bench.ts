@@ -148,6 +148,15 @@ export class BillingBench {
     this.#answer();
   }
 
+  /** Refuses the latest command of a kind in place of the ledger, which may never do so. */
+  refuse(kind: LedgerCommand['kind']): void {
+    for (const { txId, commandId, accountId } of this.commands.filter((one) => one.kind === kind).slice(-1)) {
+      const result = { txId, commandId, accountId, outcome: 'REJECTED', code: 'hold_not_found', version: 0 } as const;
+      this.saga.pipe(this.#topics.results, txId, result);
+    }
+    this.#collect();
+  }
+
   #command(command: LedgerCommand): void {
     this.ledger.pipe(this.#topics.commands, command.accountId, command);
   }
