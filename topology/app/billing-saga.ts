@@ -1,6 +1,7 @@
 /** T4: transactions, from the request to what became of it. It commands the ledger and listens to its answers. */
 import { defineTopology } from '../../index.ts';
 import type { Topology } from '../../index.ts';
+import { present } from '../../processors/app/billing/present.ts';
 import { leavesTheBooks } from '../../processors/app/billing/saga-definitions.ts';
 import { sagaStep, type SagaStepInput } from '../../processors/app/billing/saga-processor.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
@@ -21,14 +22,17 @@ export function billingSaga(topicPrefix = '', format: RecordFormat = jsonFormat,
     (t) => {
       const requests = t
         .stream(topics.requests, { name: 'requests', timestamp })
-        .mapValues('request-inputs', (request): SagaStepInput =>
-          paysOut && leavesTheBooks(request)
-            ? { kind: 'request', request, isPaidOut: true }
-            : { kind: 'request', request },
-        );
+        .mapValues('request-inputs', (value): SagaStepInput => {
+          const request = present(value, 'a request');
+          const isPaidOut = paysOut && leavesTheBooks(request);
+          return isPaidOut ? { kind: 'request', request, isPaidOut } : { kind: 'request', request };
+        });
       const results = t
         .stream(topics.results, { name: 'results', timestamp })
-        .mapValues('result-inputs', (result): SagaStepInput => ({ kind: 'result', result }));
+        .mapValues('result-inputs', (result): SagaStepInput => ({
+          kind: 'result',
+          result: present(result, 'a result'),
+        }));
       const settled = requests.merge(results, 'inputs').process(sagaStep);
       settled
         .flatMapValues('commands', (output) => (output.kind === 'command' ? [output.command] : []))

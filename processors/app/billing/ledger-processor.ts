@@ -11,6 +11,7 @@ import { moneyJsonSerde, readMoney } from '../../../schemas/app/billing/money.ts
 import { uuid5 } from '../../../schemas/app/billing/names.ts';
 import { compact } from '../../../schemas/app/reader.ts';
 import { decide, evolve, holdOf, type Decision } from './ledger.ts';
+import { present } from './present.ts';
 
 const cache = { keepsPutValues: true };
 /** Rows that are hardly ever asked for again: to keep them in memory costs more than to read one. */
@@ -121,9 +122,8 @@ export const ledgerStep = defineProcessor({
   name: 'ledger',
   stores: ledgerStores,
   process(record: StreamRecord<string | null, LedgerCommand | null>, context: Context) {
-    const { key, value: command, timestampMs, headers } = record;
-    if (command === null)
-      throw new StreamError('RECORD_INVALID', 'a command is never empty', { facts: { reason: 'value_missing' } });
+    const { key, value, timestampMs, headers } = record;
+    const command = present(value, 'a command');
     if (key !== command.accountId)
       throw new StreamError('RECORD_INVALID', 'the key of a command is its account', {
         facts: { reason: 'key_mismatch' },
@@ -131,7 +131,7 @@ export const ledgerStep = defineProcessor({
     const result = answer({ ...record, key, value: command }, context);
     const { commandId, txId } = command;
     const envelope = { eventType: 'LedgerResult', eventId: uuid5(commandId, 'result'), causationId: commandId };
-    const value: LedgerOutput = { kind: 'result', result };
-    context.forward({ key: txId, value, timestampMs, headers: envelopeHeaders(headers, envelope) });
+    const output: LedgerOutput = { kind: 'result', result };
+    context.forward({ key: txId, value: output, timestampMs, headers: envelopeHeaders(headers, envelope) });
   },
 });

@@ -15,6 +15,7 @@ import {
 } from '../../../schemas/app/billing/projection.ts';
 import type { TransactionEvent } from '../../../schemas/app/billing/transaction.ts';
 import { isoFromMicros } from '../../../schemas/app/customer/instant.ts';
+import { present } from './present.ts';
 
 const cache = { keepsPutValues: true };
 const neverRead = { entriesMax: 0 };
@@ -43,8 +44,8 @@ export const dailyTotals = defineStore('daily-totals', { key: stringSerde, value
 
 /** The balance after an event: every event says it. */
 export function balanceOf(event: AccountEvent | null): Balance {
-  if (event === null) throw new StreamError('RECORD_INVALID', 'an event is never empty');
-  const { accountId, aggregateVersion: version, balanceAfter: balance, heldDebit: held, currency, recordedAt } = event;
+  const told = present(event, 'an event');
+  const { accountId, aggregateVersion: version, balanceAfter: balance, heldDebit: held, currency, recordedAt } = told;
   return { accountId, balance, available: balance - held, held, currency, version, recordedAt };
 }
 
@@ -65,10 +66,10 @@ export const balanceStep = defineProcessor({
   name: 'balance',
   stores: balanceStores,
   process(
-    { value: event }: StreamRecord<string | null, AccountEvent | null>,
+    { value }: StreamRecord<string | null, AccountEvent | null>,
     { stores, drop }: ProcessorContext<string, Balance, typeof balanceStores>,
   ) {
-    if (event === null) throw new StreamError('RECORD_INVALID', 'an event is never empty');
+    const event = present(value, 'an event');
     const { accountId, aggregateVersion: version } = event;
     const expected = (stores.accountBalances.get(accountId)?.version ?? 0) + 1;
     if (version < expected) {

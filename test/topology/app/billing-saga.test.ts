@@ -206,6 +206,14 @@ describe('transactions, as saga and ledger run them together', () => {
     expect(reasonsOf(bench.saga.read(billingTopics().deadLetter))).toEqual(['key_mismatch']);
   });
 
+  it.each(['requests', 'results'] as const)('dead-letters a record of %s that has no value', (topic) => {
+    const bench = open();
+    const topics = billingTopics();
+    bench.saga.pipeBytes(topics[topic].name, Buffer.from('t'), undefined);
+    expect(reasonsOf(bench.saga.read(topics.deadLetter))).toEqual(['value_missing']);
+    expect(bench.saga.producedTopics()).toEqual([]);
+  });
+
   it('dead-letters what claims a time that nobody could count in microseconds, and goes on', () => {
     const bench = open();
     bench.open('ann', '10');
