@@ -21,6 +21,7 @@ import { memoryStores } from '../../state-stores/memory.ts';
 import { billingBalances, billingBalancesName } from '../../topology/app/billing-balances.ts';
 import { billingTransactions } from '../../topology/app/billing-transactions.ts';
 import type { StreamInstance } from '../../topology/runtime/stream-instance.ts';
+import type { MetricSample } from '../../topology/runtime/view.ts';
 import { BillingBench } from '../support/billing/bench.ts';
 import { produce, testInstance, until } from '../support/cluster.ts';
 
@@ -245,6 +246,17 @@ describe('generations of a projection', () => {
     const found = reports.flatMap((report) => report.differences);
     expect(found.length).toBeGreaterThan(10);
     expect(found.every((line) => line.includes('history of version'))).toBe(true);
+  }, 180_000);
+
+  test('an event with a gap before it is counted as such, and so is what follows of the account', async () => {
+    const one = await start('one');
+    const [first, , third, ...rest] = events(1).filter(({ accountId }) => accountId === 'ann');
+    await append([first!, third!, ...rest]);
+    const gaps = (): readonly MetricSample[] =>
+      one.serving.flatMap((instance) => instance.metrics().filter(({ name }) => name === 'rivulet_skips_total'));
+    const left = 1 + rest.length;
+    await until('all are counted', () => gaps().reduce((sum, { value }) => sum + value, 0) === left, patienceMs);
+    expect(gaps()).toMatchObject([{ labels: { code: 'RECORD_INVALID', reason: 'event_missing' }, value: left }]);
   }, 180_000);
 
   test('what is skipped while it is shown ends the making of a generation; the one before goes on answering', async () => {

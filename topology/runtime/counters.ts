@@ -9,9 +9,11 @@ export interface TaskCounters {
   /** Drops by reason; one record may be dropped in several places. */
   readonly dropped: Map<DropReason, number>;
   skipped: number;
+  /** Skipped records by what was wrong. */
+  readonly skips: FailureCounts;
   deadLettered: number;
   /** Dead letters by what they say is wrong. */
-  readonly deadLetters: Map<string, DeadLetterCount>;
+  readonly deadLetters: FailureCounts;
   parked: number;
   forwarded: number;
   /** Tries of records after their first. */
@@ -19,21 +21,23 @@ export interface TaskCounters {
   punctuations: number;
 }
 
-interface DeadLetterCount {
+interface FailureCount {
   readonly code: string;
   readonly reason: string;
   readonly count: number;
 }
 
+export type FailureCounts = Map<string, FailureCount>;
+
 /** Told apart in one task; the others are counted together. */
 const reasonsMax = 50;
 
-/** Counts what a dead letter says; `reason` is empty where the failure names none. */
-export function countDeadLetter({ deadLetters }: TaskCounters, cause: Omit<DeadLetterCount, 'count'>): void {
+/** Counts what was wrong with a record; `reason` is empty where the failure names none. */
+export function countFailure(counts: FailureCounts, cause: Omit<FailureCount, 'count'>): void {
   const key = `${cause.code}|${cause.reason}`;
-  const isTold = deadLetters.has(key) || deadLetters.size < reasonsMax;
+  const isTold = counts.has(key) || counts.size < reasonsMax;
   const [place, told] = isTold ? [key, cause] : ['other', { code: 'other', reason: 'other' }];
-  deadLetters.set(place, { ...told, count: 1 + (deadLetters.get(place)?.count ?? 0) });
+  counts.set(place, { ...told, count: 1 + (counts.get(place)?.count ?? 0) });
 }
 
 export function newCounters(): TaskCounters {
@@ -43,6 +47,7 @@ export function newCounters(): TaskCounters {
     droppedRecords: 0,
     dropped: new Map(),
     skipped: 0,
+    skips: new Map(),
     deadLettered: 0,
     deadLetters: new Map(),
     parked: 0,

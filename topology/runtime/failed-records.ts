@@ -5,7 +5,7 @@ import { finalPolicy, retrySchedule, retryWaitMs } from '../error-policy.ts';
 import type { ErrorPolicy, ResolvedSchedule } from '../error-policy.ts';
 import type { DeadLetterCause } from '../../schemas/dead-letter.ts';
 import type { Plan } from '../plan.ts';
-import { countDeadLetter, type TaskCounters } from './counters.ts';
+import { countFailure, type TaskCounters } from './counters.ts';
 import { appendDeadLetter } from './dead-letter.ts';
 import type { RecordFailure, TaskScope } from './node-runtime.ts';
 import type { PartitionQueue } from './partition-queue.ts';
@@ -72,6 +72,7 @@ export class FailedRecords {
         this.#options.logger.error('the task stopped at a record', facts);
         return 'held';
       case 'skip':
+        countFailure(this.#scope.counters.skips, causeOf(error));
         this.#options.logger.warn('record skipped', facts);
         return 'skipped';
       case 'dead-letter':
@@ -87,7 +88,7 @@ export class FailedRecords {
     { facts, ...how }: Pick<DeadLetterCause, 'attempts' | 'parksKey'> & { readonly facts: object },
   ): 'dead-lettered' | 'parked-key' {
     this.#deadLetter(queue, failure, how);
-    countDeadLetter(this.#scope.counters, { code: codeOf(failure.error), reason: reasonOf(failure.error) ?? '' });
+    countFailure(this.#scope.counters.deadLetters, causeOf(failure.error));
     this.#options.logger.warn('record dead-lettered', { ...facts, parksKey: how.parksKey });
     return how.parksKey ? 'parked-key' : 'dead-lettered';
   }
@@ -172,6 +173,11 @@ export class FailedRecords {
       reason: reasonOf(error),
     };
   }
+}
+
+/** What counters tell of it. */
+function causeOf(error: unknown): { readonly code: string; readonly reason: string } {
+  return { code: codeOf(error), reason: reasonOf(error) ?? '' };
 }
 
 function codeOf(error: unknown): string {

@@ -1,4 +1,5 @@
 /** The numbers of one instance, read when asked. */
+import type { FailureCounts } from './counters.ts';
 import type { Runtime } from './instance.ts';
 import type { Task } from './task.ts';
 import type { MetricSample } from './view.ts';
@@ -197,7 +198,7 @@ export function collectMetrics(runtime: Runtime): readonly MetricSample[] {
   for (const task of runtime.tasks?.running.values() ?? []) {
     const labels = { application, task: task.id };
     for (const { read, ...definition } of taskMetrics) samples.push({ ...definition, labels, value: read(task) });
-    samples.push(...dropsOf(task, labels), ...deadLettersOf(task, labels), ...lagOf(runtime, task));
+    samples.push(...dropsOf(task, labels), ...failuresOf(task, labels), ...lagOf(runtime, task));
   }
   return [...samples, ...standbyLags(runtime)];
 }
@@ -228,14 +229,28 @@ function dropsOf(task: Task, labels: Readonly<Record<string, string>>): readonly
   }));
 }
 
-function deadLettersOf({ counters }: Task, labels: Readonly<Record<string, string>>): readonly MetricSample[] {
-  return [...counters.deadLetters.values()].map(({ code, reason, count }) => ({
+const failureMetrics: readonly (Omit<Definition, 'type'> & { readonly read: (task: Task) => FailureCounts })[] = [
+  {
     name: 'rivulet_dead_letters_total',
     help: 'Dead letters by code and reason of the failure; the reason is empty where none is named',
-    type: 'counter' as const,
-    labels: { ...labels, code, reason },
-    value: count,
-  }));
+    read: ({ counters }) => counters.deadLetters,
+  },
+  {
+    name: 'rivulet_skips_total',
+    help: 'Bad input records skipped by policy, by code and reason of the failure; the reason is empty where none is named',
+    read: ({ counters }) => counters.skips,
+  },
+];
+
+function failuresOf(task: Task, labels: Readonly<Record<string, string>>): readonly MetricSample[] {
+  return failureMetrics.flatMap(({ read, ...definition }) =>
+    [...read(task).values()].map(({ code, reason, count }) => ({
+      ...definition,
+      type: 'counter' as const,
+      labels: { ...labels, code, reason },
+      value: count,
+    })),
+  );
 }
 
 function lagOf(runtime: Runtime, task: Task): readonly MetricSample[] {

@@ -77,7 +77,9 @@ export const balanceStep = defineProcessor({
       return;
     }
     if (version > expected)
-      throw new StreamError('RECORD_INVALID', 'an event of the account is missing', { facts: { expected, version } });
+      throw new StreamError('RECORD_INVALID', 'an event of the account is missing', {
+        facts: { reason: 'event_missing', expected, version },
+      });
     stores.accountBalances.put(accountId, balanceOf(event));
     const entry = entryOf(event);
     if (entry === undefined) return;
