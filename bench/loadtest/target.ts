@@ -65,7 +65,7 @@ async function scrapedCpu(url: string): Promise<number> {
   return Number(/^process_cpu_seconds_total (\S+)/m.exec(metrics)?.[1] ?? NaN);
 }
 
-/** Processes of the application on a broker of their own (or on `KAFKA_BROKERS`), or one on a log of its own. */
+/** Processes of the application on a broker of their own (or on `KAFKA_BROKERS`), or one on a log of its own. Whatever fails, nothing goes on running. */
 export async function startTarget(options: {
   readonly log: 'kafka' | 'embedded';
   readonly processes: number;
@@ -79,20 +79,39 @@ export async function startTarget(options: {
   const directory = await mkdtemp(join(tmpdir(), 'rivulet-loadtest-'));
   const deployment = billingDeployment('loadtest');
   const { nodeArgs, processes, answering } = options;
-  const run: Started['run'] = (own, how = {}) =>
-    startApplication(
+  const started: RunningApplication[] = [];
+  const run: Given['run'] = (own, how = {}) => {
+    const application = startApplication(
       { ...deployment.environment, LOG_LEVEL: 'warn', ...options.environment, ...own },
       { ...how, nodeArgs: [...nodeArgs, ...(how.nodeArgs ?? [])] },
     );
-  const started = { directory, processes, answering, run };
-  return options.log === 'kafka' ? await onKafka(deployment, started) : await onEmbeddedLog(deployment, started);
+    started.push(application);
+    return application;
+  };
+  const endings = [() => rm(directory, { recursive: true, force: true })];
+  const stop = async (): Promise<void> => {
+    await end(started);
+    for (const ending of endings.toReversed()) await ending();
+  };
+  const given: Given = { directory, processes, answering, run, started, atEnd: (ending) => void endings.push(ending) };
+  try {
+    const target = options.log === 'kafka' ? await onKafka(deployment, given) : await onEmbeddedLog(deployment, given);
+    return { ...target, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
 
-interface Started {
+interface Given {
   readonly directory: string;
   readonly processes: number;
   readonly answering: readonly string[] | undefined;
   readonly run: (environment: Readonly<Record<string, string>>, how?: StartOptions) => RunningApplication;
+  /** All that were run. */
+  readonly started: readonly RunningApplication[];
+  /** Has something be done once these have ended; what was asked for last comes first. */
+  readonly atEnd: (ending: () => Promise<void>) => void;
 }
 
 /** Of the process that answers: projections skip what they have, so that once is enough. */
@@ -102,19 +121,20 @@ const answeringNodeArgs = ['--max-semi-space-size=16'];
 /** Of the broker, as where nothing is saved: collecting the garbage of the 768 MB of tests takes 20 ms, several times a second. */
 const brokerJava = ['-Xms2g', '-Xmx2g', '-Xmn1200m', '-XX:G1HeapRegionSize=8m', '-XX:+AlwaysPreTouch'];
 
-async function onKafka(deployment: BillingDeployment, given: Started): Promise<Target> {
-  const { directory, processes, answering, run } = given;
+async function onKafka(deployment: BillingDeployment, given: Given): Promise<Omit<Target, 'stop'>> {
+  const { directory, processes, answering, run, started, atEnd } = given;
   const broker = await startKafka({ java: brokerJava });
   if ('skipped' in broker) throw new Error(broker.skipped);
+  atEnd(() => broker.stop());
   const log = openKafka(broker.brokers);
+  atEnd(() => log.close());
   await until('topics are made', () => log.admin.createTopics(deployment.newTopics).then(() => true), patienceMs);
   const on = (name: string) => ({ KAFKA_BROKERS: broker.brokers, DATA_DIR: join(directory, name) });
   const all = (deployment.environment['TOPOLOGIES'] ?? '').split(',');
   const rest = all.filter((name) => answering?.includes(name) !== true).join();
-  const started = Array.from({ length: processes }, (_, index) =>
+  const working = Array.from({ length: processes }, (_, index) =>
     run({ ...on(String(index)), TOPOLOGIES: rest }, { isBackground: answering !== undefined }),
   );
-  const working = [...started];
   const workers = await urlsOf(working);
   const asked =
     answering === undefined
@@ -130,7 +150,6 @@ async function onKafka(deployment: BillingDeployment, given: Started): Promise<T
             { nodeArgs: answeringNodeArgs },
           ),
         ];
-  started.push(...asked);
   return {
     urls: asked.length === 0 ? workers : await urlsOf(asked),
     log,
@@ -147,55 +166,42 @@ async function onKafka(deployment: BillingDeployment, given: Started): Promise<T
       await until('everything is at rest', () => deployment.isAtRest(log), patienceMs);
       return log;
     },
-    stop: async () => {
-      await end(started);
-      await log.close();
-      await broker.stop();
-      await rm(directory, { recursive: true, force: true });
-    },
   };
 }
 
-async function onEmbeddedLog(deployment: BillingDeployment, { directory, run }: Started): Promise<Target> {
+async function onEmbeddedLog(
+  deployment: BillingDeployment,
+  { directory, run, started, atEnd }: Given,
+): Promise<Omit<Target, 'stop'>> {
   const open = (): Promise<Log> => embeddedLog({ directory: join(directory, 'log'), ...host });
   const before = await open();
   await before.admin.createTopics(deployment.newTopics);
   await before.close();
   // The load test reads the topics afterwards, and knows no schemas.
-  const started = [run({ DATA_DIR: directory, SCHEMA_FORMAT: 'json' })];
-  let after: Log | undefined;
+  const application = run({ DATA_DIR: directory, SCHEMA_FORMAT: 'json' });
   return {
-    urls: await urlsOf(started),
+    urls: await urlsOf([application]),
     log: undefined,
     topics: deployment.topics,
     cpuSeconds: () => cpuOf(named(started)),
     settle: async () => {
       await end(started);
-      after = await open();
-      return after;
-    },
-    stop: async () => {
-      await end(started);
-      await after?.close();
-      await rm(directory, { recursive: true, force: true });
+      const log = await open();
+      atEnd(() => log.close());
+      return log;
     },
   };
 }
 
-/** Of processes that are ready; ends all of them if one is not in time. */
+/** Of processes that are ready. Rejects if one ends, or is not in time. */
 async function urlsOf(started: readonly RunningApplication[]): Promise<readonly string[]> {
   const ended = started.map(async (one) => {
-    throw new Error(`the application ended with ${String(await one.ended)}\n${one.stderr()}`);
+    throw new Error(`the application ended with ${String(await one.ended)}\n${one.stdout()}${one.stderr()}`);
   });
-  try {
-    const urls = await Promise.race([Promise.all(started.map(({ url }) => url)), ...ended]);
-    const isReady = async (url: string): Promise<boolean> => (await fetch(`${url}/health/ready`)).status === 200;
-    await until('all are ready', async () => (await Promise.all(urls.map(isReady))).every(Boolean), patienceMs);
-    return urls;
-  } catch (error) {
-    await end(started);
-    throw error;
-  }
+  const urls = await Promise.race([Promise.all(started.map(({ url }) => url)), ...ended]);
+  const isReady = async (url: string): Promise<boolean> => (await fetch(`${url}/health/ready`)).status === 200;
+  await until('all are ready', async () => (await Promise.all(urls.map(isReady))).every(Boolean), patienceMs);
+  return urls;
 }
 
 async function end(started: readonly RunningApplication[]): Promise<void> {

@@ -8,7 +8,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 export interface RunningApplication {
   readonly stdout: () => string;
   readonly stderr: () => string;
-  /** Exit code, or the signal that ended it. */
+  /** Exit code, or the signal that ended it; once all that it said has been read. */
   readonly ended: Promise<number | string>;
   /** Of the API, once it listens. */
   readonly url: Promise<string>;
@@ -53,7 +53,7 @@ export function startApplication(
     stderr += chunk.toString('utf8');
   });
   const ended = new Promise<number | string>((resolve) => {
-    child.on('exit', (code, signal) => resolve(code ?? signal ?? 'unknown'));
+    child.on('close', (code, signal) => resolve(code ?? signal ?? 'unknown'));
   });
   const signal = (name: NodeJS.Signals): void => {
     child.kill(name);
