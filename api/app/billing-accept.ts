@@ -13,7 +13,7 @@ import { limits } from '../limits.ts';
 import type { QueryContext } from '../placement.ts';
 import { formatPosition } from '../position.ts';
 import { Problem, unavailable } from '../problem.ts';
-import { boundedInteger, contextOf, headerOf, sendJson } from '../routes.ts';
+import { boundedInteger, contextOf, sendJson } from '../routes.ts';
 import type { RegisteredRequest, RequestRegister } from './request-register.ts';
 import type { StoreQueries, TypedStore } from '../store-queries.ts';
 import type { BillingBody, Subject } from './billing-commands.ts';
@@ -102,11 +102,11 @@ export function requestHeaders({
 export async function acceptAndAnswer(
   queries: StoreQueries,
   ports: AcceptPorts,
-  { subject, request, reply }: { subject: Subject; request: CommandRequest; reply: FastifyReply },
+  { asked, request, reply }: { asked: Omit<Asked, 'correlationId'>; request: CommandRequest; reply: FastifyReply },
 ): Promise<FastifyReply> {
-  const idempotencyKey = keyOf(request.body, headerOf(request, 'idempotency-key'));
+  const { idempotencyKey } = asked;
   const context = { ...contextOf(request), minPosition: undefined };
-  const accepted = await accept(ports, { subject, idempotencyKey, correlationId: context.correlationId });
+  const accepted = await accept(ports, { ...asked, correlationId: context.correlationId });
   if (accepted.isReplayed) void reply.header('idempotency-replayed', 'true');
   if (accepted.written !== undefined) void reply.header('x-position', positionAfter(accepted.written));
   void reply.header('location', locationOf(idempotencyKey));

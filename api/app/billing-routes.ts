@@ -167,7 +167,7 @@ function commandRoute(
     handler: (request: CommandRequest, reply) => {
       const idempotencyKey = keyOf(request.body, headerOf(request, 'idempotency-key'));
       const subject = readSubject(name, { ...request.body, idempotencyKey }, txIdOf);
-      return acceptAndAnswer(scope.queries, options, { subject, request, reply });
+      return acceptAndAnswer(scope.queries, options, { asked: { subject, idempotencyKey }, request, reply });
     },
   });
 }
@@ -184,7 +184,8 @@ function changeRoute(scope: RouteScope, options: AcceptPorts): void {
     },
     handler: (request: ChangeRequest, reply) => {
       const subject = readChange(request.params.id, request.body, headerOf(request, 'if-match'));
-      return acceptAndAnswer(scope.queries, options, { subject, request, reply });
+      const idempotencyKey = keyOf(request.body, headerOf(request, 'idempotency-key'));
+      return acceptAndAnswer(scope.queries, options, { asked: { subject, idempotencyKey }, request, reply });
     },
   });
 }
