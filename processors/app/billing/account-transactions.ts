@@ -8,13 +8,14 @@ import {
 } from '../../../schemas/app/billing/projection.ts';
 import type { TransactionEvent } from '../../../schemas/app/billing/transaction.ts';
 import { compact } from '../../../schemas/app/reader.ts';
+import { rarelyRead } from './cache.ts';
 import { legsOf, type Leg } from './legs.ts';
 
 /** By `accountTransactionKey`, each in the partition of its transaction. */
 export const accountTransactions = defineStore('account-transactions', {
   key: stringSerde,
   value: accountTransactionSerde,
-  cache: { entriesMax: 0 },
+  cache: rarelyRead,
 });
 
 const statusOf = { Requested: 'processing', Completed: 'completed', Failed: 'failed' } as const;

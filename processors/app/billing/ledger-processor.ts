@@ -10,17 +10,14 @@ import { appliedCommandSerde, type LedgerResult } from '../../../schemas/app/bil
 import { moneyJsonSerde, readMoney } from '../../../schemas/app/billing/money.ts';
 import { uuid5 } from '../../../schemas/app/billing/names.ts';
 import { compact } from '../../../schemas/app/reader.ts';
+import { keptRows, rarelyRead } from './cache.ts';
 import { decide, evolve, holdOf, type Decision } from './ledger.ts';
 import { present } from './present.ts';
 
-const cache = { keepsPutValues: true };
-/** Rows that are hardly ever asked for again: to keep them in memory costs more than to read one. */
-const rarelyRead = { entriesMax: 0 };
-
-export const accounts = defineStore('accounts', { key: stringSerde, value: accountSerde, cache });
+export const accounts = defineStore('accounts', { key: stringSerde, value: accountSerde, cache: keptRows });
 
 /** Open holds, by `accountId|holdId`. */
-export const holds = defineStore('holds', { key: stringSerde, value: holdSerde, cache });
+export const holds = defineStore('holds', { key: stringSerde, value: holdSerde, cache: keptRows });
 
 /** The answers to all commands there ever were, by `accountId|commandId`. */
 export const appliedCommands = defineStore('applied', {
@@ -33,7 +30,7 @@ export const appliedCommands = defineStore('applied', {
 export const stripes = defineStore('stripes', {
   key: stringSerde,
   value: moneyJsonSerde((value) => readMoney(value, 'stripe')),
-  cache,
+  cache: keptRows,
 });
 
 export type LedgerOutput =

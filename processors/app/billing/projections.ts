@@ -15,32 +15,34 @@ import {
 } from '../../../schemas/app/billing/projection.ts';
 import type { TransactionEvent } from '../../../schemas/app/billing/transaction.ts';
 import { isoFromMicros } from '../../../schemas/app/customer/instant.ts';
+import { keptRows, rarelyRead } from './cache.ts';
 import { present } from './present.ts';
 
-const cache = { keepsPutValues: true };
-const neverRead = { entriesMax: 0 };
-
-export const accountBalances = defineStore('account-balance', { key: stringSerde, value: balanceSerde, cache });
+export const accountBalances = defineStore('account-balance', {
+  key: stringSerde,
+  value: balanceSerde,
+  cache: keptRows,
+});
 
 /** Every balance an account ever had, by `entryKey`. */
 export const balanceHistory = defineStore('balance-history', {
   key: stringSerde,
   value: balanceEntrySerde,
-  cache: neverRead,
+  cache: rarelyRead,
 });
 
 /** The same by business date: `entryKey` with that instead of the time of record. */
 export const effectiveHistory = defineStore('effective-history', {
   key: stringSerde,
   value: balanceEntrySerde,
-  cache: neverRead,
+  cache: rarelyRead,
 });
 
 /** What each partition of transactions adds to a day, by `dailyPartKey`: they are added up when somebody asks. */
-export const dailyParts = defineStore('daily-parts', { key: stringSerde, value: dailyTotalSerde, cache });
+export const dailyParts = defineStore('daily-parts', { key: stringSerde, value: dailyTotalSerde, cache: keptRows });
 
 /** Of `billing.daily-totals`, by `dailyKey`. */
-export const dailyTotals = defineStore('daily-totals', { key: stringSerde, value: dailyTotalSerde, cache });
+export const dailyTotals = defineStore('daily-totals', { key: stringSerde, value: dailyTotalSerde, cache: keptRows });
 
 /** The balance after an event: every event says it. */
 export function balanceOf(event: AccountEvent | null): Balance {

@@ -22,6 +22,7 @@ import {
   type TransactionEvent,
 } from '../../../schemas/app/billing/transaction.ts';
 import { compact } from '../../../schemas/app/reader.ts';
+import { keptRows, rarelyRead } from './cache.ts';
 import { answerClaim } from './refund.ts';
 import { stagesOf, stepOf, type TransactionMessage } from './saga-definitions.ts';
 import {
@@ -40,7 +41,7 @@ export const transactions = defineStore('transactions', {
   key: stringSerde,
   value: transactionSerde,
   // Those under way; one that has ended is hardly ever asked for again.
-  cache: { keepsPutValues: true, entriesMax: 4_000 },
+  cache: { ...keptRows, entriesMax: 4_000 },
 });
 
 /** The sagas that wait for something, by `timerKey`, and those that are stuck, by `stuckKey`. */
@@ -48,7 +49,7 @@ export const sagaTimers = defineStore('saga-timers', {
   key: stringSerde,
   value: sagaTimerSerde,
   ordered: true,
-  cache: { entriesMax: 0 },
+  cache: rarelyRead,
 });
 
 export type SagaStepInput =
