@@ -14,6 +14,7 @@ import { newTopics } from '../api/app/application.ts';
 import { kafkaLog } from '../connectors/kafka/kafka-log.ts';
 import { connectorTopics } from '../schemas/app/connector-topics.ts';
 import { customerTopics } from '../schemas/app/customer/topics.ts';
+import { topicPartitions } from '../schemas/record.ts';
 import { startApplication } from '../test/support/application.ts';
 import { ConnectWorker } from '../test/support/connect/connect-worker.ts';
 import { placed, shippedConnector } from '../test/support/connect/shipped-connectors.ts';
@@ -174,8 +175,7 @@ async function followTopic(
   { seen, signal }: { readonly seen: Samples; readonly signal: AbortSignal },
 ): Promise<void> {
   const reader = log.reader({ isolation: 'read_committed' });
-  const partitions = merged.create?.partitions ?? 1;
-  const all = Array.from({ length: partitions }, (_, partition) => ({ topic: merged.name, partition }));
+  const all = topicPartitions(merged.name, merged.create?.partitions ?? 1);
   for (const [index, { end }] of (await log.admin.offsets(all)).entries()) reader.seek(all[index]!, end);
   while (!signal.aborted) {
     const { batches } = await reader.poll(200);

@@ -1,7 +1,7 @@
 /** Writes everything a system has to its topic of changes, once when asked, and finds out what became of it. */
 import type { Clock, Logger, Random } from '../clock.ts';
 import { stringSerde } from '../schemas/serde.ts';
-import { noHeaders, type TopicPartition } from '../schemas/record.ts';
+import { noHeaders, topicPartitions, type TopicPartition } from '../schemas/record.ts';
 import type { BackfillItem, BackfillSource } from './backfill-source.ts';
 import { readTopic } from './checkpoints.ts';
 import type { Connector } from './connector.ts';
@@ -279,7 +279,7 @@ class Turn {
 
   async #partitions(topic: string): Promise<readonly TopicPartition[]> {
     const description = (await this.#options.log.admin.describeTopics([topic])).get(topic);
-    return Array.from({ length: description?.partitions ?? 0 }, (_, partition) => ({ topic, partition }));
+    return topicPartitions(topic, description?.partitions);
   }
 
   /** What was committed is at once below the high watermark, and only a moment later below the last stable offset. */

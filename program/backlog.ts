@@ -4,6 +4,7 @@ import type { Clock, Logger } from '../clock.ts';
 import { measuresWith, type Connector } from '../connectors/connector.ts';
 import type { Log } from '../connectors/log.ts';
 import { StreamError } from '../errors.ts';
+import { topicPartitions } from '../schemas/record.ts';
 
 export interface BacklogOptions {
   readonly log: { readonly admin: Pick<Log['admin'], 'describeTopics' | 'offsets' | 'committed'> };
@@ -59,9 +60,7 @@ async function countOf({ log: { admin }, inputs }: BacklogOptions): Promise<numb
   let count = 0;
   for (const [groupId, topics] of inputs) {
     const described = await admin.describeTopics(topics);
-    const partitions = topics.flatMap((topic) =>
-      Array.from({ length: described.get(topic)?.partitions ?? 0 }, (_, partition) => ({ topic, partition })),
-    );
+    const partitions = topics.flatMap((topic) => topicPartitions(topic, described.get(topic)?.partitions));
     const ranges = await admin.offsets(partitions);
     const committed = await admin.committed(groupId, partitions, { requireStable: false });
     for (const [index, { start, end }] of ranges.entries())

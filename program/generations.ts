@@ -6,7 +6,7 @@ import type { RebuildProgress } from '../api/app/projection.ts';
 import type { Clock, Logger } from '../clock.ts';
 import type { Log, Reader } from '../connectors/log.ts';
 import { StreamError, hasCode } from '../errors.ts';
-import { noHeaders, type TopicPartition } from '../schemas/record.ts';
+import { noHeaders, topicPartitions, type TopicPartition } from '../schemas/record.ts';
 import { BatchBuilder } from '../schemas/record-batch.ts';
 import type { Stores } from '../state-stores/store.ts';
 import type { StreamInstance } from '../topology/runtime/stream-instance.ts';
@@ -190,9 +190,7 @@ export class Generations {
 
   async #inputs(): Promise<readonly TopicPartition[]> {
     const described = await this.#options.log.admin.describeTopics(this.#options.inputs);
-    return this.#options.inputs.flatMap((topic) =>
-      Array.from({ length: described.get(topic)?.partitions ?? 0 }, (_, partition) => ({ topic, partition })),
-    );
+    return this.#options.inputs.flatMap((topic) => topicPartitions(topic, described.get(topic)?.partitions));
   }
 
   async #committed(generation: number, inputs: readonly TopicPartition[]): Promise<readonly number[]> {

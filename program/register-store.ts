@@ -3,7 +3,7 @@ import type { RegisteredRequest } from '../api/app/request-register.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../connectors/log.ts';
 import { StreamError, asStreamError, hasCode } from '../errors.ts';
-import type { TopicPartition } from '../schemas/record.ts';
+import { topicPartitions, type TopicPartition } from '../schemas/record.ts';
 import type { KeyValueStore, StoreOpenOptions, Stores } from '../state-stores/store.ts';
 
 export interface RegisterStoreOptions {
@@ -38,9 +38,9 @@ export async function openRegisterStore(options: RegisterStoreOptions): Promise<
   const path = [name, 'register'];
   const open = { identity, writeBufferBytes, nowMs: () => clock.nowMs() };
   const store = await openOrMake(stores, path, open);
-  const partitions = Array.from({ length: described.partitions }, (_, partition) => ({ topic: topic.name, partition }));
+  const partitions = topicPartitions(topic.name, described.partitions);
   const ranges = await log.admin.offsets(partitions);
-  const positions = partitions.map((_, partition) => {
+  const positions = partitions.map(({ partition }) => {
     const kept = store.get(positionKey(partition));
     return Math.max(ranges[partition]?.start ?? 0, kept === undefined ? 0 : Number(textOf(kept)));
   });

@@ -39,6 +39,11 @@ export interface TopicPartition {
   readonly partition: number;
 }
 
+/** The partitions of a topic that has so many, in their order; none by default. */
+export function topicPartitions(topic: string, count = 0): readonly TopicPartition[] {
+  return Array.from({ length: count }, (_, partition) => ({ topic, partition }));
+}
+
 /** A map key for a topic partition; topics cannot contain `/`. */
 export function partitionId(topic: string, partition: number): string {
   return `${topic}/${String(partition)}`;

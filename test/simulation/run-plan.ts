@@ -1,5 +1,6 @@
 /** Runs one plan from the first event to the verdict. */
 import type { Log } from '../../connectors/log.ts';
+import { topicPartitions } from '../../schemas/record.ts';
 import type { Plan as TopologyPlan } from '../../topology/plan.ts';
 import { readAll } from '../support/cluster.ts';
 import type { Plan } from './plan.ts';
@@ -96,9 +97,7 @@ async function backlog({ machines, log }: World, scenario: Scenario): Promise<re
 
 async function unconsumed(log: Log, groupId: string, plan: TopologyPlan): Promise<readonly string[]> {
   const inputs = plan.subTopologies.flatMap(({ sourceTopics }) =>
-    sourceTopics.flatMap((topic) =>
-      Array.from({ length: plan.partitions.get(topic) ?? 0 }, (_, partition) => ({ topic, partition })),
-    ),
+    sourceTopics.flatMap((topic) => topicPartitions(topic, plan.partitions.get(topic))),
   );
   const ranges = await log.admin.offsets(inputs);
   const committed = await log.admin.committed(groupId, inputs, { requireStable: false });

@@ -8,7 +8,7 @@ import { kafkaLog } from '../../connectors/kafka/kafka-log.ts';
 import type { Log, Reader } from '../../connectors/log.ts';
 import { partitionForKey } from '../../schemas/murmur2.ts';
 import { BatchBuilder } from '../../schemas/record-batch.ts';
-import { noHeaders } from '../../schemas/record.ts';
+import { noHeaders, topicPartitions } from '../../schemas/record.ts';
 import { Child } from './child.ts';
 import { latest, readAll, testInstance, until } from './cluster.ts';
 import { counting } from './counting.ts';
@@ -220,7 +220,7 @@ class Watch {
   }
 
   async start(): Promise<void> {
-    const places = Array.from({ length: partitions }, (_, partition) => ({ topic: this.#topic, partition }));
+    const places = topicPartitions(this.#topic, partitions);
     for (const [partition, { end }] of (await this.#log.admin.offsets(places)).entries())
       this.#reader.seek({ topic: this.#topic, partition }, end);
     this.#loop = this.#run();

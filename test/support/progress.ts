@@ -1,6 +1,6 @@
 /** How far an application has come with what lies in its topics. */
-import type { Log, Reader, TopicDescription } from '../../connectors/log.ts';
-import { partitionId, type TopicPartition } from '../../schemas/record.ts';
+import type { Log, Reader } from '../../connectors/log.ts';
+import { partitionId, topicPartitions, type TopicPartition } from '../../schemas/record.ts';
 
 const pollMs = 1_000;
 
@@ -62,6 +62,5 @@ async function readOn(reader: Reader, left: Map<string, Span>): Promise<boolean>
 }
 
 export async function partitionsOf(log: Log, topic: string): Promise<readonly TopicPartition[]> {
-  const described: ReadonlyMap<string, TopicDescription | undefined> = await log.admin.describeTopics([topic]);
-  return Array.from({ length: described.get(topic)?.partitions ?? 0 }, (_, partition) => ({ topic, partition }));
+  return topicPartitions(topic, (await log.admin.describeTopics([topic])).get(topic)?.partitions);
 }

@@ -2,6 +2,7 @@
 import { systemClock } from '../../clock.ts';
 import type { FetchedBatch, Isolation, Log, Reader } from '../../connectors/log.ts';
 import type { Header } from '../../schemas/record.ts';
+import { partitionsOf } from './progress.ts';
 
 export interface RawRead {
   readonly topic: string;
@@ -45,9 +46,7 @@ export async function rawBytesOf(
 
 /** Seeks all partitions that hold something; returns where each ends. */
 async function seekAll(log: Log, reader: Reader, topic: string): Promise<Map<number, number>> {
-  const described = await log.admin.describeTopics([topic]);
-  const count = described.get(topic)?.partitions ?? 0;
-  const all = Array.from({ length: count }, (_, partition) => ({ topic, partition }));
+  const all = await partitionsOf(log, topic);
   const left = new Map<number, number>();
   for (const [partition, { start, stable }] of (await log.admin.offsets(all)).entries()) {
     if (start >= stable) continue;

@@ -5,7 +5,7 @@
 import { globalDirectory } from './plan-tasks.ts';
 import type { Reader } from '../../connectors/log.ts';
 import { StreamError, hasCode } from '../../errors.ts';
-import { partitionId } from '../../schemas/record.ts';
+import { partitionId, topicPartitions } from '../../schemas/record.ts';
 import type { KeyValueStore } from '../../state-stores/store.ts';
 import type { PlannedStore, SubTopology } from '../plan.ts';
 import { GlobalTasks } from './global-tasks.ts';
@@ -166,9 +166,7 @@ export class GlobalStores {
     const { options, prepared } = this.#scope;
     const starts = new Map<string, number>();
     for (const sub of prepared.plan.globals) {
-      const partitions = sub.sourceTopics.flatMap((topic) =>
-        Array.from({ length: sub.partitions }, (_, partition) => ({ topic, partition })),
-      );
+      const partitions = sub.sourceTopics.flatMap((topic) => topicPartitions(topic, sub.partitions));
       const ranges = await options.host.log.admin.offsets(partitions);
       const stores = sub.stores.flatMap(({ spec }) => this.#open.get(spec.name) ?? []);
       for (const [index, { topic, partition }] of partitions.entries()) {
