@@ -16,6 +16,13 @@ import type { ConnectorPorts } from './connector-ports.ts';
 
 const name = 'billing-payouts';
 
+const measured = {
+  errors: 'billing_payouts_errors_total',
+  deadLetters: 'billing_payouts_dead_letters_total',
+  waiting: 'billing_payouts_waiting',
+  lag: 'billing_payouts_lag_records',
+} as const;
+
 interface PayoutCommand {
   readonly payout: Payout;
   readonly headers: readonly Header[];
@@ -73,7 +80,7 @@ export function payoutConnectors(ports: ConnectorPorts): readonly Connector[] {
       ...[...outcomes].map(([outcome, count]) =>
         measuresWith({ outcome })('billing_payouts_total', 'Times that somebody was asked to pay.', count),
       ),
-      ...commandSinkMeasures(sink, { prefix: 'billing_payouts', labels: {} }),
+      ...commandSinkMeasures(sink, measured),
     ],
   };
   return [connector];

@@ -18,6 +18,13 @@ import type { ConnectorPorts } from './connector-ports.ts';
 
 const counts = createSyncCounts();
 
+const measured = {
+  errors: 'sync_errors_total',
+  deadLetters: 'sync_dead_letters_total',
+  waiting: 'sync_waiting',
+  lag: 'sync_lag_records',
+} as const;
+
 /** The topology counts what the measures of its connectors tell. */
 export const legacySyncOfProgram = legacySyncApplication(counts);
 
@@ -124,7 +131,7 @@ function sideConnector(
         measuresWith({ side, operation })('sync_writes_total', 'Rows written to a side by this process.', count),
       ),
       measuresWith({ side })('sync_refused_total', 'Writes that the database of a side refused.', refused.count),
-      ...commandSinkMeasures(sink, { prefix: 'sync', labels: { side } }),
+      ...commandSinkMeasures(sink, measured, { side }),
     ],
   };
 }

@@ -29,6 +29,13 @@ interface Target {
   readonly isHopeless: (error: unknown) => boolean;
 }
 
+const measured = {
+  errors: 'write_back_errors_total',
+  deadLetters: 'write_back_dead_letters_total',
+  waiting: 'write_back_waiting',
+  lag: 'write_back_lag_records',
+} as const;
+
 export function writeBackConnectors(ports: ConnectorPorts): readonly Connector[] {
   const targets = [systemA(ports), systemB(ports)];
   return targets.flatMap((target) => (target === undefined ? [] : [connectorTo(target, ports)]));
@@ -111,7 +118,7 @@ function connectorTo({ system, flag, write, isHopeless }: Target, ports: Connect
       ...[...counts].map(([outcome, count]) =>
         measuresWith({ system, outcome })('write_back_total', 'Records of a system that were to be changed.', count),
       ),
-      ...commandSinkMeasures(sink, { prefix: 'write_back', labels: { system } }),
+      ...commandSinkMeasures(sink, measured, { system }),
       ...sink.lags().map(({ partition, again }) => {
         const measure = measuresWith({ system, partition: String(partition) });
         return measure('write_back_again_records', 'Those still looked at for who came to the flag.', again);
