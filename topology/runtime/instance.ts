@@ -296,26 +296,18 @@ export class Runtime {
     const deadlineMs = clock.monotonicMs() + slice.ms;
     let processed = 0;
     try {
-      for (const task of this.#inTurn(tasks)) {
+      for (let turn = 0; turn < tasks.length; turn += 1) {
+        const task = tasks[(this.#turn + turn) % tasks.length];
+        if (task === undefined || task.isSuspended) continue;
         if (clock.nowMs() >= task.nextPunctuationMs) processed += task.punctuate();
         processed += task.process(Math.ceil(slice.recordsMax / tasks.length), deadlineMs);
         intake.resume(task);
-        if (processed > 0 && clock.monotonicMs() >= deadlineMs) break;
       }
+      this.#turn += 1;
     } catch (error) {
       this.#raise(error);
     }
     return processed;
-  }
-
-  /** Beginning with the one after the last that had its turn; after a round of all of them, with the next one. */
-  *#inTurn(tasks: readonly Task[]): Iterable<Task> {
-    for (let count = 0; count < tasks.length; count += 1) {
-      const task = tasks[this.#turn % tasks.length];
-      this.#turn += 1;
-      if (task !== undefined && !task.isSuspended) yield task;
-    }
-    this.#turn += 1;
   }
 
   #idleMs(): number {
