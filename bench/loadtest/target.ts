@@ -117,8 +117,8 @@ interface Given {
 /** Of the process that answers: projections skip what they have, so that once is enough. */
 const answeringEnvironment = { PROCESSING_GUARANTEE: 'at_least_once' };
 /**
- * Of Node, for that process: young garbage is collected more often, and less long each time; old garbage not before there are 256 MB of it, since as many
- * threads as there are cores look for that.
+ * Of Node, for that process: young garbage is collected more often, and less long each time; old garbage not before there are 256 MB of it, since
+ * four threads look for that, on whatever cores there are.
  */
 const answeringNodeArgs = ['--max-semi-space-size=16', '--initial-old-space-size=256'];
 /** Of the broker, as where nothing is saved: collecting the garbage of the 768 MB of tests takes 20 ms, several times a second. */

@@ -136,6 +136,9 @@ function directStage({ txId, ...origin }: Origin, movement: Movement, side: Side
   return { state: 'POSTING', isAfterPivot: true, steps: [toLedger(side, command)] };
 }
 
+/** Of a saga that waits for a payout. */
+export const payingState = 'PAYING';
+
 /**
  * Held, paid out by somebody outside, then posted. While nobody knows whether it is paid, the money stays held, and who pays is asked again: so the
  * pivot is the payout, though it may be refused, and then the hold is voided.
@@ -156,7 +159,7 @@ function payoutStages(request: MovementRequest): readonly Stage[] {
   };
   return [
     { state: 'HOLDING', isAfterPivot: false, steps: [holdStep(origin, request, 'debit')] },
-    { state: 'PAYING', isAfterPivot: true, steps: [payout] },
+    { state: payingState, isAfterPivot: true, steps: [payout] },
     postingStage(origin, request, 'debit', destinationAccountId),
   ];
 }

@@ -24,7 +24,7 @@ import {
 import { compact } from '../../../schemas/app/reader.ts';
 import { keptRows, rarelyRead } from './cache.ts';
 import { answerClaim } from './refund.ts';
-import { stagesOf, stepOf, type TransactionMessage } from './saga-definitions.ts';
+import { payingState, stagesOf, stepOf, type TransactionMessage } from './saga-definitions.ts';
 import {
   advanceSaga,
   isWaiting,
@@ -70,6 +70,8 @@ export type SagaOutput =
 
 /** A saga that hears nothing for so long gives up before its pivot, and sends again after it. */
 export const sagaPatienceMs = 30_000;
+/** Somebody outside may take days to pay: they are asked again after twice as long each time, up to this. */
+const payoutPatienceMsMax = 3_600_000;
 const wakeEveryMs = 1_000;
 /** Woken at one time and partition. */
 const wokenMax = 1_000;
@@ -245,7 +247,7 @@ function settle(
   const at = cause.timestampMs * 1_000;
   const state = sagaState(stages, progress);
   // By the clock, not the record: what waited in the log has not waited for an answer.
-  const dueMs = context.wallClockMs + sagaPatienceMs;
+  const dueMs = context.wallClockMs + patienceMs(state, progress.seq);
   const after = timed(context, { ...before, ...progress, state, updatedAt: at, dueMs });
   context.stores.transactions.put(txId, after);
   if (after.phase === 'stuck') noteStuck(context, { transaction: after, stages });
@@ -289,6 +291,13 @@ function ownIdOf(value: SagaOutput): string | undefined {
 }
 
 // ---- timers ---------------------------------------------------------------------------------------------------------
+
+/** A payout is asked for with the second change of its saga; from then on each change is another time that it was waited for in vain. */
+function patienceMs(state: string, seq: number): number {
+  return state === payingState
+    ? Math.min(sagaPatienceMs * 2 ** Math.max(0, seq - 2), payoutPatienceMsMax)
+    : sagaPatienceMs;
+}
 
 /** With the timer that it needs. One that is set stays while it is not too late: whoever finds it due looks again, which costs less than to move it each time. */
 function timed({ stores }: Context, transaction: Transaction): Transaction {

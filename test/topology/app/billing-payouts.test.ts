@@ -70,15 +70,21 @@ test('nobody is asked to pay what the account does not have, nor what does not l
   ]);
 });
 
-test('while nobody says whether it is paid, the money stays held and the same payout is asked for again', () => {
+test('while nobody says whether it is paid, the money stays held and the same payout is asked for again, ever less often', () => {
   const bench = open();
   const txId = bench.ask('k', withdrawal);
   bench.settle();
-  for (let times = 0; times < 3; times += 1) {
-    bench.saga.advanceWallClock(sagaPatienceMs + 1_000);
+  // In units of its patience, rounded down: it is looked for every ten seconds.
+  const gaps: number[] = [];
+  for (let [passedMs, askedMs] = [0, 0]; gaps.length < 9; passedMs += 10_000) {
+    const before = bench.payouts.length;
+    bench.saga.advanceWallClock(10_000);
     bench.settle();
+    if (bench.payouts.length === before) continue;
+    gaps.push(Math.floor((passedMs - askedMs) / sagaPatienceMs));
+    askedMs = passedMs;
   }
-  expect(bench.payouts).toHaveLength(4);
+  expect(gaps).toEqual([1, 2, 4, 8, 16, 32, 64, 120, 120]);
   expect(new Set(bench.payouts.map(({ commandId }) => commandId)).size).toBe(1);
   expect([bench.outcome(txId), bench.auditor.holds.size]).toEqual(['', 1]);
   bench.answer(bench.payouts[0]!, 'paid');
