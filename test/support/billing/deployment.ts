@@ -3,6 +3,7 @@ import { newTopics } from '../../../api/app/application.ts';
 import { systemRandom } from '../../../clock.ts';
 import type { Log, NewTopic } from '../../../connectors/log.ts';
 import { billingTopics, type BillingTopics } from '../../../schemas/app/billing/topics.ts';
+import { connectorTopics } from '../../../schemas/app/connector-topics.ts';
 import { isThrough, partitionsOf } from '../progress.ts';
 
 export interface BillingDeployment {
@@ -39,7 +40,7 @@ export function billingDeployment(kind: string): BillingDeployment {
   );
   return {
     topics,
-    newTopics: newTopics(topics),
+    newTopics: newTopics({ ...topics, ...connectorTopics(`${applicationId}.`) }),
     inputs,
     outputs,
     environment: {

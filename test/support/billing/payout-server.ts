@@ -11,8 +11,10 @@ export class PayoutServer {
   readonly asked: Asked[] = [];
   /** By key, in order: what was paid. */
   readonly paid = new Map<string, Readonly<Record<string, unknown>>>();
-  /** Status of the next answers, instead of paying; -1: it is paid, and the answer is lost. */
+  /** Status of the next answers, instead of paying; -1: it is decided, and the answer is lost. */
   readonly answers: number[] = [];
+  /** Whose payouts are refused, however often they are asked for. */
+  refuses: (body: Readonly<Record<string, unknown>>) => boolean = () => false;
   /** Called before each answer. */
   onRequest: () => Promise<void> | void = () => undefined;
   readonly #app: FastifyInstance = Fastify({ forceCloseConnections: true });
@@ -24,10 +26,12 @@ export class PayoutServer {
       const key = String(headers['idempotency-key']);
       this.asked.push({ key, body, authorization: headers.authorization });
       await this.onRequest();
-      const status = this.answers.shift() ?? 201;
-      if (status === 201 || status === -1) this.paid.set(key, body);
-      if (status === -1) request.raw.socket.destroy();
-      return await reply.code(status === -1 ? 201 : status).send({ id: `paid-${String(this.paid.size)}` });
+      const answer = this.answers.shift();
+      const decision = this.refuses(body) ? 422 : 201;
+      const status = answer === undefined || answer === -1 ? decision : answer;
+      if (status === 201) this.paid.set(key, body);
+      if (answer === -1) request.raw.socket.destroy();
+      return await reply.code(status).send({ id: `paid-${String(this.paid.size)}` });
     });
     this.url = `${await this.#app.listen({ host: '127.0.0.1', port: 0 })}/payouts`;
   }

@@ -11,6 +11,7 @@ import { formatAmount } from '../../../schemas/app/billing/money.ts';
 import { startApplication, type RunningApplication } from '../../support/application.ts';
 import { BillingClient } from '../../support/billing/client.ts';
 import { billingDeployment } from '../../support/billing/deployment.ts';
+import { PayoutServer } from '../../support/billing/payout-server.ts';
 import { auditTopics } from '../../support/billing/topic-audit.ts';
 import { latest, readAll, until } from '../../support/cluster.ts';
 import { describeKafka } from '../../support/kafka.ts';
@@ -24,6 +25,7 @@ const patienceMs = 120_000;
 
 describeKafka('billing on Kafka', (brokers) => {
   const running: RunningApplication[] = [];
+  const payer = new PayoutServer();
   let directory = '';
   let log: Log;
 
@@ -33,12 +35,20 @@ describeKafka('billing on Kafka', (brokers) => {
       ...deployment.environment,
       DATA_DIR: join(directory, id),
       SESSION_TIMEOUT_MS: '6000',
+      PAYOUT_URL: payer.url,
     });
     running.push(started);
     return started;
   }
 
   beforeAll(async () => {
+    await payer.start();
+    payer.refuses = ({ amount }) => Number(amount) % 4 === 0;
+    // Now and then it is away, or an answer is lost.
+    payer.onRequest = () => {
+      if (payer.asked.length % 7 === 0) payer.answers.push(503);
+      if (payer.asked.length % 5 === 0) payer.answers.push(-1);
+    };
     directory = await mkdtemp(join(tmpdir(), 'rivulet-billing-'));
     log = kafkaLog({ brokers, clientId: 'test' }, { clock: systemClock, random: systemRandom, logger: silentLogger });
     await log.admin.createTopics(deployment.newTopics);
@@ -49,9 +59,23 @@ describeKafka('billing on Kafka', (brokers) => {
       signal('SIGKILL');
       await ended;
     }
+    await payer.stop();
     await log.close();
     await rm(directory, { recursive: true, force: true });
   });
+
+  /** What was paid is what was posted, to the transaction and to the amount; and what was refused was not. */
+  async function expectPaidOnce(): Promise<void> {
+    const ended = (await readAll(log, topics.transactionEvents)).flatMap(({ value }) => value ?? []);
+    const posted = ended.filter(({ type }) => type === 'WithdrawalCompleted');
+    const shown = posted.map(({ txId, amount = 0n }) => [txId, formatAmount(amount)]);
+    const paid = [...payer.paid.values()].map((body) => [body['transactionId'], body['amount']]);
+    expect(paid.sort()).toEqual(shown.sort());
+    expect(paid.length).toBeGreaterThan(5);
+    const refused = ended.filter(({ errorCode }) => errorCode === 'payout_refused');
+    expect(new Set(payer.asked.map(({ key }) => key)).size).toBe(paid.length + refused.length);
+    expect(payer.asked.length).toBeGreaterThan(paid.length + refused.length);
+  }
 
   test('I-M1 to I-M9: of two processes one is killed under load, and what clients asked for again and again happened once; balances made anew are the same', async () => {
     const [steady, victim] = [start('steady'), start('victim')];
@@ -76,6 +100,7 @@ describeKafka('billing on Kafka', (brokers) => {
     expect(report.requests).toBe(client.accepted.size);
     expect(outcomes.get('completed')).toBe(report.completed);
     expect(outcomes.get('failed') ?? 0).toBe(report.failed);
+    await expectPaidOnce();
     // Neither an opening nor a top-up is ever given up; a transfer is if the machine is so slow that its saga loses patience.
     expect(report.completed).toBeGreaterThanOrEqual(2 * users.length);
     expect(report.failed).toBeGreaterThan(0);
