@@ -3,17 +3,15 @@ import { silentLogger, systemClock, systemRandom } from '../../clock.ts';
 import { memoryLog, type EmbeddedLog } from '../../connectors/embedded/embedded-log.ts';
 import type { Connector } from '../../connectors/connector.ts';
 import { payoutConnectors } from '../../program/payout-connector.ts';
-import { createRecordWriter, type RecordWriter } from '../../program/record-writer.ts';
 import { readSettings } from '../../program/settings.ts';
 import type { Payout } from '../../schemas/app/billing/payout.ts';
 import { billingTopics } from '../../schemas/app/billing/topics.ts';
 import { connectorTopics } from '../../schemas/app/connector-topics.ts';
-import { jsonFormat } from '../../schemas/app/record-format.ts';
 import { stringSerde } from '../../schemas/serde.ts';
-import { memoryStores } from '../../state-stores/memory.ts';
 import { money } from '../support/billing/commands.ts';
 import { PayoutServer } from '../support/billing/payout-server.ts';
 import { produce, readAll, until } from '../support/cluster.ts';
+import { connectorPorts } from '../support/connector-ports.ts';
 import { rawBytesOf } from '../support/raw-read.ts';
 import { measuredBy } from '../support/measured.ts';
 
@@ -44,24 +42,12 @@ afterEach(async () => {
 
 function start(env: Readonly<Record<string, string>> = {}): Running {
   const own = log.client();
-  const writer: RecordWriter = createRecordWriter(own, systemClock);
-  const connectors: readonly Connector[] = payoutConnectors({
-    ...{ log: own, stores: memoryStores(), clock: systemClock, random: systemRandom, logger: silentLogger },
-    settings: readSettings({
-      env: { SESSION_TIMEOUT_MS: '1500', PAYOUT_URL: server.url, ...env },
-      topologies: ['billing-saga'],
-    }),
-    format: jsonFormat,
-    write: (record) => writer.write(record),
-    ...{ database: undefined, synced: undefined, employees: undefined, systemA: undefined },
-    rollout: { percentOf: () => 100, loaded: () => Promise.resolve() },
-    applicationIdOf: (name) => name,
-  });
+  const given = { env: { PAYOUT_URL: server.url, ...env }, topologies: ['billing-saga'] };
+  const connectors: readonly Connector[] = payoutConnectors(connectorPorts(own, given));
   for (const connector of connectors) connector.start();
   let ending: Promise<void> | undefined;
   const end = async (): Promise<void> => {
     await Promise.all(connectors.map((connector) => connector.close()));
-    await writer.close();
     await own.close();
   };
   const one: Running = { measured: measuredBy(connectors), close: () => (ending ??= end()) };

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import { startApplication, type RunningApplication } from '../support/application.ts';
+import { BillingClient } from '../support/billing/client.ts';
 import { logForBilling } from '../support/billing/local-log.ts';
 import { PayoutServer } from '../support/billing/payout-server.ts';
 import { until } from '../support/cluster.ts';
@@ -35,24 +36,13 @@ function start(): void {
   application = startApplication({ DATA_DIR: directory, PAYOUT_URL: server.url, TOPOLOGIES, LOG_LEVEL: 'warn' });
 }
 
-/** Asked again until the application takes it. */
-async function post(path: string, body: object): Promise<{ readonly status: number; readonly body: unknown }> {
-  const url = await application.url;
-  let answer: { readonly status: number; readonly body: unknown } | undefined;
-  await until(
-    `${path} is answered`,
-    async () => {
-      const response = await fetch(`${url}${path}`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(body),
-      });
-      answer = { status: response.status, body: await response.json() };
-      return response.status !== 503;
-    },
-    waitMs,
-  );
-  return answer!;
+async function withdraw(query: string, body: object): Promise<{ readonly status: number; readonly body: unknown }> {
+  const response = await fetch(`${await application.url}/transactions/withdraw${query}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  return { status: response.status, body: await response.json() };
 }
 
 async function balance(): Promise<unknown> {
@@ -70,19 +60,20 @@ const withdrawal = (key: string, amount: string) => ({
 });
 
 async function annHas50(): Promise<void> {
-  const terms = { accountId: 'ann', ownerId: 'ann', ownerType: 'USER', accountType: 'CHECKING', currency: 'USD' };
-  expect(await post('/accounts?wait=10000', { ...terms, idempotencyKey: 'open' })).toMatchObject({ status: 200 });
-  const topup = { ...withdrawal('fund', '50'), sourceAccountId: 'external:bank', destinationAccountId: 'ann' };
-  expect(await post('/transactions/topup?wait=10000', topup)).toMatchObject({ status: 200 });
+  const client = new BillingClient([await application.url], waitMs);
+  await client.ready();
+  await client.open('ann');
+  await client.topUp('fund', 'ann', '50');
+  expect([await client.outcome('open-ann'), await client.outcome('fund')]).toEqual(['completed', 'completed']);
 }
 
 test('a withdrawal is paid by somebody outside before it is posted, and one that is refused gives its money back', async () => {
   await annHas50();
-  const paid = await post('/transactions/withdraw?wait=10000', withdrawal('rent', '20'));
+  const paid = await withdraw('?wait=10000', withdrawal('rent', '20'));
   expect(paid).toMatchObject({ status: 200, body: { status: 'completed' } });
   expect([...server.paid.values()]).toMatchObject([{ amount: '20', sourceAccountId: 'ann' }]);
   server.answers.push(422);
-  const refused = await post('/transactions/withdraw?wait=10000', withdrawal('car', '25'));
+  const refused = await withdraw('?wait=10000', withdrawal('car', '25'));
   expect(refused).toMatchObject({ status: 422, body: { code: 'payout_refused' } });
   await until(
     'all is given back',
@@ -99,7 +90,7 @@ test('a process that is killed while it is paid has it paid once', async () => {
     isAsked = true;
     return new Promise(() => undefined);
   };
-  expect(await post('/transactions/withdraw', withdrawal('rent', '20'))).toMatchObject({ status: 202 });
+  expect(await withdraw('', withdrawal('rent', '20'))).toMatchObject({ status: 202 });
   await until('it is asked for', () => isAsked, waitMs);
   application.signal('SIGKILL');
   await application.ended;

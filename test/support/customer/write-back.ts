@@ -1,14 +1,11 @@
 /** What writes merged customers back, in this process. */
-import { silentLogger, systemClock, systemRandom } from '../../../clock.ts';
+import { silentLogger } from '../../../clock.ts';
 import type { EmbeddedLog } from '../../../connectors/embedded/embedded-log.ts';
 import { postgresDatabase } from '../../../connectors/postgres/postgres-database.ts';
 import type { ConnectorPorts } from '../../../program/connector-ports.ts';
-import { createRecordWriter } from '../../../program/record-writer.ts';
-import { readSettings } from '../../../program/settings.ts';
 import { writeBackConnectors } from '../../../program/write-back-connectors.ts';
-import { jsonFormat } from '../../../schemas/app/record-format.ts';
+import { connectorPorts } from '../connector-ports.ts';
 import { measuredBy } from '../measured.ts';
-import { memoryStores } from '../../../state-stores/memory.ts';
 
 export interface RunningWriteBack {
   /** As a process that ends: neither leaves its group nor ends what it had begun. */
@@ -31,18 +28,10 @@ export function startWriteBack(
   },
 ): RunningWriteBack {
   const own = log.client();
-  const writer = createRecordWriter(own, systemClock);
   const systemA = urlOfA === undefined ? undefined : postgresDatabase({ url: urlOfA, logger: silentLogger });
-  const env = { SESSION_TIMEOUT_MS: '1500', WRITE_BACK_A_DATABASE_URL: urlOfA, WRITE_BACK_B_URL: urlOfB };
-  const connectors = writeBackConnectors({
-    ...{ log: own, stores: memoryStores(), clock: systemClock, random: systemRandom, logger: silentLogger },
-    settings: readSettings({ env, topologies: [] }),
-    format: jsonFormat,
-    write: (record) => writer.write(record),
-    ...{ database: undefined, synced: undefined, employees: undefined, systemA },
-    rollout: { percentOf, loaded: () => Promise.resolve() },
-    applicationIdOf: (name) => name,
-  });
+  const env = { WRITE_BACK_A_DATABASE_URL: urlOfA, WRITE_BACK_B_URL: urlOfB };
+  const rollout = { percentOf, loaded: () => Promise.resolve() };
+  const connectors = writeBackConnectors(connectorPorts(own, { env, topologies: [] }, { systemA, rollout }));
   for (const connector of connectors) connector.start();
   const end = async (): Promise<void> => {
     await Promise.all(connectors.map((connector) => connector.close()));

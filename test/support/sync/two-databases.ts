@@ -1,20 +1,16 @@
 /** Two real databases that applications use, and what keeps them in sync, in this process. */
 import pg from 'pg';
-import { silentLogger, systemClock, systemRandom } from '../../../clock.ts';
+import { silentLogger, systemRandom } from '../../../clock.ts';
 import type { Connector } from '../../../connectors/connector.ts';
 import type { EmbeddedLog } from '../../../connectors/embedded/embedded-log.ts';
 import { postgresDatabase } from '../../../connectors/postgres/postgres-database.ts';
-import type { ConnectorPorts } from '../../../program/connector-ports.ts';
-import { createRecordWriter } from '../../../program/record-writer.ts';
-import { readSettings } from '../../../program/settings.ts';
 import { legacySyncOfProgram, syncConnectors } from '../../../program/sync-connectors.ts';
-import { jsonFormat } from '../../../schemas/app/record-format.ts';
 import { entities, sides, type Side } from '../../../schemas/app/sync/entities.ts';
 import { legacySync, legacySyncName } from '../../../topology/app/legacy-sync.ts';
 import { testInstance } from '../cluster.ts';
+import { connectorPorts } from '../connector-ports.ts';
 import { measuredBy } from '../measured.ts';
 import type { RunningPostgres } from '../postgres.ts';
-import { memoryStores } from '../../../state-stores/memory.ts';
 
 const tables: Readonly<Record<Side, readonly string[]>> = {
   legacy: [
@@ -72,36 +68,13 @@ export async function startSync(
   applicationId: string,
 ): Promise<RunningSync> {
   const own = log.client();
-  const settings = readSettings({
-    env: {
-      TOPOLOGIES: legacySyncName,
-      LEGACY_DATABASE_URL: urls.legacy,
-      REVAMP_DATABASE_URL: urls.revamp,
-      SESSION_TIMEOUT_MS: '1500',
-    },
-    topologies: [legacySyncName],
-  });
   const synced = {
     legacy: postgresDatabase({ url: urls.legacy, logger: silentLogger }),
     revamp: postgresDatabase({ url: urls.revamp, logger: silentLogger }),
   };
-  const writer = createRecordWriter(own, systemClock);
-  const ports: ConnectorPorts = {
-    log: own,
-    stores: memoryStores(),
-    clock: systemClock,
-    random: systemRandom,
-    logger: silentLogger,
-    settings,
-    format: jsonFormat,
-    write: (record) => writer.write(record),
-    database: undefined,
-    employees: undefined,
-    synced,
-    systemA: undefined,
-    rollout: { percentOf: () => 0, loaded: () => Promise.resolve() },
-    applicationIdOf: (name) => `${applicationId}-${name}`,
-  };
+  const env = { LEGACY_DATABASE_URL: urls.legacy, REVAMP_DATABASE_URL: urls.revamp };
+  const applicationIdOf = (name: string): string => `${applicationId}-${name}`;
+  const ports = connectorPorts(own, { env, topologies: [legacySyncName] }, { synced, applicationIdOf });
   await log.admin.createTopics(legacySyncOfProgram.topics(''));
   const instance = testInstance(own, legacySync(), { applicationId, instanceId: systemRandom.uuid() });
   const connectors: readonly Connector[] = syncConnectors(ports);
