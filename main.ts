@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { applicationConnectors } from './program/application-connectors.ts';
-import { applicationIdOf, applications, choicesOf, generationsOf } from './program/applications.ts';
+import { applicationIdOf, applications, generationsOf, topologyOf } from './program/applications.ts';
 import { isLoopback } from './api/access.ts';
 import type { Application } from './api/app/application.ts';
 import { checkStoreNames } from './api/placement.ts';
@@ -34,7 +34,7 @@ import { openSchemas } from './program/record-schemas.ts';
 import { openRollout } from './program/rollout.ts';
 import { jsonFormat } from './schemas/app/record-format.ts';
 import { describeSettings, readSettings, type KafkaSettings, type Settings } from './program/settings.ts';
-import type { Secret } from './program/settings-reader.ts';
+import { bearer, type Secret } from './program/settings-reader.ts';
 import { Shutdown, endOnBugs, endOnSignals } from './program/shutdown.ts';
 import { levelStores } from './state-stores/level.ts';
 import { createTerminal, type Terminal } from './program/terminal.ts';
@@ -123,9 +123,10 @@ async function run(settings: Settings, surroundings: Surroundings): Promise<void
   if (shutdown.signal.aborted) return;
   for (const connector of connectors) connector.start();
   await rollout.loaded(shutdown.signal);
-  for (const { name, topology } of chosen)
-    if (topology !== undefined && !generations.has(name))
-      instances.push(make(applicationIdOf(settings, name), topology(topicPrefix, format, choicesOf(settings))));
+  for (const one of chosen.filter(({ name }) => !generations.has(name))) {
+    const topology = topologyOf(one, settings, format)?.();
+    if (topology !== undefined) instances.push(make(applicationIdOf(settings, one.name), topology));
+  }
   checkStoreNames(instances);
   printExamples(listening, chosen, terminal);
   await Promise.all([
@@ -326,8 +327,7 @@ async function history(args: readonly string[]): Promise<number> {
 }
 
 function adminHeaders({ adminToken, apiToken }: Settings): Readonly<Record<string, string>> {
-  const token = adminToken ?? apiToken;
-  return token === undefined ? {} : { authorization: `Bearer ${token.reveal()}` };
+  return bearer(adminToken ?? apiToken);
 }
 
 const commands: Readonly<Record<string, Command>> = {

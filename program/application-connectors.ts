@@ -26,6 +26,7 @@ import { employeeConnectors } from './employee-connectors.ts';
 import { payoutConnectors } from './payout-connector.ts';
 import { pollerConnector } from './poller-connector.ts';
 import { openRequestRegister, type OpenRegister } from './request-register.ts';
+import { bearer } from './settings-reader.ts';
 import { sqliteFile } from './sqlite-file.ts';
 import { syncConnectors } from './sync-connectors.ts';
 import { tableConnectors } from './table-connectors.ts';
@@ -206,7 +207,7 @@ function systemBOf({ clock, random, settings }: ConnectorPorts): PolledCustomers
     clock,
     random,
     breaker,
-    headers: systemB.token === undefined ? {} : { authorization: `Bearer ${systemB.token.reveal()}` },
+    headers: bearer(systemB.token),
     onRequest: (seconds) => latencies.add(seconds),
   });
   const topic = customerTopics(settings.topicPrefix).changesB.name;

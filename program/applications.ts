@@ -1,5 +1,5 @@
 /** The applications that can run here: a topology each, with its topics, its routes and made-up input. */
-import { newTopics, type Application, type TopologyChoices } from '../api/app/application.ts';
+import { newTopics, type Application } from '../api/app/application.ts';
 import { billingApplications } from '../api/app/billing-application.ts';
 import { customerRoutes } from '../api/app/customer-routes.ts';
 import { findCustomer } from '../api/app/find-customer.ts';
@@ -53,9 +53,14 @@ export function applicationIdOf({ applicationId }: Pick<Settings, 'applicationId
   return applicationId === undefined ? name : `${applicationId}-${name}`;
 }
 
-/** What the settings decide of topologies. */
-export function choicesOf({ payouts }: Pick<Settings, 'payouts'>): TopologyChoices {
-  return { paysOut: payouts !== undefined };
+/** Makes the topology of an application as the settings have it; `undefined` for one that runs none. */
+export function topologyOf(
+  { topology }: Pick<Application, 'topology'>,
+  { topicPrefix, payouts }: Pick<Settings, 'topicPrefix' | 'payouts'>,
+  format: RecordFormat,
+): (() => Topology) | undefined {
+  if (topology === undefined) return undefined;
+  return () => topology(topicPrefix, format, { paysOut: payouts !== undefined });
 }
 
 interface GenerationParts extends Omit<GenerationsOptions, 'name' | 'topic' | 'inputs' | 'create' | 'serve'> {
@@ -72,15 +77,16 @@ export function generationsOf(
   { make, instances, format, ...parts }: GenerationParts,
 ): ReadonlyMap<string, Generations> {
   const found = new Map<string, Generations>();
-  for (const { name, topology, generations } of chosen) {
-    const declared = generations?.(settings.topicPrefix);
-    if (declared === undefined || topology === undefined) continue;
+  for (const one of chosen) {
+    const { name } = one;
+    const declared = one.generations?.(settings.topicPrefix);
+    const makeTopology = topologyOf(one, settings, format);
+    if (declared === undefined || makeTopology === undefined) continue;
     const options: GenerationsOptions = {
       ...parts,
       ...declared,
       name: applicationIdOf(settings, name),
-      create: (applicationId, isStrict) =>
-        make(applicationId, topology(settings.topicPrefix, format, choicesOf(settings)), isStrict),
+      create: (applicationId, isStrict) => make(applicationId, makeTopology(), isStrict),
       serve: (now, before) => {
         const place = before === undefined ? -1 : instances.indexOf(before);
         if (place < 0) instances.push(now);

@@ -7,6 +7,7 @@ import { measuresWith, type Connector } from '../connectors/connector.ts';
 import { createHttpSource } from '../connectors/http-source.ts';
 import { shadowTopics } from '../schemas/app/shadow.ts';
 import type { ConnectorPorts } from './connector-ports.ts';
+import { bearer } from './settings-reader.ts';
 
 export function customerShadow(ports: ConnectorPorts): {
   readonly shadow: RunningShadow;
@@ -26,7 +27,7 @@ function legacyOf({ settings: { legacyCustomers }, clock, random }: ConnectorPor
   const http = createHttpSource({
     ...{ fetch, clock, random },
     breaker: createCircuitBreaker({ clock, name: 'legacy-customers' }),
-    headers: token === undefined ? {} : { authorization: `Bearer ${token.reveal()}` },
+    headers: bearer(token),
     timeoutMs: legacyAnswerMs,
     retries: 0,
   });

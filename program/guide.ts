@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Application, Ask } from '../api/app/application.ts';
 import type { Clock, Logger } from '../clock.ts';
 import { createJsonLogger } from '../json-logger.ts';
+import { bearer } from './settings-reader.ts';
 import type { Settings } from './settings.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -25,7 +26,7 @@ export function printExamples(listening: string, chosen: readonly Application[],
 }
 
 export function askerOf(api: FastifyInstance, { apiToken }: Settings): Ask {
-  const headers = apiToken === undefined ? {} : { authorization: `Bearer ${apiToken.reveal()}` };
+  const headers = bearer(apiToken);
   return async (path) => {
     // While the API closes it answers nobody.
     const response = await api.inject({ url: path, headers }).catch(() => undefined);

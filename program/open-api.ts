@@ -4,7 +4,7 @@ import { measuresOf, type Application } from '../api/app/application.ts';
 import { noBacklog, type Backlog } from '../api/app/backlog.ts';
 import type { CustomerShadow } from '../api/app/customer-shadow.ts';
 import { fixedRollout, type RolloutPort } from '../api/app/rollout-port.ts';
-import { noRegister, type RequestRegister } from '../api/app/request-register.ts';
+import { noRegister } from '../api/app/request-register.ts';
 import { rolloutRoutes } from '../api/app/rollout-routes.ts';
 import { rebuildRoutes } from '../api/app/rebuild-routes.ts';
 import type { SourceWatch } from '../api/app/source-routes.ts';
@@ -18,7 +18,7 @@ import type { RecordFormat } from '../schemas/app/record-format.ts';
 import { createDeadLetterDesk, type DeadLetterDesk } from '../topology/runtime/dead-letter-desk.ts';
 import type { StreamInstance } from '../topology/runtime/stream-instance.ts';
 import { noSources } from './application-connectors.ts';
-import { applicationIdOf, choicesOf } from './applications.ts';
+import { applicationIdOf, topologyOf } from './applications.ts';
 import type { Generations } from './generations.ts';
 import { version } from './guide.ts';
 import { routesOf } from './routes-of.ts';
@@ -44,7 +44,7 @@ export interface ApiParts {
   readonly log?: Log;
   readonly shadow?: CustomerShadow | undefined;
   readonly rollout?: RolloutPort;
-  readonly register?: RequestRegister & Pick<OpenRegister, 'isReady'>;
+  readonly register?: OpenRegister;
   readonly backlog?: Backlog;
   /** The instances that run a topology here. */
   readonly instancesOf?: (topology: string) => readonly StreamInstance[];
@@ -118,9 +118,9 @@ export function desksOf(
   { log, format }: LogAndFormat,
 ): readonly DeadLetterDesk[] {
   return chosen
-    .flatMap(({ name, topology }) => {
-      const made = topology?.(settings.topicPrefix, format, choicesOf(settings));
-      return made === undefined ? [] : { applicationId: applicationIdOf(settings, name), topology: made };
+    .flatMap((one) => {
+      const topology = topologyOf(one, settings, format)?.();
+      return topology === undefined ? [] : { applicationId: applicationIdOf(settings, one.name), topology };
     })
     .filter(({ topology }) => topology.settings.deadLetterTopic !== undefined)
     .map((application) => createDeadLetterDesk({ ...application, log, clock, random }));

@@ -5,6 +5,7 @@ import { hasCode } from '../errors.ts';
 import { isObject } from '../schemas/app/reader.ts';
 import type { ConnectorPorts } from './connector-ports.ts';
 import { sqliteFile } from './sqlite-file.ts';
+import { bearer } from './settings-reader.ts';
 
 /** A row of the other system is locked meanwhile. */
 const timeoutMs = 2_000;
@@ -24,7 +25,7 @@ export function customersOfB({
   const http = createHttpSource({
     ...{ fetch, clock, random, timeoutMs, retries: 0 },
     breaker: createCircuitBreaker({ clock, name: 'system-b' }),
-    headers: token === undefined ? {} : { authorization: `Bearer ${token.reveal()}` },
+    headers: bearer(token),
   });
   return async (uuid, signal) => {
     try {

@@ -13,6 +13,7 @@ import type { Header } from '../schemas/record.ts';
 import { billingSagaName } from '../topology/app/billing-saga.ts';
 import { commandSinkMeasures } from './command-sink-measures.ts';
 import type { ConnectorPorts } from './connector-ports.ts';
+import { bearer } from './settings-reader.ts';
 
 const name = 'billing-payouts';
 
@@ -39,7 +40,7 @@ export function payoutConnectors(ports: ConnectorPorts): readonly Connector[] {
   const http = createHttpSource({
     ...{ fetch, clock, random },
     breaker: createCircuitBreaker({ clock, name }),
-    headers: token === undefined ? {} : { authorization: `Bearer ${token.reveal()}` },
+    headers: bearer(token),
     // The sink has patience of its own.
     retries: 0,
   });

@@ -21,6 +21,11 @@ export function secret(value: string): Secret {
   });
 }
 
+/** The header that shows it to an API; none without it. */
+export function bearer(token: Secret | undefined): Readonly<Record<string, string>> {
+  return token === undefined ? {} : { authorization: `Bearer ${token.reveal()}` };
+}
+
 /** One environment variable, as read and as documented. */
 export interface Variable {
   readonly name: string;

@@ -19,6 +19,7 @@ import type { RolloutFlag } from '../schemas/app/rollout.ts';
 import { commandSinkMeasures } from './command-sink-measures.ts';
 import type { ConnectorPorts } from './connector-ports.ts';
 import { customersOfA, customersOfB } from './origin-records.ts';
+import { bearer } from './settings-reader.ts';
 
 /** A system that can be written to. */
 interface Target {
@@ -66,7 +67,7 @@ function systemB(ports: ConnectorPorts): Target | undefined {
   const http = createHttpSource({
     ...{ fetch, clock, random },
     breaker: createCircuitBreaker({ clock, name: 'system-b' }),
-    headers: token === undefined ? {} : { authorization: `Bearer ${token.reveal()}` },
+    headers: bearer(token),
     // The sink has patience of its own.
     retries: 0,
   });

@@ -4,7 +4,7 @@ import { formatAmount } from '../../schemas/app/billing/money.ts';
 import type { Payout } from '../../schemas/app/billing/payout.ts';
 import { payoutRefused, type PayoutAnswer } from '../../schemas/app/billing/request.ts';
 import { isoFromMicros } from '../../schemas/app/customer/instant.ts';
-import { isStorableText, ownObject, ownValue } from '../../schemas/app/reader.ts';
+import { isObject, isStorableText, ownValue } from '../../schemas/app/reader.ts';
 
 export interface PayoutProvider {
   readonly http: HttpSource;
@@ -45,7 +45,7 @@ export async function payOut({ http, url, signal }: PayoutProvider, payout: Payo
 
 /** What the system calls the payout, if it says so. */
 function referenceIn(body: unknown): Pick<PayoutAnswer, 'reference'> {
-  const id = ownValue(ownObject({ body }, 'body') ?? {}, 'id');
+  const id = isObject(body) ? ownValue(body, 'id') : undefined;
   const isFit = typeof id === 'string' && id.length <= referenceLengthMax && isStorableText(id);
   return isFit ? { reference: id } : {};
 }

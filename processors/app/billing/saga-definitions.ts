@@ -57,11 +57,7 @@ export function stagesOf({
 
 /** Whether somebody outside would have to pay for it: money that leaves for an account of the world. */
 export function leavesTheBooks(request: SagaRequest): boolean {
-  return (
-    request.type === 'WITHDRAWAL' &&
-    request.destinationAccountId.startsWith('external:') &&
-    !isStriped(request.sourceAccountId)
-  );
+  return request.type === 'WITHDRAWAL' && request.destinationAccountId.startsWith('external:');
 }
 
 /** Made when it is asked for: a saga has its messages at hand with every answer, and sends few of them; each has ids that cost a hash. */
@@ -150,11 +146,9 @@ function payoutStages(request: MovementRequest): readonly Stage[] {
   const payout: Message = {
     name,
     get message() {
-      const [commandId, movement] = [
-        commandIdOf(txId, name),
-        { sourceAccountId, destinationAccountId, amount, currency },
-      ];
-      return { to: 'payout', payout: compact({ txId, commandId, ...movement, reference, requestedAt }) } as const;
+      const commandId = commandIdOf(txId, name);
+      const about = { txId, commandId, sourceAccountId, destinationAccountId, amount, currency };
+      return { to: 'payout', payout: compact({ ...about, reference, requestedAt }) } as const;
     },
   };
   return [

@@ -169,14 +169,17 @@ function takeRefundAnswer(
   uncaused: Uncaused,
 ): void {
   const transaction = context.stores.transactions.get(txId);
-  const answer: TransactionAnswer = code === undefined ? { outcome: 'APPLIED' } : { outcome: 'REJECTED', code };
   const informed = transaction === undefined || original === undefined ? transaction : { ...transaction, original };
-  takeAnswer(context, informed, { commandId, answer }, uncaused);
+  takeAnswer(context, informed, { commandId, answer: answerBy(code) }, uncaused);
 }
 
 function takePayoutAnswer(context: Context, { txId, commandId, code }: PayoutAnswer, uncaused: Uncaused): void {
-  const answer: TransactionAnswer = code === undefined ? { outcome: 'APPLIED' } : { outcome: 'REJECTED', code };
-  takeAnswer(context, context.stores.transactions.get(txId), { commandId, answer }, uncaused);
+  takeAnswer(context, context.stores.transactions.get(txId), { commandId, answer: answerBy(code) }, uncaused);
+}
+
+/** Of one that says no more than why not. */
+function answerBy(code: TransactionAnswer['code']): TransactionAnswer {
+  return code === undefined ? { outcome: 'APPLIED' } : { outcome: 'REJECTED', code };
 }
 
 function takeAnswer(

@@ -1,7 +1,7 @@
 import { compact, readObject } from '../reader.ts';
-import { moneyJsonSerde, readAmount } from './money.ts';
-import { readAccountId, readCurrency, readId, readOrdinaryAccountId } from './names.ts';
-import type { Movement } from './request.ts';
+import { moneyJsonSerde } from './money.ts';
+import { readAccountId, readId, readOrdinaryAccountId } from './names.ts';
+import { readSum, type Movement } from './request.ts';
 
 /** The value of `billing.payouts`, keyed by `txId`: what is to be paid out for a withdrawal, whose money is held meanwhile. */
 export interface Payout extends Movement {
@@ -21,8 +21,7 @@ export function parsePayout(value: unknown): Payout {
     commandId: reader.with('commandId', readId),
     sourceAccountId: reader.with('sourceAccountId', readOrdinaryAccountId),
     destinationAccountId: reader.with('destinationAccountId', readAccountId),
-    amount: reader.with('amount', readAmount),
-    currency: reader.with('currency', readCurrency),
+    ...readSum(reader),
     reference: reader.optionalText('reference', 500),
     requestedAt: reader.count('requestedAt'),
   });

@@ -145,7 +145,7 @@ function readMovement(reader: ObjectReader): Movement {
   return { sourceAccountId, destinationAccountId, ...readSum(reader) };
 }
 
-function readSum(reader: ObjectReader): Pick<Movement, 'amount' | 'currency'> {
+export function readSum(reader: ObjectReader): Pick<Movement, 'amount' | 'currency'> {
   return { amount: reader.with('amount', readAmount), currency: reader.with('currency', readCurrency) };
 }
 

@@ -2,7 +2,14 @@ import { canonicalJsonSerde, type Serde } from '../../../index.ts';
 import { compact, readObject, type ObjectReader } from '../reader.ts';
 import { moneyJsonSerde, readAmount, readMoney } from './money.ts';
 import { readAccountId, readCurrency, readId } from './names.ts';
-import { parseSagaRequest, payoutRefused, refundRefusals, type Movement, type TransactionRequest } from './request.ts';
+import {
+  parseSagaRequest,
+  payoutRefused,
+  readSum,
+  refundRefusals,
+  type Movement,
+  type TransactionRequest,
+} from './request.ts';
 import { refusals, type Refusal } from './ledger-result.ts';
 import type { RefundRefusal } from './request.ts';
 
@@ -75,8 +82,7 @@ function parseMovement(value: unknown, where: string): Movement {
   return {
     sourceAccountId: reader.with('sourceAccountId', readAccountId),
     destinationAccountId: reader.with('destinationAccountId', readAccountId),
-    amount: reader.with('amount', readAmount),
-    currency: reader.with('currency', readCurrency),
+    ...readSum(reader),
   };
 }
 
